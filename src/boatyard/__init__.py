@@ -1,0 +1,1 @@
+"""Boatyard turns a folder of labelled photos into a tested image classifier, reproducibly."""

@@ -1,0 +1,107 @@
+"""Pydantic's findings about a params file as one line: the key, the value, the fix."""
+
+import difflib
+from typing import Any, cast, get_args
+
+from pydantic import ValidationError
+
+from boatyard.params.dataset import Dataset, Layout
+from boatyard.params.schema import Params, Split
+from boatyard.params.types import Section
+
+
+def explain(error: ValidationError) -> str:
+    """The first problem, as one line: the key, the value, the fix; and how many more there are."""
+    by_key: dict[str, list[dict[str, Any]]] = {}
+    for problem in cast(list[dict[str, Any]], error.errors(include_url=False)):
+        by_key.setdefault(_locate(problem["loc"])[0], []).append(problem)
+    # An unknown key first: it is most often a misspelt one, and then the 'missing' one after it is the same mistake.
+    problems = min(by_key.values(), key=lambda found: found[0]["type"] != "extra_forbidden")
+    more = f" (and {len(by_key) - 1} more)" if len(by_key) > 1 else ""
+    # Several problems with one key: a value that may be one of several types, and is none of them.
+    alternatives = " or ".join(
+        _lower_first(problem["msg"]).removeprefix("input should be ") for problem in problems[1:]
+    )
+    return _explain_one(problems[0]) + (f" or {alternatives}" if alternatives else "") + more
+
+
+def _explain_one(problem: dict[str, Any]) -> str:
+    key, section = _locate(problem["loc"])
+    kind, value = problem["type"], problem["input"]
+    name = key.rsplit(".", 1)[-1]
+    if kind == "extra_forbidden":
+        known = list(section.model_fields) if section else []
+        close = difflib.get_close_matches(name, known, n=1)
+        fix = f"did you mean {close[0]!r}?" if close else f"take it out; known here: {', '.join(known)}"
+        return f"{key}: unknown key; {fix}"
+    if kind == "missing":
+        field = section.model_fields.get(name) if section else None
+        example = field.examples[0] if field and field.examples else "a value"
+        return f"{key}: missing; add it, for example `{name}: {example}`"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        tag = problem["ctx"]["discriminator"].strip("'")
+        found = f"{value[tag]!r} is unknown" if isinstance(value, dict) and tag in value else "missing"
+        choices = problem["ctx"].get("expected_tags") or ", ".join(map(repr, _tags(key)))
+        return f"{key}.{tag}: {found}; choose one of {choices}"
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if kind == "value_error":
+        shown = "" if isinstance(value, dict) else f"{value!r}: "
+        return f"{key or 'params'}: {shown}{message}"
+    return f"{key}: {value!r} does not fit; {_lower_first(message)}"
+
+
+def _tags(key: str) -> list[str]:
+    """The choices of a section that is a union: its members' values of the key that tells them apart."""
+    annotation = {"dataset": Dataset, "split": Split, "dataset.layout": Layout}[key]
+    union, info = get_args(annotation)
+    return [get_args(member.model_fields[info.discriminator].annotation)[0] for member in get_args(union)]
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _locate(loc: tuple[int | str, ...]) -> tuple[str, type[Section] | None]:
+    """A problem's place as a dotted key of params.yaml, and the section that the key stands in.
+
+    Pydantic puts the chosen member of a union into the place ('dataset', 'pypi', 'version'); the file has no such key.
+    """
+    keys: list[str] = []
+    here: Any = Params
+    parent: type[Section] | None = None
+    for part in loc:
+        members = _members(here)
+        if members and part in members:
+            here = members[str(part)]
+            continue
+        if isinstance(here, type) and issubclass(here, Section):
+            parent = here
+            field = here.model_fields.get(str(part))
+            here = _annotation(here, str(part)) if field else None
+        elif here is None or isinstance(part, int) or not _is_type_name(part):
+            parent = None
+        else:
+            continue
+        if isinstance(part, int):
+            keys[-1] += f"[{part}]"
+        else:
+            keys.append(part)
+    return ".".join(keys), parent
+
+
+def _is_type_name(part: str) -> bool:
+    """Pydantic also names the branch of a plain union that failed: 'int', 'literal[...]', 'constrained-int'."""
+    return part in {"int", "float", "str", "bool"} or part.startswith(("literal[", "constrained-", "function-"))
+
+
+def _annotation(section: type[Section], name: str) -> Any:
+    return {"dataset": Dataset, "layout": Layout, "split": Split}.get(name, section.model_fields[name].annotation)
+
+
+def _members(annotation: Any) -> dict[str, type[Section]]:
+    """The members of a union of sections by the value that chooses each; empty for anything else."""
+    if annotation not in (Dataset, Layout, Split):
+        return {}
+    union, info = get_args(annotation)
+    members = get_args(union)
+    return {get_args(member.model_fields[info.discriminator].annotation)[0]: member for member in members}

@@ -1,0 +1,75 @@
+"""Reading params.yaml: the whole of it, or what one stage may see."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from boatyard import paths
+from boatyard.errors import UserError
+from boatyard.params.explain import explain
+from boatyard.params.schema import Params
+from boatyard.params.types import Section
+
+
+def read(path: Path = paths.PARAMS) -> Params:
+    """Read and check the whole of a params file.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or does not fit the schema.
+
+    """
+    raw = _read_yaml(path)
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(f"{path}: {explain(error)}") from None
+
+
+def load(stage: str, pipeline: Path = paths.PIPELINE, path: Path = paths.PARAMS) -> Params:
+    """The params that `stage` declares in dvc.yaml, and no others.
+
+    The whole file is checked, but reading a key that dvc.yaml does not list for the stage raises `AttributeError`:
+    DVC would not rerun the stage when that key changes.
+    """
+    stages = _read_yaml(pipeline).get("stages") or {}
+    if stage not in stages:
+        raise UserError(f"{pipeline}: there is no stage {stage!r}; it has {', '.join(stages)}")
+    declared = stages[stage].get("params", [])
+    return cast(Params, _Declared(read(path), stage, "", declared))
+
+
+class _Declared:
+    """A section of which only the declared keys can be read."""
+
+    def __init__(self, section: Section, stage: str, prefix: str, declared: Iterable[str]):
+        self._section, self._stage, self._prefix, self._declared = section, stage, prefix, list(declared)
+
+    def __getattr__(self, name: str) -> Any:
+        key = f"{self._prefix}{name}"
+        value = getattr(self._section, name)
+        if key in self._declared:
+            return value
+        if any(declared.startswith(f"{key}.") for declared in self._declared):
+            return _Declared(value, self._stage, f"{key}.", self._declared)
+        raise AttributeError(f"stage {self._stage!r} reads {key}: list it under the stage's params in dvc.yaml")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is not here: run from the repository's root") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8") from None
+    except MarkedYAMLError as error:
+        place = f"line {error.problem_mark.line + 1}" if error.problem_mark else "somewhere"
+        raise UserError(f"{path}, {place}: not valid YAML ({error.problem}); mend that line") from None
+    except YAMLError as error:
+        raise UserError(f"{path}: not valid YAML ({error}); mend it") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path} holds {type(raw).__name__}, not a mapping of sections: see presets/ for whole files")
+    return raw

@@ -1,0 +1,138 @@
+"""Every section of params.yaml but `dataset`, and the whole of it.
+
+Every key must be written in params.yaml: the file is the one place that says what a run did.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from boatyard.params.dataset import Dataset
+from boatyard.params.types import Fraction, Names, PositiveCount, Probability, Range, Section, Strength, unique
+
+
+class Filter(Section):
+    min_images: PositiveCount = Field(examples=[20])
+    keep: Names = Field(examples=[[]])
+    drop: Names = Field(examples=[[]])
+
+    @model_validator(mode="after")
+    def _keep_or_drop(self) -> Self:
+        both = sorted(set(self.keep) & set(self.drop))
+        if both:
+            raise ValueError(f"class {both[0]!r} stands in both keep and drop; take it out of one of them")
+        return self
+
+
+class StratifiedSplit(Section):
+    """Each class cut by the same fractions, in an order that only the photos' content and the seed decide."""
+
+    method: Literal["stratified"]
+    train: Fraction = Field(examples=[0.6])
+    validation: Fraction = Field(examples=[0.2])
+    test: Fraction = Field(examples=[0.2])
+    near_duplicates: Annotated[int, Field(ge=0, le=64)] = Field(examples=[24])
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train + validation + test is {total:g}; make the three add up to 1")
+        return self
+
+
+class CountsSplit(Section):
+    """Per class, in file-name order: the first `train` photos, the next `validation`, the rest for test."""
+
+    method: Literal["counts"]
+    train: PositiveCount = Field(examples=[60])
+    validation: PositiveCount = Field(examples=[10])
+
+
+class FoldersSplit(Section):
+    """The split that the data set came with (dataset.layout.kind: split_folders)."""
+
+    method: Literal["folders"]
+
+
+Split = Annotated[StratifiedSplit | CountsSplit | FoldersSplit, Field(discriminator="method")]
+
+
+class Image(Section):
+    size: Literal["backbone"] | Annotated[int, Field(ge=32, le=1024)] = Field(examples=["backbone"])
+    crop: Literal["backbone"] | Annotated[float, Field(ge=0.5, le=1)] = Field(examples=["backbone"])
+
+
+class Augment(Section):
+    scale: Annotated[Range, Field(examples=[[0.8, 1.0]])]
+    aspect: Annotated[Range, Field(examples=[[0.75, 1.3333]])]
+    rotation: Annotated[float, Field(ge=0, le=180)] = Field(examples=[15])
+    horizontal_flip: bool
+    vertical_flip: bool
+    brightness: Strength = Field(examples=[0.0])
+    contrast: Strength = Field(examples=[0.0])
+    saturation: Strength = Field(examples=[0.0])
+    hue: Annotated[float, Field(ge=0, le=0.5)] = Field(examples=[0.0])
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        if not (self.scale[0] > 0 and self.scale[1] <= 1):
+            raise ValueError(f"scale is {self.scale}, a range of fractions of the photo's area; keep it in (0, 1]")
+        if not (self.aspect[0] >= 0.1 and self.aspect[1] <= 10):
+            raise ValueError(f"aspect is {self.aspect}, a range of width over height; keep it in [0.1, 10]")
+        return self
+
+
+class Features(Section):
+    views: Annotated[int, Field(ge=0, le=1000)] = Field(examples=[4])
+
+
+class Head(Section):
+    hidden: Annotated[int, Field(ge=0, le=16384)] = Field(examples=[256])
+    dropout: Probability = Field(examples=[0.4])
+
+
+class Model(Section):
+    backbone: str = Field(min_length=1, examples=["efficientnet_lite0"])
+    weights: str = Field(min_length=1, examples=["default"])
+    head: Head
+
+
+class Train(Section):
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(examples=[100])
+    patience: PositiveCount = Field(examples=[10])
+    batch_size: PositiveCount = Field(examples=[128])
+    lr: Annotated[float, Field(gt=0, le=10)] = Field(examples=[0.001])
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(examples=[0.0])
+
+
+class Evaluate(Section):
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = Field(examples=[2000])
+    bins: Annotated[int, Field(ge=2, le=100)] = Field(examples=[15])
+
+
+class Tta(Section):
+    policies: Annotated[list[Literal["flips", "random"]], Field(min_length=1), AfterValidator(unique)]
+    views: Annotated[int, Field(ge=2, le=100)] = Field(examples=[5])
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(examples=[0])
+    dataset: Dataset
+    filter: Filter
+    split: Split
+    image: Image
+    augment: Augment
+    features: Features
+    model: Model
+    train: Train
+    evaluate: Evaluate
+    tta: Tta
+
+    @model_validator(mode="after")
+    def _split_fits_layout(self) -> Self:
+        if self.split.method == "folders" and self.dataset.layout.kind != "split_folders":
+            raise ValueError("split.method is 'folders', which needs dataset.layout.kind: split_folders; change either")
+        return self

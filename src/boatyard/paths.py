@@ -1,0 +1,49 @@
+"""Where each artefact lives, relative to the repository's root: the only file that knows.
+
+dvc.yaml names the same paths; a test holds the two together.
+"""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+PIPELINE = Path("dvc.yaml")
+
+# What a user brings.
+INCOMING = Path("data/incoming")
+
+# data/: what the first stages make of it.
+RAW = Path("data/raw")
+CATALOG = Path("data/catalog.csv")
+REJECTED = Path("data/rejected.csv")
+SPLITS = Path("data/splits.csv")
+FEATURES = Path("data/features")
+
+MODEL = Path("models/model.safetensors")
+
+# metrics/: one JSON file per stage, tracked by git.
+DOWNLOAD_METRICS = Path("metrics/download.json")
+FILTER_METRICS = Path("metrics/filter.json")
+SPLIT_METRICS = Path("metrics/split.json")
+TRAIN_METRICS = Path("metrics/train.json")
+EVALUATE_METRICS = Path("metrics/evaluate.json")
+TTA_METRICS = Path("metrics/tta_evaluate.json")
+
+# plots/: CSV files tracked by git, and the report's PNG figures.
+CLASS_COUNTS = Path("plots/class_counts.csv")
+IMAGE_SIZES = Path("plots/image_sizes.csv")
+HISTORY = Path("plots/history.csv")
+PREDICTIONS = Path("plots/predictions.csv")
+PER_CLASS = Path("plots/per_class.csv")
+RELIABILITY = Path("plots/reliability.csv")
+TTA_PREDICTIONS = Path("plots/tta_predictions.csv")
+TTA_PER_CLASS = Path("plots/tta_per_class.csv")
+FIGURES = Path("plots/figures")
+
+REPORT_HTML = Path("report/index.html")
+REPORT_MARKDOWN = Path("report/report.md")
+
+# Work folder: git-ignored, no stage declares it, and deleting it costs time and nothing else.
+WORK = Path(".work")
+DOWNLOADS = WORK / "downloads"
+FEATURE_ROWS = WORK / "features"
+GRAPHS = WORK / "graphs"
