@@ -24,9 +24,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        raise UserError(
-            f"{path} can't be written ({error.strerror or error}): free space or its rights"
-        ) from error
+        raise UserError(f"{path} can't be written ({error.strerror or error}): free space or its rights") from error
     finally:
         temporary.unlink(missing_ok=True)
 

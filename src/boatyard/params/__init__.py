@@ -5,7 +5,7 @@ the key, the value and the fix. YAML is read as DVC reads it (YAML 1.2), so that
 a number here too.
 """
 
-from boatyard.params.reading import load, read
+from boatyard.params.reading import dump, load, read
 from boatyard.params.schema import Params
 
-__all__ = ["Params", "load", "read"]
+__all__ = ["Params", "dump", "load", "read"]

@@ -1,6 +1,7 @@
 """Reading params.yaml: the whole of it, or what one stage may see."""
 
 from collections.abc import Iterable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,19 +43,26 @@ def load(stage: str, pipeline: Path = paths.PIPELINE, path: Path = paths.PARAMS)
     return cast(Params, _Declared(read(path), stage, "", declared))
 
 
+def dump(settings: Params) -> dict[str, Any]:
+    """What `load` handed to a stage, as plain values by dotted key."""
+    declared = cast(_Declared, settings).declared
+    values = {key: attrgetter(key)(settings) for key in sorted(declared)}
+    return {key: value.model_dump() if isinstance(value, Section) else value for key, value in values.items()}
+
+
 class _Declared:
     """A section of which only the declared keys can be read."""
 
     def __init__(self, section: Section, stage: str, prefix: str, declared: Iterable[str]):
-        self._section, self._stage, self._prefix, self._declared = section, stage, prefix, list(declared)
+        self._section, self._stage, self._prefix, self.declared = section, stage, prefix, list(declared)
 
     def __getattr__(self, name: str) -> Any:
         key = f"{self._prefix}{name}"
         value = getattr(self._section, name)
-        if key in self._declared:
+        if key in self.declared:
             return value
-        if any(declared.startswith(f"{key}.") for declared in self._declared):
-            return _Declared(value, self._stage, f"{key}.", self._declared)
+        if any(declared.startswith(f"{key}.") for declared in self.declared):
+            return _Declared(value, self._stage, f"{key}.", self.declared)
         raise AttributeError(f"stage {self._stage!r} reads {key}: list it under the stage's params in dvc.yaml")
 
 

@@ -31,7 +31,7 @@ class StratifiedSplit(Section):
     train: Fraction = Field(examples=[0.6])
     validation: Fraction = Field(examples=[0.2])
     test: Fraction = Field(examples=[0.2])
-    near_duplicates: Annotated[int, Field(ge=0, le=64)] = Field(examples=[24])
+    near_duplicates: Annotated[int, Field(ge=0, le=47)] = Field(examples=[24])
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

