@@ -1,0 +1,63 @@
+# Boatyard. `make help` lists what there is; the first target that needs .venv makes it.
+
+PYTHON ?= python3
+# pinned: the torch of requirements.txt · own: the one that .venv can see already (a GPU image's, a CPU-only build)
+TORCH ?= pinned
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first is touched when an install has ended well; the second stands while one is under way, or was cut off.
+INSTALLED := $(VENV)/installed
+INSTALLING := $(VENV)/installing
+
+# The stages say `python stages/<name>.py`, and DVC's queue calls `dvc`: both are to be .venv's.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help repro test check lock
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+repro: $(INSTALLED)  ## run what changed of the pipeline, from the photos to report/index.html
+	@git rev-parse --git-dir > /dev/null 2>&1 || { \
+	  echo "error: this folder is in no git repository, which DVC needs: clone it, or run 'git init' here" >&2; exit 2; }
+	@$(BIN)/python -m dvc repro
+	@echo "The report: $(CURDIR)/report/index.html"
+
+test: check  ## check, then the unit tests and runs of the whole pipeline on a few drawn photos
+	@$(BIN)/python -m pytest
+
+check: $(INSTALLED)  ## lint, format and types
+	@$(BIN)/python -m ruff check
+	@$(BIN)/python -m ruff format --check
+	@$(BIN)/python -m mypy
+
+lock:  ## pin requirements.txt anew from pyproject.toml (needs uv)
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev --generate-hashes \
+	  --no-emit-index-url --no-header pyproject.toml --output-file requirements.txt
+
+$(INSTALLED): requirements.txt pyproject.toml
+ifeq ($(filter pinned own,$(TORCH)),)
+	$(error TORCH is '$(TORCH)': choose pinned or own)
+endif
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: Boatyard needs Python 3.11 or newer, which '$(PYTHON)' is not: name another, as in" \
+	    "'make PYTHON=python3.12 $(MAKECMDGOALS)'" >&2; exit 2; }
+	@if [ -e $(INSTALLING) ]; then rm -rf $(VENV); fi
+ifeq ($(TORCH),own)
+	@[ -e $(BIN)/python ] || { \
+	  echo "error: TORCH=own, but there is no $(VENV): make it first, with torch and torchvision (see README.md)" >&2; exit 2; }
+	@echo "Installing into $(VENV), all but torch"
+	@awk '/^[^ ]/ { torch = /^(torch|torchvision|triton|nvidia-.*|cuda-.*)==/ } !torch' requirements.txt > $(VENV)/requirements.txt
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r $(VENV)/requirements.txt
+	@$(BIN)/python -c 'import torch, torchvision' || { \
+	  echo "error: TORCH=own, but the torch or torchvision of $(VENV) is missing or broken (see above)" >&2; exit 2; }
+else
+	@[ -e $(BIN)/python ] || { mkdir -p $(VENV) && touch $(INSTALLING) && $(PYTHON) -m venv $(VENV); }
+	@touch $(INSTALLING)
+	@echo "Installing into $(VENV): some minutes, 6 GB"
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+endif
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@rm -f $(INSTALLING) && touch $@

@@ -1,0 +1,129 @@
+"""A clone of this repository in a temporary folder, as it stands in the working tree, and DVC in it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A folder under git and DVC. `home` stands in for the user's: nothing of the machine's own settings is read."""
+
+    folder: Path
+    home: Path
+
+    @classmethod
+    def of_working_tree(cls, folder: Path, home: Path) -> "Clone":
+        """Copy what `git clone` would bring if everything that git does not ignore were committed; commit it."""
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=REPOSITORY, capture_output=True, check=True,
+        )  # fmt: skip
+        for name in sorted(set(os.fsdecode(listed.stdout).split("\0")) - {""}):
+            source, target = REPOSITORY / name, folder / name
+            if source.exists() or source.is_symlink():  # else deleted, and the deletion not yet committed
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, target, follow_symlinks=False)
+        home.mkdir(exist_ok=True)
+        clone = cls(folder, home)
+        clone.git("init", "--quiet", "--initial-branch", "main")
+        clone.commit("As cloned")
+        return clone
+
+    def copy(self, folder: Path) -> "Clone":
+        """The same files, commits, cache and outputs in another folder."""
+        subprocess.run(["cp", "-a", str(self.folder), str(folder)], check=True)
+        return Clone(folder, self.home)
+
+    def run(self, *command: str, fails: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the folder; it must fail if `fails`, else succeed."""
+        done = subprocess.run(
+            command, cwd=self.folder, env=self._environment() | environment, capture_output=True, text=True
+        )
+        assert (done.returncode != 0) == fails, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            # The stages say `python`: it must be the one that runs the tests. The library must be the clone's.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(self.folder / "src"),
+            "HOME": str(self.home),
+            "DVC_SITE_CACHE_DIR": str(self.home / "dvc"),
+            "DVC_NO_ANALYTICS": "1",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_AUTHOR_NAME": "Tester", "GIT_AUTHOR_EMAIL": "tester@example.org",
+            "GIT_COMMITTER_NAME": "Tester", "GIT_COMMITTER_EMAIL": "tester@example.org",
+            "LC_ALL": "C.UTF-8",
+            "COLUMNS": "200",
+        }  # fmt: skip
+
+    def git(self, *arguments: str) -> str:
+        return self.run("git", *arguments).stdout
+
+    def dvc(self, *arguments: str, **environment: str) -> str:
+        """Standard output of a dvc command that must succeed."""
+        return self.run("dvc", *arguments, **environment).stdout
+
+    def commit(self, message: str) -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+
+    def repro(self, *arguments: str, **environment: str) -> "Repro":
+        return Repro(self.dvc("repro", *arguments, **environment))
+
+    def changed_stages(self) -> set[str]:
+        """The stages of which `dvc status` says that something they depend on, or wrote, has changed."""
+        return set(json.loads(self.dvc("status", "--json")))
+
+    def set_param(self, key: str, value: Any) -> None:
+        """Change one key of params.yaml; the rest of the file keeps its bytes."""
+        yaml = YAML()
+        yaml.preserve_quotes = True
+        yaml.width = 10_000
+        path = self.folder / "params.yaml"
+        params = yaml.load(path.read_text(encoding="utf-8"))
+        section = params
+        *parents, name = key.split(".")
+        for parent in parents:
+            section = section[parent]
+        section[name] = value
+        with path.open("w", encoding="utf-8") as file:
+            yaml.dump(params, file)
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
+    def lock(self) -> dict[str, Any]:
+        """The stages of dvc.lock."""
+        return YAML(typ="safe", pure=True).load((self.folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+
+
+@dataclass(frozen=True)
+class Repro:
+    """What `dvc repro` printed, and what it says about each stage."""
+
+    output: str
+
+    @property
+    def ran(self) -> set[str]:
+        return set(re.findall(r"^Running stage '(\w+)':", self.output, re.MULTILINE))
+
+    @property
+    def restored(self) -> set[str]:
+        """From the run-cache: not run, its outputs of an earlier run checked out."""
+        return set(re.findall(r"^Stage '(\w+)' is cached - skipping run", self.output, re.MULTILINE))
+
+    @property
+    def unchanged(self) -> set[str]:
+        return set(re.findall(r"^Stage '(\w+)' didn't change, skipping", self.output, re.MULTILINE))

@@ -1,0 +1,163 @@
+"""The Makefile's contract with .venv, held against a python that only writes down what it is asked to do."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# `-m venv X` puts the same stub into X; `-m pip` fails while a file 'no-network' is there; `-c` is python's own.
+STUB = f"""#!/bin/sh
+echo "$*" >> "$CALLS"
+case "$1 $2" in
+  "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+  "-m pip") [ ! -e no-network ] ;;
+  "-m dvc") command -v python >> "$CALLS" ;;
+  "-c import torch, torchvision") [ -e torch ] ;;
+  -c*) exec {sys.executable} "$@" ;;
+esac
+"""
+
+
+class Project:
+    """A folder with the Makefile and what it installs from, and the stub for a python."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+            shutil.copy(REPOSITORY / name, folder)
+        self.write_python("python3", STUB)
+
+    def write_python(self, name: str, script: str) -> None:
+        path = self.folder / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(script)
+        path.chmod(0o755)
+
+    def make(self, *arguments: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "CALLS": str(self.folder / "calls")}
+        done = subprocess.run(["make", *arguments], cwd=self.folder, env=environment, capture_output=True, text=True)
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        return done
+
+    def calls(self) -> list[str]:
+        """What python was asked since the last time, but for the version check."""
+        path = self.folder / "calls"
+        calls = path.read_text().splitlines() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return [call for call in calls if not call.startswith("-c")]
+
+
+CHECK = ["-m ruff check", "-m ruff format --check", "-m mypy"]
+INSTALL = [
+    "-m pip install --quiet --require-hashes -r requirements.txt",
+    "-m pip install --quiet --no-deps --no-build-isolation -e .",
+]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def test_the_default_goal_lists_every_target(project: Project) -> None:
+    lines = project.make().stdout.splitlines()
+
+    assert [line.split()[:2] for line in lines] == [
+        ["make", target] for target in ("help", "repro", "test", "check", "lock")
+    ]
+    assert project.calls() == []
+
+
+def test_the_first_call_makes_the_environment_and_the_second_installs_nothing(project: Project) -> None:
+    project.make("check")
+    assert project.calls() == ["-m venv .venv", *INSTALL, *CHECK]
+
+    project.make("test")
+    assert project.calls() == [*CHECK, "-m pytest"]
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml"])
+def test_a_changed_requirement_is_installed_into_the_same_environment(project: Project, name: str) -> None:
+    project.make("check")
+    project.calls()
+    later = (project.folder / ".venv/installed").stat().st_mtime + 5
+    os.utime(project.folder / name, (later, later))
+
+    project.make("check")
+
+    assert project.calls() == [*INSTALL, *CHECK]
+
+
+def test_an_install_that_was_cut_off_is_begun_anew(project: Project) -> None:
+    (project.folder / "no-network").touch()
+    project.make("check", fails=True)
+    assert project.calls() == ["-m venv .venv", INSTALL[0]]
+    half = project.folder / ".venv/half-a-package"
+    half.touch()
+
+    (project.folder / "no-network").unlink()
+    project.make("check")
+
+    assert project.calls() == ["-m venv .venv", *INSTALL, *CHECK]
+    assert not half.exists()
+
+
+@pytest.mark.parametrize("script", ["#!/bin/sh\nexit 1\n", None], ids=["too old", "none"])
+def test_a_python_that_will_not_do_is_one_line(project: Project, script: str | None) -> None:
+    if script:
+        project.write_python("python3.10", script)
+
+    done = project.make("check", "PYTHON=python3.10", fails=True)
+
+    assert [line for line in done.stderr.splitlines() if line.startswith("error")] == [
+        "error: Boatyard needs Python 3.11 or newer, which 'python3.10' is not: name another, as in "
+        "'make PYTHON=python3.12 check'"
+    ]
+    assert not (project.folder / ".venv").exists()
+
+
+def test_own_torch_stays_and_all_else_is_installed(project: Project) -> None:
+    assert "there is no .venv: make it first" in project.make("check", "TORCH=own", fails=True).stderr
+    subprocess.run(
+        ["sh", "-c", "mkdir -p .venv/bin && cp bin/python3 .venv/bin/python"], cwd=project.folder, check=True
+    )
+    own = project.folder / ".venv/own"
+    own.touch()
+
+    assert "torchvision of .venv is missing or broken" in project.make("check", "TORCH=own", fails=True).stderr
+    (project.folder / "torch").touch()
+    project.calls()
+    project.make("check", "TORCH=own")
+
+    assert own.exists()
+    assert project.calls()[0] == "-m pip install --quiet --require-hashes --no-deps -r .venv/requirements.txt"
+    pinned, left = (_pins(project.folder / name) for name in ("requirements.txt", ".venv/requirements.txt"))
+    without = pinned - left
+    assert left < pinned
+    assert {"torch", "torchvision"} <= without
+    assert all(name in ("torch", "torchvision", "triton") or name.startswith(("nvidia-", "cuda-")) for name in without)
+    assert "timm" in left
+
+
+def _pins(path: Path) -> set[str]:
+    return {line.split("==")[0] for line in path.read_text().splitlines() if "==" in line and not line.startswith(" ")}
+
+
+def test_an_unknown_torch_is_refused(project: Project) -> None:
+    assert "TORCH is 'cpu': choose pinned or own" in project.make("check", "TORCH=cpu", fails=True).stderr
+
+
+def test_repro_needs_git_and_finds_the_environments_python(project: Project) -> None:
+    assert "in no git repository, which DVC needs" in project.make("repro", fails=True).stderr
+    project.calls()
+    subprocess.run(["git", "init", "--quiet"], cwd=project.folder, check=True)
+
+    done = project.make("repro")
+
+    assert project.calls() == ["-m dvc repro", f"{project.folder}/.venv/bin/python"]
+    assert done.stdout.splitlines()[-1] == f"The report: {project.folder}/report/index.html"
