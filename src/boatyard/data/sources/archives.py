@@ -1,0 +1,148 @@
+"""Archives unpacked safely: plain files only, none outside of the folder, no more than an honest archive holds."""
+
+import lzma
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from boatyard.data.sources.origin import Progress
+from boatyard.errors import UserError
+
+MOST_FILES = 3_000_000
+# Photos hardly shrink in an archive. An archive bomb's zeros do, up to a thousandfold under Deflate.
+MOST_GROWTH = 200
+ALLOWANCE = 100 << 20  # bytes, for a small archive of drawings or tables
+
+CHUNK = 1 << 20
+ZIP_ENCRYPTED, ZIP_UTF8 = 0x1, 0x800  # flag bits
+ZIP_MADE_ON_DOS = 0
+
+DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    problem: str  # why it is not a plain file that can be read; "" if it is
+    open: Callable[[], IO[bytes]]
+
+
+def unpack(archive: Path, shown: str, into: Path, progress: Progress) -> None:
+    """Unpack a zip or a tar archive (plain, gzip, bzip2 or xz) into the folder `into`.
+
+    A file that is there already, from this archive or another, must have the same content.
+
+    Raises:
+        UserError: `archive` is neither, is damaged or encrypted, holds a link or a device, a path out of the folder,
+            two different files at one path, or far more than its size allows; the message names the member.
+
+    """
+    budget = MOST_GROWTH * archive.stat().st_size + ALLOWANCE
+    try:
+        with progress(f"unpacking {shown}", None, "file") as bar:
+            for number, member in enumerate(_members(archive, shown)):
+                if number >= MOST_FILES:
+                    raise UserError(f"{shown} holds more than {MOST_FILES:,} files: too many to unpack")
+                target = into / _safe(member, shown)
+                budget -= _write(member, target, budget, shown)
+                bar.update(1)
+    except DAMAGED as error:
+        raise UserError(f"{shown} is damaged or packed in a way that can't be read ({error}): pack it again") from error
+    except OSError as error:
+        raise UserError(
+            f"{shown} can't be unpacked ({error.strerror or error}): free space, or pack it again"
+        ) from error
+
+
+def _members(archive: Path, shown: str) -> Iterator[_Member]:
+    # Tar first: a tar whose last file is a zip also ends like one.
+    if tarfile.is_tarfile(archive):
+        return _tar_members(archive)
+    if zipfile.is_zipfile(archive):
+        return _zip_members(archive)
+    raise UserError(f"{shown} is no zip and no tar archive (plain, gz, bz2 or xz): pack it as one of these")
+
+
+def _tar_members(archive: Path) -> Iterator[_Member]:
+    with tarfile.open(archive) as tar:
+        while info := tar.next():
+            # tarfile keeps a record of every member otherwise: a gigabyte for a million photos
+            tar.members = []  # type: ignore[attr-defined]
+            problem = ""
+            if info.issym() or info.islnk():
+                problem = "is a link; pack the files themselves (tar --dereference --hard-dereference)"
+            elif not info.isfile() and not info.isdir():
+                problem = "is neither a file nor a folder"
+            if problem or info.isfile():
+                yield _Member(info.name, problem, partial(_tar_stream, tar, info))
+
+
+def _tar_stream(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    stream = tar.extractfile(info)
+    if stream is None:
+        raise tarfile.ReadError(f"{info.name} has no content")
+    return stream
+
+
+def _zip_members(archive: Path) -> Iterator[_Member]:
+    with zipfile.ZipFile(archive) as packed:
+        for info in packed.infolist():
+            problem = ""
+            if stat.S_ISLNK(info.external_attr >> 16):
+                problem = "is a link; pack the files themselves"
+            elif info.flag_bits & ZIP_ENCRYPTED:
+                problem = "is encrypted; pack it without a password"
+            if problem or not info.is_dir():
+                yield _Member(_zip_name(info), problem, partial(packed.open, info))
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    name = info.filename
+    if not info.flag_bits & ZIP_UTF8:
+        # Read as the DOS code page, but most packers that do not set the flag write UTF-8 all the same.
+        try:
+            name = name.encode("cp437").decode("utf-8")
+        except UnicodeError:
+            name = info.filename
+    return name.replace("\\", "/") if info.create_system == ZIP_MADE_ON_DOS else name
+
+
+def _safe(member: _Member, shown: str) -> PurePosixPath:
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise UserError(f"{shown}: the member {member.name!r} leads out of the folder: nothing of it is taken")
+    if member.problem:
+        raise UserError(f"{shown}: the member {member.name!r} {member.problem}")
+    return path
+
+
+def _write(member: _Member, target: Path, budget: int, shown: str) -> int:
+    """Write a member's content, and return its length in bytes."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = 0
+    with closing(member.open()) as reading, target.open("r+b" if target.exists() else "x+b") as writing:
+        fresh = "x" in writing.mode
+        while chunk := reading.read(CHUNK):
+            written += len(chunk)
+            if written > budget:
+                raise UserError(
+                    f"{shown} unpacks to more than {MOST_GROWTH} times its size: an archive bomb, not photos"
+                )
+            if fresh:
+                writing.write(chunk)
+            elif writing.read(len(chunk)) != chunk:
+                raise _twice(member, shown)
+        if not fresh and writing.read(1):
+            raise _twice(member, shown)
+    return written
+
+
+def _twice(member: _Member, shown: str) -> UserError:
+    return UserError(f"{shown}: two different files at one path, {member.name!r}: pack it without the second")

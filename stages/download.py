@@ -1,0 +1,34 @@
+"""Fetch the data set's photos into data/raw, a folder per class, byte for byte."""
+
+from tqdm import tqdm
+
+from boatyard import errors, files, params, paths
+from boatyard.data import sources
+
+
+def main() -> None:
+    settings = params.load("download")
+    fetched = sources.fetch(settings.dataset, paths.RAW, paths.DOWNLOADS, paths.INCOMING, bar)
+    files.write_json(
+        paths.DOWNLOAD_METRICS,
+        {
+            "source": fetched.source,
+            "version": fetched.version,
+            "sha256": fetched.sha256,
+            "licence": fetched.licence,
+            "images": fetched.images,
+            "classes": fetched.classes,
+        },
+    )
+    for note in fetched.notes:
+        print(note)
+    source = f"{fetched.source} {fetched.version}".strip()
+    print(f"{fetched.images:,} photos in {fetched.classes} classes from {source} · licence {fetched.licence}")
+
+
+def bar(description: str, total: int | None, unit: str) -> "tqdm[None]":
+    return tqdm(desc=description, total=total, unit=unit, unit_scale=True, disable=None, leave=False)
+
+
+if __name__ == "__main__":
+    errors.run(main)
