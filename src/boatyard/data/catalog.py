@@ -85,7 +85,6 @@ def sift(
 
     Raises:
         UserError: a named class does not exist, fewer than two classes stay, or a class is too small to split.
-
     """
     labels = {photo.label for photo in photos}
     for key, names in (("keep", keep), ("drop", drop)):

@@ -23,7 +23,6 @@ def group(hashes: Sequence[str], distance: int) -> NDArray[np.int64]:
 
     Multi-index hashing (Norouzi, Punjani and Fleet, CVPR 2012): two hashes of m 16-bit chunks at most d bits apart have
     a chunk that differs in at most ⌊d / m⌋ bits, so only photos that meet there are compared.
-
     """
     if not hashes:
         return np.empty(0, np.int64)

@@ -25,7 +25,6 @@ def open_photo(path: Path) -> Image.Image:
 
     Raises:
         UnreadablePhoto: the file is missing, no photo, damaged, of a format outside `FORMATS`, or over `MAX_PIXELS`.
-
     """
     image = _decode(path)
     return _to_rgb(_upright(image))

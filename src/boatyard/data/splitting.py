@@ -50,7 +50,6 @@ def stratified(photos: Sequence[Photo], groups: Sequence[int], fractions: Fracti
 
     Raises:
         UserError: a class has no photo in one of the splits.
-
     """
     members: dict[int, list[Photo]] = defaultdict(list)
     for photo, group in zip(photos, groups, strict=True):
@@ -77,7 +76,6 @@ def by_counts(photos: Sequence[Photo], train: int, validation: int) -> list[Row]
 
     Raises:
         UserError: a class has no photo left for test.
-
     """
     rows = []
     seen: Counter[str] = Counter()

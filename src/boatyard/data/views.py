@@ -34,7 +34,6 @@ class Preprocessing:
         crop: the plain view's side as a fraction of the photo's short side.
         interpolation: 'nearest', 'bilinear', 'bicubic' or 'lanczos'.
         mean, std: per channel R, G, B, of values in [0, 1]. The network itself applies them; views are uint8.
-
     """
 
     size: int

@@ -48,7 +48,6 @@ def create(name: str, weights: str) -> Backbone:
 
     Raises:
         UserError: there is no such backbone, no such weights, or they do not fit.
-
     """
     if name in _LITE:
         network, preprocessing = _lite(name, weights)

@@ -23,7 +23,6 @@ def load(path: Path) -> tuple[Classifier, header.Header]:
 
     Raises:
         UserError: the file is missing or damaged, or its weights do not fit its header.
-
     """
     about = header.read(path)
     network = build(about)

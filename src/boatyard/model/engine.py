@@ -24,7 +24,6 @@ class Engine(Protocol):
     Attributes:
         batch: views of one call; a call with fewer is allowed and costs as much.
         calls: calls that may be under way at once.
-
     """
 
     batch: int
@@ -43,7 +42,6 @@ def create(network: nn.Module, size: int, kind: str, device: str, workers: int, 
         device: as torch names it; 'onnx' runs on the CPU.
         workers: CPU threads.
         graphs: folder that keeps exported graphs, so that the next stage need not export again.
-
     """
     if kind == "onnx":
         return OnnxEngine(_graph(network, size, graphs), workers)

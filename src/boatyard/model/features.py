@@ -124,7 +124,6 @@ class Features:
         rows: the n photos.
         plain: float32 [n, width].
         views: float32 [train photos, views, width].
-
     """
 
     rows: list[Row]
@@ -137,7 +136,6 @@ def read(folder: Path, rows: list[Row]) -> Features:
 
     Raises:
         UserError: it is missing, or was made for other photos or another split.
-
     """
     stored = files.read_csv(folder / "photos.csv")
     if [(row.sha256, row.split) for row in rows] != [(row["sha256"], row["split"]) for row in stored]:

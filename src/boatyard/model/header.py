@@ -26,7 +26,6 @@ class Header:
         hidden, dropout: of the head.
         preprocessing: of the views that the network takes.
         params: the sections of params.yaml that it was trained with.
-
     """
 
     classes: list[str]
@@ -47,7 +46,6 @@ def read(path: Path) -> Header:
 
     Raises:
         UserError: there is no such file, or it is not a model that this version of Boatyard wrote.
-
     """
     try:
         with safe_open(path, framework="numpy") as file:

@@ -28,7 +28,6 @@ def run(engine: Engine, items: Sequence[Item], views_of: Callable[[Item], Views]
         items: whatever names a photo.
         views_of: opens the photo and draws its views, each uint8 [3, s, s]; called in the worker threads.
         workers: threads.
-
     """
     if engine.calls > 1 or engine.batch == 1:
         yield from _ahead(items, lambda item: engine(np.stack(views_of(item))), workers)

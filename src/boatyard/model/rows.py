@@ -20,7 +20,6 @@ class RowStore:
 
     Attributes:
         width: numbers in a row.
-
     """
 
     def __init__(self, folder: Path, width: int):

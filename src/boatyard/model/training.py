@@ -21,7 +21,6 @@ class Examples:
     Attributes:
         features: float32 [n, views, width]; an epoch uses one view of each photo.
         labels: int64 [n].
-
     """
 
     features: NDArray[np.float32]
@@ -48,7 +47,6 @@ class Epoch:
         epoch: from 1.
         train_loss, train_top1: means over the epoch's batches, dropout on, weights changing underneath.
         best: the validation loss is the lowest so far.
-
     """
 
     epoch: int
@@ -76,7 +74,6 @@ def fit(head: nn.Module, train: Examples, validation: Examples, settings: Settin
 
     Raises:
         UserError: the loss is not finite.
-
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

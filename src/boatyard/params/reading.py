@@ -21,7 +21,6 @@ def read(path: Path = paths.PARAMS) -> Params:
 
     Raises:
         UserError: the file is missing, is not YAML, or does not fit the schema.
-
     """
     raw = _read_yaml(path)
     try:

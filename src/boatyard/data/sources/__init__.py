@@ -43,7 +43,6 @@ def fetch(dataset: Dataset, raw: Path, downloads: Path, incoming: Path, progress
 
     Raises:
         UserError: the source can't be reached or is not what params.yaml says, or the layout does not fit it.
-
     """
     with _whole_folder(raw) as (scratch, result):
         origin = _open(dataset, scratch, downloads, incoming, progress)

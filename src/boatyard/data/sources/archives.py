@@ -42,7 +42,6 @@ def unpack(archive: Path, shown: str, into: Path, progress: Progress) -> None:
     Raises:
         UserError: `archive` is neither, is damaged or encrypted, holds a link or a device, a path out of the folder,
             two different files at one path, or far more than its size allows; the message names the member.
-
     """
     budget = MOST_GROWTH * archive.stat().st_size + ALLOWANCE
     try:

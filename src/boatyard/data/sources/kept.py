@@ -25,7 +25,6 @@ def kept(downloads: Path, sha256: str, what: str, download: Callable[[Path], Pat
 
     Raises:
         UserError: what was fetched has another sha256.
-
     """
     path = downloads / sha256
     # Hashing costs a third of a second per 100 MB, and a damaged file must never be taken for a whole one.

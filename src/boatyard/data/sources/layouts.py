@@ -37,7 +37,6 @@ def read(layout: Layout, origin: Origin) -> Listing:
 
     Raises:
         UserError: the layout does not fit the files; the message says what is there instead.
-
     """
     root = _root(layout, origin)
     shown = origin.shown if root == origin.folder else f"{origin.shown}, folder {layout.root}"

@@ -34,7 +34,6 @@ def assign(photos: Sequence[Labelled]) -> dict[PurePosixPath, PurePosixPath]:
 
     Raises:
         UserError: a class's name can't be a folder's, or two differ only in a way that some file systems do not see.
-
     """
     _check_labels(photos)
     groups: dict[tuple[str, str], list[Labelled]] = defaultdict(list)

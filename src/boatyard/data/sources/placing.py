@@ -28,7 +28,6 @@ def place(
 
     Returns:
         A sha256 over the sorted targets and the sha256 of each one's content.
-
     """
     total = hashlib.sha256()
     uses = Counter(targets.values())

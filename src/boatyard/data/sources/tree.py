@@ -19,7 +19,6 @@ def files(folder: Path, shown: str) -> list[PurePosixPath]:
 
     Raises:
         UserError: a link leads elsewhere or to a folder, or a name is not UTF-8.
-
     """
     inside = folder.resolve()
     found = []

@@ -1,0 +1,79 @@
+"""What both training phases share: the loss, the optimiser, the learning rate's course, and when to stop."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Optimiser = Literal["adam", "adamw", "sgd"]
+Schedule = Literal["constant", "cosine"]
+
+
+def optimiser(kind: Optimiser, groups: Iterable[dict[str, Any]], weight_decay: float) -> torch.optim.Optimizer:
+    """An optimiser over parameter groups, each with its own `lr`. SGD has Nesterov momentum 0.9."""
+    if kind == "sgd":
+        return torch.optim.SGD(groups, momentum=0.9, nesterov=True, weight_decay=weight_decay)
+    kinds: dict[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return kinds[kind](groups, weight_decay=weight_decay)
+
+
+def rate(schedule: Schedule, epoch: int, epochs: int, warmup: int) -> float:
+    """The factor on every learning rate in epoch 1 … epochs.
+
+    It rises in equal steps to 1 over `warmup` epochs, then stays ('constant') or falls along half a cosine towards 0
+    ('cosine'; Loshchilov and Hutter 2017, without restarts).
+    """
+    if epoch <= warmup:
+        return epoch / (warmup + 1)
+    if schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (epoch - warmup - 1) / max(1, epochs - warmup)))
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Negative log-likelihood in nats, with optional label smoothing and class weights.
+
+    Attributes:
+        smoothing: share of each label spread over all classes (Szegedy et al. 2016).
+        weights: float32 [classes], or None for equal ones.
+    """
+
+    smoothing: float
+    weights: Tensor | None
+
+    def __call__(self, log_probabilities: Tensor, labels: Tensor) -> Tensor:
+        """The mean over a batch; log-probabilities [n, classes], labels int64 [n]."""
+        # Log-softmax leaves log-probabilities as they are, so cross entropy takes them in place of logits.
+        return functional.cross_entropy(log_probabilities, labels, weight=self.weights, label_smoothing=self.smoothing)
+
+
+def balanced(labels: Tensor, classes: int) -> Tensor:
+    """Weights that give every class the same say: n / (classes · photos of the class), float32 [classes]."""
+    counts = torch.bincount(labels, minlength=classes).clamp(min=1)
+    return (len(labels) / (classes * counts)).float()
+
+
+class EarlyStopping:
+    """Keeps the best weights, and says when `patience` epochs went by without a lower validation loss."""
+
+    def __init__(self, patience: int):
+        self.patience = patience
+        self.best_loss, self.best_epoch = math.inf, 0
+        self.best_state: dict[str, Tensor] = {}
+
+    def better(self, epoch: int, loss: float, network: nn.Module) -> bool:
+        """Take note of an epoch; True, and its weights kept, if its loss is the lowest so far."""
+        if loss >= self.best_loss:
+            return False
+        self.best_loss, self.best_epoch = loss, epoch
+        self.best_state = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        return True
+
+    def over(self, epoch: int) -> bool:
+        """Whether to stop after this epoch."""
+        return epoch - self.best_epoch >= self.patience
