@@ -4,12 +4,18 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from boatyard.errors import UserError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Row = TypeVar("Row", bound="DataclassInstance")
 
 # Metrics and plots are for reading and comparing; more digits would only show a machine's last-bit rounding.
 DIGITS = 6
@@ -61,6 +67,38 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Read a table with a header row: a mapping per row, every value as text."""
     return list(csv.DictReader(io.StringIO(_read_text(path), newline="")))
+
+
+def write_rows(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
+    """Write a table with a column for each field of a dataclass; None is an empty cell."""
+    columns = [field.name for field in fields(kind)]
+    write_csv(path, columns, ([getattr(row, column) for column in columns] for row in rows))
+
+
+def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+    """Read a table that `write_rows` wrote. A field is an int, a float or text as its type says, and an
+    empty cell is None if its type allows that.
+
+    Raises:
+        UserError: the file is missing, lacks a column, or has a cell that its field can't take.
+    """
+    types = get_type_hints(kind)
+    converters = {field.name: _converter(types[field.name]) for field in fields(kind)}
+    rows = []
+    for number, cells in enumerate(read_csv(path), 2):
+        try:
+            rows.append(kind(**{name: convert(cells[name]) for name, convert in converters.items()}))
+        except (KeyError, ValueError, TypeError) as error:
+            raise UserError(f"{path}, line {number}: damaged ({error}); run `dvc repro` to make it again") from None
+    return rows
+
+
+def _converter(kind: Any) -> Callable[[str], Any]:
+    options = get_args(kind) or (kind,)
+    convert = next((option for option in (int, float) if option in options), str)
+    if type(None) in options:
+        return lambda cell: None if cell == "" else convert(cell)
+    return convert
 
 
 def _read_text(path: Path) -> str:

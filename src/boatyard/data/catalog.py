@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import imagehash
@@ -152,23 +152,19 @@ def reason_counts(rejected: Iterable[Rejected]) -> dict[str, int]:
 
 def write_catalog(path: Path, photos: Iterable[Photo]) -> None:
     """Write data/catalog.csv."""
-    files.write_csv(path, [field.name for field in fields(Photo)], map(astuple, photos))
+    files.write_rows(path, Photo, photos)
 
 
 def read_catalog(path: Path) -> list[Photo]:
     """Read data/catalog.csv."""
-    return [
-        replace(Photo(**row), width=int(row["width"]), height=int(row["height"]))  # type: ignore[arg-type]
-        for row in files.read_csv(path)
-    ]
+    return files.read_rows(path, Photo)
 
 
 def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
     """Write data/rejected.csv, sorted by path."""
-    rows = sorted(map(astuple, rejected))
-    files.write_csv(path, [field.name for field in fields(Rejected)], rows)
+    files.write_rows(path, Rejected, sorted(rejected, key=lambda photo: photo.path))
 
 
 def read_rejected(path: Path) -> list[Rejected]:
     """Read data/rejected.csv."""
-    return [Rejected(**row) for row in files.read_csv(path)]
+    return files.read_rows(path, Rejected)

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -112,12 +112,12 @@ def _check_each_class_everywhere(rows: Iterable[Row]) -> None:
 
 def write_splits(path: Path, rows: Iterable[Row]) -> None:
     """Write data/splits.csv."""
-    files.write_csv(path, [field.name for field in fields(Row)], map(astuple, rows))
+    files.write_rows(path, Row, rows)
 
 
 def read_splits(path: Path) -> list[Row]:
     """Read data/splits.csv."""
-    return [Row(**row) for row in files.read_csv(path)]
+    return files.read_rows(path, Row)
 
 
 def class_names(rows: Iterable[Row]) -> list[str]:

@@ -48,8 +48,19 @@ class Loss:
 
     def __call__(self, log_probabilities: Tensor, labels: Tensor) -> Tensor:
         """The mean over a batch; log-probabilities [n, classes], labels int64 [n]."""
+        return self.total(log_probabilities, labels) / self.weight(labels)
+
+    def total(self, log_probabilities: Tensor, labels: Tensor) -> Tensor:
+        """The sum over a batch, each photo with its class's weight."""
+        weights = None if self.weights is None else self.weights.to(labels.device)
         # Log-softmax leaves log-probabilities as they are, so cross entropy takes them in place of logits.
-        return functional.cross_entropy(log_probabilities, labels, weight=self.weights, label_smoothing=self.smoothing)
+        return functional.cross_entropy(
+            log_probabilities, labels, weight=weights, label_smoothing=self.smoothing, reduction="sum"
+        )
+
+    def weight(self, labels: Tensor) -> float:
+        """What the sum over these photos is to be divided by for their mean."""
+        return float(len(labels)) if self.weights is None else self.weights[labels].sum().item()
 
 
 def balanced(labels: Tensor, classes: int) -> Tensor:
