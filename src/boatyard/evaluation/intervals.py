@@ -1,0 +1,78 @@
+"""95 % intervals: Wilson's for a proportion, and the percentile bootstrap over photos."""
+
+import math
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEVEL = 0.95
+
+_Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+
+# Draws held in memory at once: 8 MB of 64-bit counts.
+_CELLS = 1 << 20
+
+
+class Interval(NamedTuple):
+    low: float
+    high: float
+
+
+def wilson(successes: int, trials: int) -> Interval:
+    """Wilson's score interval for a proportion (Wilson, JASA 1927): sensible for a handful of photos, and at 0 and 1.
+
+    Raises:
+        ValueError: no trials, or more successes than trials.
+    """
+    if not 0 <= successes <= trials or trials == 0:
+        raise ValueError(f"{successes} of {trials} is no proportion")
+    share = successes / trials
+    scale = 1 + _Z**2 / trials
+    centre = (share + _Z**2 / (2 * trials)) / scale
+    half = _Z / scale * math.sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2))
+    # The bound at a proportion of 0 or 1 is exactly 0 or 1; rounding would leave it a hair beside.
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == trials else centre + half
+    return Interval(low, high)
+
+
+def bootstrap(values: NDArray[Any], *, resamples: int, seed: int) -> Interval:
+    """Percentile bootstrap of a mean over photos (Efron and Tibshirani 1993, ch. 13).
+
+    Resampling n photos with replacement decides only how often each distinct value is drawn, and those counts are
+    multinomial(n, share of each value). Drawing the counts is therefore the bootstrap itself, not an approximation: for
+    right and wrong answers it takes two numbers a resample, however many photos there are. Memory stays bounded when
+    all values differ. The bounds are means that some resample had (outward, not interpolated), so that an interval that
+    just touches 0 is not reported as excluding it.
+
+    Args:
+        values: numbers or booleans [n], one per photo, n ≥ 1.
+        resamples: how many, ≥ 1.
+        seed: ≥ 0; the same values, resamples and seed give the same interval.
+    """
+    outcomes, counts = np.unique(values, return_counts=True)
+    generator = np.random.default_rng(seed)
+    means = np.empty(resamples)
+    step = max(1, _CELLS // outcomes.size)
+    for start in range(0, resamples, step):
+        stop = min(start + step, resamples)
+        draws = generator.multinomial(values.size, counts / values.size, size=stop - start)
+        means[start:stop] = draws @ outcomes.astype(np.float64) / values.size
+    tail = (1 - LEVEL) / 2
+    low = np.quantile(means, tail, method="lower")
+    high = np.quantile(means, 1 - tail, method="higher")
+    return Interval(float(low), float(high))
+
+
+def accuracy_interval(right: NDArray[np.bool_], *, resamples: int, seed: int) -> Interval:
+    """Interval of an accuracy: `bootstrap` of the booleans [n], n ≥ 1.
+
+    Where every photo is right, or every one wrong, no resample differs from another and the bootstrap would claim
+    certainty from a single photo; there, and only there, it is Wilson's interval.
+    """
+    successes = int(right.sum())
+    if successes in (0, right.size):
+        return wilson(successes, right.size)
+    return bootstrap(right, resamples=resamples, seed=seed)
