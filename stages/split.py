@@ -4,15 +4,22 @@ from collections import Counter
 
 from boatyard import errors, files, params, paths
 from boatyard.data import catalog, duplicates, splitting
+from boatyard.params.schema import CountsSplit, FoldersSplit, StratifiedSplit
 
 
 def main() -> None:
     settings = params.load("split")
     split = settings.split
     photos = catalog.read_catalog(paths.CATALOG)
-    distance = split.near_duplicates
-    groups = duplicates.group([photo.phash for photo in photos], distance).tolist()
-    rows = splitting.stratified(photos, groups, split, settings.seed)
+    groups: list[int] = []
+    match split:
+        case StratifiedSplit():
+            groups = duplicates.group([photo.phash for photo in photos], split.near_duplicates).tolist()
+            rows = splitting.stratified(photos, groups, split, settings.seed)
+        case CountsSplit():
+            rows = splitting.by_counts(photos, split.train, split.validation)
+        case FoldersSplit():
+            rows = splitting.as_given(photos)
     splitting.write_splits(paths.SPLITS, rows)
 
     counts = Counter(row.split for row in rows)

@@ -4,14 +4,14 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from boatyard import files
 from boatyard.data.catalog import Photo
+from boatyard.data.given import SPLITS as SPLITS
+from boatyard.data.given import split_of
 from boatyard.errors import UserError
-
-SPLITS = ("train", "validation", "test")
 
 
 class Fractions(Protocol):
@@ -86,6 +86,23 @@ def by_counts(photos: Sequence[Photo], train: int, validation: int) -> list[Row]
         rows.append(Row(photo.path, photo.label, split, photo.sha256))
     _check_each_class_everywhere(rows)
     return rows
+
+
+def as_given(photos: Sequence[Photo]) -> list[Row]:
+    """The split that the data set came with.
+
+    Raises:
+        UserError: it came with none, or a class has no photo in one of the splits.
+    """
+    rows = [Row(photo.path, photo.label, split_of(PurePosixPath(photo.path).name), photo.sha256) for photo in photos]
+    without = next((row.path for row in rows if not row.split), None)
+    if without:
+        raise UserError(
+            f"{without} came with no split, and split.method is 'folders': set dataset.layout.kind to split_folders, "
+            "or choose another split.method"
+        )
+    _check_each_class_everywhere(rows)
+    return sorted(rows, key=lambda row: row.path)
 
 
 def _side(middle: float, fractions: Fractions) -> str:
