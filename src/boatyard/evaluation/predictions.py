@@ -1,0 +1,147 @@
+"""The predictions table, plots/predictions.csv and plots/tta_predictions.csv: what a classifier says of each photo."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boatyard import files
+from boatyard.errors import UserError
+from boatyard.evaluation.checks import Floats, Integers, check
+
+# How many of a photo's most probable classes the table holds.
+TOP = 5
+
+_COLUMNS = ("path", "actual", "predicted", "probability", "actual_probability")
+_PLAIN = "plain_predicted"
+
+# Photos whose classes are sorted at once.
+_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a classifier says of one photo.
+
+    `path` is relative to data/raw; `top` holds the most probable classes, at most `TOP`, with their probabilities, the
+    most probable first. `plain_predicted` is the answer from the plain view, where this one comes from several.
+    """
+
+    path: str
+    actual: str
+    predicted: str
+    probability: float
+    actual_probability: float
+    top: tuple[tuple[str, float], ...]
+    plain_predicted: str | None = None
+
+    @property
+    def right(self) -> bool:
+        return self.predicted == self.actual
+
+
+def top_classes(log_probabilities: Floats, count: int) -> NDArray[np.int64]:
+    """Indices of the most probable classes, the most probable first, ties in class order: int64 [n, min(count, k)]."""
+    chunks = [
+        np.argsort(-log_probabilities[start : start + _ROWS], axis=1, kind="stable")[:, :count].copy()
+        for start in range(0, len(log_probabilities), _ROWS)
+    ]
+    return np.concatenate(chunks).astype(np.int64, copy=False)
+
+
+def tabulate(
+    paths: Sequence[str],
+    log_probabilities: Floats,
+    actual: Integers,
+    classes: Sequence[str],
+    plain: Integers | None = None,
+) -> list[Prediction]:
+    """The table of n photos, sorted by path.
+
+    Args:
+        paths: n photos, relative to data/raw.
+        log_probabilities: [n, k]; probabilities are computed from them in float64.
+        actual: class indices [n].
+        classes: k names.
+        plain: class indices [n] predicted from the plain view, if log_probabilities come from several views.
+
+    Raises:
+        ValueError: not n paths, k names or n plain answers; see `checks.check` too.
+
+    """
+    check(log_probabilities, actual)
+    photos, count = log_probabilities.shape
+    if len(paths) != photos or len(classes) != count or (plain is not None and plain.shape != (photos,)):
+        raise ValueError(f"{photos} photos of {count} classes, but {len(paths)} paths and {len(classes)} names")
+    top = top_classes(log_probabilities, TOP)
+    # Rounding can lift a certain answer a hair above 1.
+    shares = np.minimum(np.exp(np.take_along_axis(log_probabilities, top, axis=1).astype(np.float64)), 1.0)
+    own = np.minimum(np.exp(log_probabilities[np.arange(photos), actual].astype(np.float64)), 1.0)
+    return [
+        Prediction(
+            path=paths[row],
+            actual=classes[actual[row]],
+            predicted=classes[top[row, 0]],
+            probability=float(shares[row, 0]),
+            actual_probability=float(own[row]),
+            top=tuple((classes[c], float(share)) for c, share in zip(top[row], shares[row], strict=True)),
+            plain_predicted=None if plain is None else classes[plain[row]],
+        )
+        for row in sorted(range(photos), key=paths.__getitem__)
+    ]
+
+
+def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
+    """Write a predictions table; all of its rows have as many top classes, and all or none a plain answer.
+
+    Raises:
+        ValueError: there is no prediction.
+
+    """
+    if not predictions:
+        raise ValueError("no photo was predicted")
+    with_plain = predictions[0].plain_predicted is not None
+    columns = _columns(len(predictions[0].top), with_plain)
+    files.write_csv(path, columns, (list(_cells(prediction, with_plain)) for prediction in predictions))
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """Read a predictions table; probabilities come with the digits of the file.
+
+    Raises:
+        UserError: the file is missing, or is no predictions table.
+
+    """
+    try:
+        return [_parse(row) for row in files.read_csv(path)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is no table of predictions ({error}); run `dvc repro` to make it again") from error
+
+
+def _columns(top: int, with_plain: bool) -> list[str]:
+    ranked = [f"{name}{rank}" for rank in range(1, top + 1) for name in ("label", "probability")]
+    return [*_COLUMNS, *ranked, *([_PLAIN] if with_plain else [])]
+
+
+def _cells(prediction: Prediction, with_plain: bool) -> Iterator[Any]:
+    yield from (getattr(prediction, column) for column in _COLUMNS)
+    for label, probability in prediction.top:
+        yield from (label, probability)
+    if with_plain:
+        yield prediction.plain_predicted
+
+
+def _parse(row: dict[str, str]) -> Prediction:
+    ranks = [rank for rank in range(1, TOP + 1) if f"label{rank}" in row]
+    return Prediction(
+        path=row["path"],
+        actual=row["actual"],
+        predicted=row["predicted"],
+        probability=float(row["probability"]),
+        actual_probability=float(row["actual_probability"]),
+        top=tuple((row[f"label{rank}"], float(row[f"probability{rank}"])) for rank in ranks),
+        plain_predicted=row.get(_PLAIN),
+    )
