@@ -36,7 +36,7 @@ class DrawnSet:
 
 
 def draw(folder: Path, per_class: int = 24) -> DrawnSet:
-    """Draw the whole set into `folder`, a folder per class; `per_class` is at least 8, so that every oddity has its place."""
+    """Draw the whole set into `folder`, a folder per class; `per_class` ≥ 8, for every oddity."""
     for label in (*CLASSES, RARE):
         (folder / label).mkdir(parents=True, exist_ok=True)
     for label in CLASSES:
@@ -95,11 +95,11 @@ def _pixels(label: str, number: int) -> Image.Image:
     """A shape of its class's colour, somewhere on a cloudy ground; no two are near duplicates."""
     generator = np.random.default_rng([sorted(_COLOURS).index(label), number])
     width, height = (int(side) for side in generator.integers(72, 112, size=2))
-    clouds = Image.fromarray(generator.integers(70, 150, size=(7, 7, 3), dtype=np.uint8))
+    clouds = Image.fromarray(generator.integers(85, 135, size=(7, 7, 3), dtype=np.uint8))
     photo = clouds.resize((width, height), Image.Resampling.BICUBIC)
     brush = ImageDraw.Draw(photo)
     colour = tuple(int(np.clip(part + generator.integers(-25, 26), 0, 255)) for part in _COLOURS[label])
-    size = int(generator.integers(30, 44))
+    size = int(generator.integers(34, 46))
     left = int(generator.integers(12, width - size - 12))
     top = int(generator.integers(12, height - size - 12))
     box = (left, top, left + size, top + size)

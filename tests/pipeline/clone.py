@@ -55,9 +55,8 @@ class Clone:
 
     def _environment(self) -> dict[str, str]:
         return {
-            # The stages say `python`: it must be the one that runs the tests. The library must be the clone's.
+            # The stages say `python`: it must be the one that runs the tests.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(self.folder / "src"),
             "HOME": str(self.home),
             "DVC_SITE_CACHE_DIR": str(self.home / "dvc"),
             "DVC_NO_ANALYTICS": "1",
@@ -104,9 +103,16 @@ class Clone:
     def read_json(self, name: str) -> dict[str, Any]:
         return json.loads((self.folder / name).read_text(encoding="utf-8"))
 
+    def params(self) -> dict[str, Any]:
+        """What params.yaml holds."""
+        return self._read_yaml("params.yaml")
+
     def lock(self) -> dict[str, Any]:
         """The stages of dvc.lock."""
-        return YAML(typ="safe", pure=True).load((self.folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+        return self._read_yaml("dvc.lock")["stages"]
+
+    def _read_yaml(self, name: str) -> dict[str, Any]:
+        return YAML(typ="safe", pure=True).load((self.folder / name).read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)

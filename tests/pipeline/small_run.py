@@ -1,0 +1,40 @@
+"""The settings and the stages of a run on drawn photos."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import drawn_photos
+from clone import Clone, Repro
+
+# Small photos, few views and epochs: seconds for what the default run takes minutes for.
+SETTINGS = {
+    "dataset": {"source": "folder", "licence": "private", "layout": {"kind": "folders", "root": "."}},
+    "filter.min_images": 8,
+    "image.size": 64,
+    "features.views": 2,
+    "train.epochs": 30,
+    "train.batch_size": 16,
+    "evaluate.resamples": 200,
+    "tta.views": 3,
+}
+STAGES = ("download", "filter", "split", "featurize", "train", "evaluate", "tta_evaluate", "report")
+
+
+def prepare(folder: Path, home: Path) -> tuple[Clone, drawn_photos.DrawnSet]:
+    """A fresh clone with the drawn photos in data/incoming and settings to match, committed, nothing run."""
+    clone = Clone.of_working_tree(folder, home)
+    drawn = drawn_photos.draw(folder / "data/incoming")
+    for key, value in SETTINGS.items():
+        clone.set_param(key, value)
+    clone.commit("Drawn photos")
+    return clone, drawn
+
+
+@dataclass(frozen=True)
+class Run:
+    """A clone in which everything has run and is committed."""
+
+    clone: Clone
+    drawn: drawn_photos.DrawnSet
+    repro: Repro
+    git_status: str  # after the run, before the commit

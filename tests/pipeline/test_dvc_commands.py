@@ -1,0 +1,143 @@
+"""The DVC commands that people use, on a run and on experiments made from it."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import vl_convert
+from clone import Clone
+from small_run import STAGES, Run
+
+PLOTS = {
+    *("Loss", "Top-1", "plots/history.csv"),
+    *("plots/class_counts.csv", "plots/image_sizes.csv", "plots/per_class.csv", "plots/reliability.csv"),
+    *("plots/predictions.csv", "plots/tta_predictions.csv", "plots/tta_per_class.csv"),
+}
+
+
+def plots(clone: Clone, *command: str) -> dict[str, list[dict[str, Any]]]:
+    """What `dvc plots` would draw, by its name; it must have found every plot."""
+    shown = json.loads(clone.dvc("plots", *command, "--json", "--out", str(clone.home / "plots")))
+    assert "errors" not in shown
+    return shown["data"]
+
+
+def test_metrics_show(run: Run) -> None:
+    shown = json.loads(run.clone.dvc("metrics", "show", "--json"))[""]["data"]
+
+    assert set(shown) == {
+        f"metrics/{name}.json" for name in ("download", "filter", "split", "train", "evaluate", "tta_evaluate")
+    }
+    assert shown["metrics/evaluate.json"]["data"] == run.clone.read_json("metrics/evaluate.json")
+
+
+def test_dag_leads_from_the_photos_to_the_report(run: Run) -> None:
+    dag = run.clone.dvc("dag", "--mermaid")
+
+    nodes = dict(re.findall(r'(node\d+)\["([^"]+)"\]', dag))
+    edges = {(nodes[start], nodes[end]) for start, end in re.findall(r"(node\d+)-->(node\d+)", dag)}
+
+    assert set(nodes.values()) == set(STAGES)
+    assert edges >= {
+        *(("download", "filter"), ("filter", "split"), ("split", "featurize"), ("featurize", "train")),
+        *(("train", "evaluate"), ("train", "tta_evaluate"), ("evaluate", "report"), ("tta_evaluate", "report")),
+    }
+
+
+def test_plots_show_every_figure_once(run: Run) -> None:
+    shown = plots(run.clone, "show")
+
+    figures = sorted(path.name for path in (run.clone.folder / "plots/figures").glob("*.png"))
+    assert {name for name, drawings in shown.items() if drawings[0]["type"] == "vega"} == PLOTS
+    assert sorted(name.split("/")[-1] for name, drawings in shown.items() if drawings[0]["type"] == "image") == figures
+    assert len(figures) >= 5
+    for name in PLOTS:
+        (drawing,) = shown[name]
+        picture = vl_convert.vegalite_to_png(json.dumps(drawing["content"]))
+        assert len(picture) > 4_000, f"{name} is drawn blank"
+
+
+def test_the_confusion_matrix_counts_the_predictions(run: Run) -> None:
+    spec = plots(run.clone, "show", "plots/predictions.csv")["plots/predictions.csv"][0]["content"]
+
+    assert len(spec["data"]["values"]) == run.clone.read_json("metrics/evaluate.json")["images"]
+    assert {"actual", "predicted"} <= set(spec["data"]["values"][0])
+
+
+def test_plots_show_writes_a_page(run: Run) -> None:
+    run.clone.dvc("plots", "show")
+
+    page = (run.clone.folder / "dvc_plots/index.html").read_text(encoding="utf-8")
+    assert "plots/predictions.csv" in page
+    assert run.clone.git("status", "--porcelain") == ""
+
+
+@dataclass(frozen=True)
+class Experiments:
+    """What DVC says after one experiment run in the workspace and, from there, one queued and run by its worker."""
+
+    metrics: dict[str, Any]
+    params: dict[str, Any]
+    plots: dict[str, list[dict[str, Any]]]
+    params_file: str
+    shown: dict[str, dict[str, Any]]  # by name
+    model_before: str
+    model_after: str
+
+
+@pytest.fixture(scope="module")
+def experiments(clone: Clone) -> Experiments:
+    before = clone.lock()
+    clone.dvc("exp", "run", "--name", "here", "--set-param", "train.lr=0.01")
+    metrics = json.loads(clone.dvc("metrics", "diff", "--json"))
+    params = json.loads(clone.dvc("params", "diff", "--json"))
+    drawn = plots(clone, "diff", "HEAD")
+    params_file = clone.git("diff", "--unified=0", "params.yaml")
+    after = clone.lock()
+    clone.dvc("exp", "run", "--queue", "--name", "queued", "--set-param", "model.head.dropout=0.1")
+    clone.dvc("exp", "run", "--run-all", "--jobs", "1")
+    table = json.loads(clone.dvc("exp", "show", "--json"))
+    shown = {entry["name"]: entry for row in table for group in row["experiments"] or [] for entry in group["revs"]}
+
+    def model(lock: dict[str, Any]) -> str:
+        return str(lock["train"]["outs"][0]["md5"])
+
+    return Experiments(metrics, params, drawn, params_file, shown, model(before), model(after))
+
+
+def test_an_experiment_sets_one_value_and_keeps_the_comments(experiments: Experiments) -> None:
+    changed = [line for line in experiments.params_file.splitlines() if re.match(r"[+-] ", line)]
+
+    assert [line.split("#")[0].strip() for line in changed] == ["-  lr: 0.001", "+  lr: 0.01"]
+    assert all("#" in line for line in changed)
+    assert experiments.params == {"params.yaml": {"train.lr": {"old": 0.001, "new": 0.01}}}
+
+
+def test_metrics_diff_compares_with_the_commit(experiments: Experiments, run: Run) -> None:
+    old = run.clone.read_json("metrics/train.json")
+
+    assert set(experiments.metrics) <= {f"metrics/{name}.json" for name in ("train", "evaluate", "tta_evaluate")}
+    assert experiments.model_after != experiments.model_before
+    loss = experiments.metrics["metrics/train.json"]["validation_loss"]
+    assert loss["old"] == old["validation_loss"] != loss["new"]
+
+
+def test_plots_diff_draws_both_commits(experiments: Experiments) -> None:
+    revisions = {
+        name: {row["rev"] for row in experiments.plots[name][0]["content"]["data"]["values"]} for name in PLOTS
+    }
+
+    assert revisions == {name: {"HEAD", "workspace"} for name in PLOTS}
+
+
+def test_a_queued_experiment_is_run_on_a_copy(experiments: Experiments, clone: Clone) -> None:
+    queued = experiments.shown["queued"]["data"]
+
+    assert queued["params"]["params.yaml"]["data"]["model"]["head"] == {"hidden": 256, "dropout": 0.1}
+    assert queued["metrics"]["metrics/train.json"]["data"]["epochs"] >= 1
+    assert queued["outs"]["models/model.safetensors"]["hash"] not in (experiments.model_before, experiments.model_after)
+    # The workspace still holds the experiment that was run in it.
+    assert clone.params()["model"]["head"]["dropout"] == 0.4
+    assert experiments.shown["here"]["data"]["params"]["params.yaml"]["data"]["train"]["lr"] == 0.01

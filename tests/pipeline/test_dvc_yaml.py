@@ -1,0 +1,150 @@
+"""dvc.yaml says all that its stages depend on, and no more: held against the source of the stages."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clone import REPOSITORY
+from ruamel.yaml import YAML
+from source_tree import imported_files, opened_files, params_read, path_constants
+
+from boatyard import paths
+
+SRC = REPOSITORY / "src"
+PIPELINE = YAML(typ="safe", pure=True).load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))
+PARAMS = YAML(typ="safe", pure=True).load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+STAGES: dict[str, dict[str, Any]] = PIPELINE["stages"]
+NAMES = list(STAGES)
+
+# Constants of paths.py that are not an artefact of the pipeline, and those that a stage may use undeclared.
+SETTINGS = {"PARAMS", "PIPELINE"}
+UNDECLARED = {name for name, path in vars(paths).items() if isinstance(path, Path) and path.is_relative_to(paths.WORK)}
+
+
+def artefacts() -> dict[str, str]:
+    """The constants of paths.py that name a file or folder of the pipeline, by their path."""
+    return {
+        path.as_posix(): name
+        for name, path in vars(paths).items()
+        if isinstance(path, Path) and name not in SETTINGS | UNDECLARED
+    }
+
+
+def listed(entries: list[Any]) -> list[str]:
+    """The paths of a list of dvc.yaml, in which one with options is a mapping of a single key."""
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def written(stage: str) -> list[str]:
+    return [path for kind in ("outs", "metrics", "plots") for path in listed(STAGES[stage].get(kind, []))]
+
+
+def code_files(entries: list[str]) -> set[str]:
+    """The files under src/ and stages/ that a list of deps names, folders written out."""
+    files: set[str] = set()
+    for entry in entries:
+        path = REPOSITORY / entry
+        inside = [path] if path.is_file() else [file for file in path.rglob("*") if "__pycache__" not in file.parts]
+        if entry.startswith(("src/", "stages/")):
+            files |= {file.relative_to(REPOSITORY).as_posix() for file in inside if file.is_file()}
+    return files
+
+
+def test_the_stages_are_the_ones_of_the_design_in_order() -> None:
+    assert NAMES == ["download", "filter", "split", "featurize", "train", "evaluate", "tta_evaluate", "report"]
+    assert [STAGES[name]["cmd"] for name in NAMES] == [f"python stages/{name}.py" for name in NAMES]
+
+
+@pytest.mark.parametrize("stage", NAMES)
+def test_deps_name_the_script_and_every_file_that_it_imports(stage: str) -> None:
+    imported = imported_files(REPOSITORY / f"stages/{stage}.py", SRC)
+    needed = sorted(file.relative_to(REPOSITORY).as_posix() for file in imported | opened_files(imported, SRC))
+
+    declared = code_files(listed(STAGES[stage]["deps"]))
+
+    assert sorted(declared) == needed, "put these into its deps:\n" + "\n".join(f"      - {file}" for file in needed)
+
+
+@pytest.mark.parametrize("stage", NAMES)
+def test_a_stage_declares_the_artefacts_that_it_names(stage: str) -> None:
+    """A stage script takes every path from paths.py, and DVC knows of each of them."""
+    known = artefacts()
+    data = [path for path in listed(STAGES[stage]["deps"]) if not path.startswith(("src/", "stages/"))]
+
+    used = path_constants(REPOSITORY / f"stages/{stage}.py") - UNDECLARED
+
+    assert sorted(known.get(path, path) for path in [*data, *written(stage)]) == sorted(used)
+
+
+def test_every_artefact_is_written_by_one_stage_before_another_reads_it() -> None:
+    there = {paths.INCOMING.as_posix()}
+    for stage in NAMES:
+        data = {path for path in listed(STAGES[stage]["deps"]) if not path.startswith(("src/", "stages/"))}
+        assert data <= there, stage
+        assert there.isdisjoint(written(stage)), stage
+        there |= set(written(stage))
+    assert there == set(artefacts())
+
+
+@pytest.mark.parametrize("stage", NAMES)
+def test_params_are_those_that_the_stage_reads(stage: str) -> None:
+    read = params_read(REPOSITORY / f"stages/{stage}.py")
+    declared = STAGES[stage].get("params", [])
+
+    def overlap(key: str, other: str) -> bool:
+        return not key or key == other or key.startswith(f"{other}.") or other.startswith(f"{key}.")
+
+    for key in read:
+        assert any(overlap(key, other) for other in declared), f"{key} is read and not declared"
+    for key in declared:
+        assert any(overlap(other, key) for other in read), f"{key} is declared and never read"
+
+
+def test_every_declared_key_is_in_params_yaml_and_every_key_there_is_declared() -> None:
+    declared = {key for stage in STAGES.values() for key in stage.get("params", [])}
+
+    def leaves(section: Any, prefix: str) -> list[str]:
+        if not isinstance(section, dict) or prefix.startswith("dataset"):
+            return [prefix]
+        return [leaf for name, value in section.items() for leaf in leaves(value, f"{prefix}.{name}".lstrip("."))]
+
+    for key in leaves(PARAMS, ""):
+        assert any(f"{key}.".startswith(f"{other}.") for other in declared), f"no stage declares {key}"
+    for key in declared:
+        section = PARAMS
+        for name in key.split("."):
+            assert name in section, f"{key} is not in params.yaml"
+            section = section[name]
+
+
+def test_going_back_to_an_old_value_can_be_restored() -> None:
+    """DVC's run-cache leaves out a stage with an out, metrics and plots aside, that is not cached or that persists."""
+    for name, stage in STAGES.items():
+        for out in stage.get("outs", []):
+            options = next(iter(out.values())) if isinstance(out, dict) else {}
+            assert options.get("cache", True), f"{name}: {out}"
+            assert not options.get("persist", False), f"{name}: {out}"
+
+
+def test_every_stage_and_output_says_what_it_is() -> None:
+    for name, stage in STAGES.items():
+        assert stage["desc"], name
+        for out in stage.get("outs", []):
+            assert isinstance(out, dict), f"{name}: {out}"
+            assert next(iter(out.values()))["desc"], f"{name}: {out}"
+
+
+def test_the_model_is_a_dvc_artifact() -> None:
+    artifacts = PIPELINE["artifacts"]
+
+    assert [artifact["path"] for artifact in artifacts.values()] == [paths.MODEL.as_posix()]
+    assert all(artifact["type"] == "model" and artifact["desc"] for artifact in artifacts.values())
+
+
+def test_rooms_import_only_what_stands_before_them() -> None:
+    """`data` → `model` → `evaluation` → `serving`."""
+    rooms = ["data", "model", "evaluation", "serving"]
+    for number, room in enumerate(rooms):
+        for file in (SRC / "boatyard" / room).rglob("*.py"):
+            reached = {other.relative_to(SRC / "boatyard").parts[0] for other in imported_files(file, SRC)}
+            assert reached.isdisjoint(rooms[number + 1 :]), f"{file} imports from {reached}"

@@ -1,0 +1,72 @@
+"""A user's mistake is one line that says what is wrong, and exit status 2."""
+
+from pathlib import Path
+
+import pytest
+from clone import Clone
+from small_run import STAGES, Run
+
+
+@pytest.fixture
+def broken(clone: Clone) -> Clone:
+    clone.git("checkout", "--quiet", ".")
+    return clone
+
+
+def replace(clone: Clone, old: str, new: str) -> None:
+    path = clone.folder / "params.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_refuses_an_unknown_key(broken: Clone, stage: str) -> None:
+    replace(broken, "patience:", "patiense:")
+
+    done = broken.run("python", f"stages/{stage}.py", fails=True)
+
+    assert done.returncode == 2
+    assert done.stderr == "error: params.yaml: train.patiense: unknown key; did you mean 'patience'? (and 1 more)\n"
+    assert done.stdout == ""
+
+
+def test_repro_shows_the_line_and_keeps_the_results_there_were(broken: Clone) -> None:
+    before = broken.git("ls-files", "--stage", "dvc.lock")
+    broken.set_param("train.lr", -1.0)
+
+    done = broken.run("dvc", "repro", fails=True)
+
+    assert "error: params.yaml: train.lr: -1.0 does not fit; input should be greater than 0\n" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert broken.git("ls-files", "--stage", "dvc.lock") == before
+
+
+def test_no_photos_is_one_line(run: Run, tmp_path: Path) -> None:
+    empty = Clone.of_working_tree(tmp_path / "clone", run.clone.home)
+    empty.set_param("dataset", run.clone.params()["dataset"])
+
+    done = empty.run("python", "stages/download.py", fails=True)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: data/incoming holds no files: put the photos there, a folder per class")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_stage_without_its_input_says_how_to_get_it(run: Run, tmp_path: Path) -> None:
+    fresh = Clone.of_working_tree(tmp_path / "clone", run.clone.home)
+
+    done = fresh.run("python", "stages/split.py", fails=True)
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: data/catalog.csv is not here: run `dvc repro` to make it, or `dvc pull` to fetch it\n"
+    )
+
+
+def test_a_stage_runs_the_library_of_its_own_checkout(broken: Clone) -> None:
+    """Not the installed one: `dvc exp run --queue` runs in a copy of the commit that the experiment started from."""
+    library = broken.folder / "src/boatyard/__init__.py"
+    library.write_text('raise SystemExit("this checkout\'s own")\n', encoding="utf-8")
+
+    assert "this checkout's own" in broken.run("python", "stages/split.py", fails=True).stderr

@@ -1,0 +1,18 @@
+"""The same inputs give the same bytes."""
+
+from pathlib import Path
+
+from small_run import Run, prepare
+
+
+def test_two_fresh_clones_write_the_same_bytes(run: Run, tmp_path: Path) -> None:
+    """Another folder, another home, another time zone, another order of sets and dicts made from them."""
+    clone, _ = prepare(tmp_path / "a clone with another name", tmp_path / "home")
+
+    clone.repro(PYTHONHASHSEED="12345", TZ="Pacific/Auckland", BOATYARD_WORKERS="1")
+
+    assert clone.lock() == run.clone.lock()
+    tracked = run.clone.git("ls-files", "metrics", "plots", "report", "dvc.lock").splitlines()
+    assert len(tracked) > 15
+    for name in tracked:
+        assert (clone.folder / name).read_bytes() == (run.clone.folder / name).read_bytes(), name
