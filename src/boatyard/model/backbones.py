@@ -6,6 +6,8 @@ timm/<name>                          any model of timm
 """
 
 import difflib
+import pickle
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -38,13 +40,15 @@ class Backbone:
     preprocessing: Preprocessing
 
 
-def create(name: str, weights: str) -> Backbone:
+def create(name: str, weights: str, size: int | None = None) -> Backbone:
     """Build a backbone in eval mode, without its last classifier layer.
 
     Args:
         name: as the module's docstring lists them.
         weights: 'default', the name of published weights ('IMAGENET1K_V1'), a path to a local state dict, or 'none'
             (random, from torch's current seed).
+        size: side of the views, pixels, for which to build a vision transformer that takes one size alone, when its
+            weights are loaded later; None: the size of `weights`.
 
     Raises:
         UserError: there is no such backbone, no such weights, or they do not fit.
@@ -54,28 +58,23 @@ def create(name: str, weights: str) -> Backbone:
     elif name.startswith("timm/"):
         network, preprocessing = _timm(name.removeprefix("timm/"), weights)
     else:
-        network, preprocessing = _torchvision(name, weights)
+        network, preprocessing = _torchvision(name, weights, size)
     network.eval()
-    with torch.inference_mode():
+    with torch.no_grad():
         probe = network(torch.zeros(1, 3, preprocessing.size, preprocessing.size))
     if probe.ndim != 2:
         raise UserError(f"model.backbone: {name} gives {tuple(probe.shape)}, not one vector per photo; choose another")
     return Backbone(network, probe.shape[1], preprocessing)
 
 
-def architecture(name: str) -> nn.Module:
-    """The same network with weights yet to be loaded, and nothing fetched."""
-    return create(name, "none").network
-
-
 def _lite(name: str, weights: str) -> tuple[nn.Module, Preprocessing]:
     network = timm.create_model(f"tf_{name}", pretrained=False)
     if weights == "default":
         # The package's tensors stand in timm's order, under other names.
-        published = _load_state(_lite_file(name))
+        published = _read_state(_lite_file(name))
         _load_into(network, dict(zip(network.state_dict(), published.values(), strict=True)), name)
     elif weights != "none":
-        _load_into(network, _load_state(_local(weights, "efficientnet_lite* have 'default' and 'none'")), weights)
+        _load_into(network, _read_state(_local(weights, "efficientnet_lite* have 'default' and 'none'")), weights)
     config = resolve_model_data_config(network)
     network.reset_classifier(0)
     return network, _timm_preprocessing(config, _LITE_MEAN, _LITE_STD)
@@ -101,7 +100,7 @@ def _timm(name: str, weights: str) -> tuple[nn.Module, Preprocessing]:
         raise UserError(f"model.weights: timm could not get the weights of {name} ({_first_line(error)})") from None
     if weights not in ("default", "none"):
         known = "timm's models have 'default' and 'none', and tags in the name (timm/resnet50.a1_in1k)"
-        _load_into(network, _load_state(_local(weights, known)), weights)
+        _load_into(network, _read_state(_local(weights, known)), weights)
     config = resolve_model_data_config(network)
     network.reset_classifier(0)
     return network, _timm_preprocessing(config, config["mean"], config["std"])
@@ -111,7 +110,7 @@ def _timm_preprocessing(config: Mapping[str, Any], mean: Any, std: Any) -> Prepr
     return Preprocessing(config["input_size"][-1], config["crop_pct"], config["interpolation"], tuple(mean), tuple(std))
 
 
-def _torchvision(name: str, weights: str) -> tuple[nn.Module, Preprocessing]:
+def _torchvision(name: str, weights: str, size: int | None) -> tuple[nn.Module, Preprocessing]:
     models = torchvision.models
     known = models.list_models(module=models)
     if name not in known:
@@ -123,21 +122,27 @@ def _torchvision(name: str, weights: str) -> tuple[nn.Module, Preprocessing]:
         chosen = published.DEFAULT
     elif weights in published.__members__:
         chosen = published[weights]
+    transforms = (chosen or published.DEFAULT).transforms()
+    one_size = name.startswith("vit_")
+    side = size if size and one_size else transforms.crop_size[0]
+    extra: dict[str, Any] = {}
+    if chosen is None and one_size:
+        extra = {"image_size": side}
+    elif chosen is None and name in ("googlenet", "inception_v3"):
+        # Published weights switch the first on, and a saved model must be built as it was trained; the second is what
+        # torchvision does anyway, with a warning.
+        extra = {"transform_input": True, "init_weights": True}
     try:
-        # Without weights GoogLeNet and Inception v3 draw slow truncated normals and warn; with them this is not given.
-        extra = {"init_weights": True} if chosen is None and name in ("googlenet", "inception_v3") else {}
         network = models.get_model(name, weights=chosen, **extra)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise UserError(f"model.weights: {name}'s weights could not be fetched ({_first_line(error)})") from None
     if chosen is None and weights != "none":
         names = ", ".join(["default", *published.__members__, "none"])
-        _load_into(network, _load_state(_local(weights, f"{name} has {names}")), weights)
+        _load_into(network, _read_state(_local(weights, f"{name} has {names}")), weights)
     _cut_torchvision(network)
-    transforms = (chosen or published.DEFAULT).transforms()
-    size = transforms.crop_size[0]
     preprocessing = Preprocessing(
-        size,
-        min(1.0, size / transforms.resize_size[0]),
+        side,
+        min(1.0, side / transforms.resize_size[0]),
         transforms.interpolation.value,
         tuple(transforms.mean),
         tuple(transforms.std),
@@ -168,7 +173,7 @@ def _local(weights: str, known: str) -> Path:
     return path
 
 
-def _load_state(path: Path) -> dict[str, Tensor]:
+def _read_state(path: Path) -> Mapping[str, Tensor]:
     """A state dict from safetensors or torch's format, never by unpickling anything but tensors."""
     try:
         if path.suffix == ".safetensors":
@@ -178,12 +183,23 @@ def _load_state(path: Path) -> dict[str, Tensor]:
         raise UserError(f"model.weights: {path.name} can't be read as a state dict ({_first_line(error)})") from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"model.weights: {path.name} is no state dict; save `model.state_dict()`")
-    return dict(state)
+    return state
+
+
+def load_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """`network.load_state_dict`, for plain mappings too.
+
+    Torch keeps the modules' versions in an attribute of its own state dicts, which files and copies lose; MNASNet does
+    not load without. They are then taken to be the network's own.
+    """
+    versioned = OrderedDict(state)
+    versioned._metadata = getattr(state, "_metadata", network.state_dict()._metadata)  # type: ignore[attr-defined]
+    network.load_state_dict(versioned)
 
 
 def _load_into(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     try:
-        network.load_state_dict(dict(state))
+        load_state(network, state)
     except RuntimeError as error:
         reasons = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
         raise UserError(f"model.weights: {source} does not fit the backbone ({reasons[0][:200]})") from None

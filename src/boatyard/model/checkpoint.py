@@ -27,7 +27,7 @@ def load(path: Path) -> tuple[Classifier, header.Header]:
     about = header.read(path)
     network = build(about)
     try:
-        network.load_state_dict(load_file(path))
+        backbones.load_state(network, load_file(path))
     except (SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[-1].strip()[:200]
         raise UserError(f"{path} does not hold the network that its header names ({reason}): train it again") from None
@@ -36,6 +36,6 @@ def load(path: Path) -> tuple[Classifier, header.Header]:
 
 def build(about: header.Header) -> Classifier:
     """The network that a header describes, its weights not yet loaded."""
-    backbone = backbones.create(about.backbone, "none")
+    backbone = backbones.create(about.backbone, "none", about.preprocessing.size)
     top = head(backbone.width, about.hidden, about.dropout, len(about.classes))
     return Classifier(Embedder(backbone.network, about.preprocessing), top)
