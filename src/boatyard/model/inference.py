@@ -20,16 +20,16 @@ Output = NDArray[np.float32]
 def run(engine: Engine, items: Sequence[Item], views_of: Callable[[Item], Views], workers: int) -> Iterator[Output]:
     """Yield the network's outputs, float32 [views of the item, d], item by item in the order given.
 
-    Photos are decoded by `workers` threads. A CPU engine runs in those same threads; any other runs in the caller's, on
-    batches that it fills across items. At most a few photos per worker are held at once.
+    Photos are decoded by `workers` threads. An engine that takes a call from each of them at once runs there too; any
+    other runs in the caller's, on batches that it fills across items. At most a few photos per worker are held at once.
 
     Args:
         engine: runs the network.
         items: whatever names a photo.
-        views_of: opens the photo and draws its views, each uint8 [3, s, s]; called in the worker threads.
+        views_of: opens the photo and draws its views, at least one, each uint8 [3, s, s]; called in the worker threads.
         workers: threads.
     """
-    if engine.calls > 1 or engine.batch == 1:
+    if engine.batch == 1 and engine.calls >= workers:
         yield from _ahead(items, lambda item: engine(np.stack(views_of(item))), workers)
         return
     waiting: deque[int] = deque()
