@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from boatyard.data.views import Preprocessing
+from boatyard.errors import UserError
 from boatyard.model.backbones import Backbone
 
 
@@ -53,5 +54,24 @@ class Classifier(nn.Module):
 
 
 def embedder(backbone: Backbone, preprocessing: Preprocessing) -> Embedder:
-    """The backbone with its normalisation, frozen: in eval mode (batch norm included), no gradients."""
+    """The backbone with its normalisation, frozen: in eval mode (batch norm included), no gradients.
+
+    Raises:
+        UserError: the backbone does not take views of the preprocessing's size.
+
+    """
+    if preprocessing.size != backbone.preprocessing.size:
+        try:
+            with torch.no_grad():
+                backbone.network(torch.zeros(1, 3, preprocessing.size, preprocessing.size))
+        except (AssertionError, RuntimeError) as error:
+            raise UserError(
+                f"image.size: the backbone does not take views of {preprocessing.size} pixels "
+                f"({str(error).splitlines()[0]}); write 'backbone', which means {backbone.preprocessing.size}"
+            ) from None
     return Embedder(backbone.network, preprocessing).eval().requires_grad_(False)
+
+
+def parameter_count(module: nn.Module) -> int:
+    """How many numbers a network learns or was published with."""
+    return sum(parameter.numel() for parameter in module.parameters())
