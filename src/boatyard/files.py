@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
@@ -20,19 +21,27 @@ Row = TypeVar("Row", bound="DataclassInstance")
 # Metrics and plots are for reading and comparing; more digits would only show a machine's last-bit rounding.
 DIGITS = 6
 
+_MAKE_AGAIN = "run `dvc repro` to make it again"
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; put it in `path`'s place if the block ends well, remove it if not."""
+    """Yield a temporary path beside `path`; put it in `path`'s place if the block ends well, remove it if not.
+
+    Raises:
+        UserError: the disk is full or the folder can't be written; any `OSError` of the block is taken for that.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f"{path} can't be written ({error.strerror or error}): free space or its rights") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise UserError(f"{path} can't be written ({reason}): free space, or mend the folder's rights") from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -48,25 +57,56 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a metrics file."""
-    value = json.loads(_read_text(path))
+    """Read a metrics file.
+
+    Raises:
+        UserError: it is missing, or is no JSON object.
+    """
+    try:
+        value = json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}, line {error.lineno}: damaged ({error.msg}); {_MAKE_AGAIN}") from None
     if not isinstance(value, dict):
-        raise UserError(f"{path} holds no JSON object; run `dvc repro` to make it again")
+        raise UserError(f"{path} holds no JSON object; {_MAKE_AGAIN}")
     return value
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write a table with a header row; numbers rounded to `DIGITS` decimals, lines ending in a newline alone."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    lines = _Lines()
+    writer = csv.writer(lines)
     writer.writerow(columns)
     writer.writerows([_rounded(cell) for cell in row] for row in rows)
-    write_bytes(path, text.getvalue().encode())
+    write_bytes(path, "".join(lines).encode())
+
+
+class _Lines(list[str]):
+    """Takes a csv writer's lines and ends them in a newline alone.
+
+    The writer itself must end them in both characters: only then does it quote a cell with a lone carriage return, at
+    which a reader would end the row.
+    """
+
+    def write(self, line: str) -> None:
+        self.append(line.removesuffix("\r\n") + "\n")
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """Read a table with a header row: a mapping per row, every value as text."""
-    return list(csv.DictReader(io.StringIO(_read_text(path), newline="")))
+    """Read a table with a header row: a mapping per row, every value as text.
+
+    Raises:
+        UserError: the file is missing, or has a row with more or fewer cells than the header.
+    """
+    reader = csv.DictReader(io.StringIO(_read_text(path), newline=""), strict=True)
+    rows = []
+    try:
+        for row in reader:
+            if None in row or None in row.values():
+                raise csv.Error(f"not {len(reader.fieldnames or ())} cells")
+            rows.append(row)
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.reader.line_num}: damaged ({error}); {_MAKE_AGAIN}") from None
+    return rows
 
 
 def write_rows(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
@@ -85,11 +125,11 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
     types = get_type_hints(kind)
     converters = {field.name: _converter(types[field.name]) for field in fields(kind)}
     rows = []
-    for number, cells in enumerate(read_csv(path), 2):
+    for number, cells in enumerate(read_csv(path), 1):
         try:
             rows.append(kind(**{name: convert(cells[name]) for name, convert in converters.items()}))
         except (KeyError, ValueError, TypeError) as error:
-            raise UserError(f"{path}, line {number}: damaged ({error}); run `dvc repro` to make it again") from None
+            raise UserError(f"{path}, row {number}: damaged ({error}); {_MAKE_AGAIN}") from None
     return rows
 
 
@@ -103,14 +143,19 @@ def _converter(kind: Any) -> Callable[[str], Any]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        # Not read_text, which would make a carriage return in a cell a newline.
+        return path.read_bytes().decode()
     except FileNotFoundError:
         raise UserError(f"{path} is not here: run `dvc repro` to make it, or `dvc pull` to fetch it") from None
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({error.strerror}): mend its rights") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); {_MAKE_AGAIN}") from None
 
 
 def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, DIGITS) + 0.0  # + 0.0: no '-0.0'
+    if isinstance(value, Real) and not isinstance(value, Integral):  # NumPy's floats are not all Python's
+        return round(float(value), DIGITS) + 0.0  # + 0.0: no '-0.0'
     if isinstance(value, Mapping):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
