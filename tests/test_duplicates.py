@@ -1,0 +1,163 @@
+import time
+import tracemalloc
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from properties import examples
+
+from boatyard.data import duplicates
+from boatyard.data.catalog import PHASH_SIDE
+
+BITS = 256
+
+
+def random_bits(count: int, seed: int) -> NDArray[np.uint8]:
+    """Hashes as bits, uint8 [count, 256]; any two are about 128 bits apart."""
+    return np.random.default_rng(seed).integers(0, 2, (count, BITS), dtype=np.uint8)
+
+
+def hexadecimal(bits: NDArray[np.uint8]) -> list[str]:
+    return [bytes(row).hex() for row in np.packbits(bits, axis=1)]
+
+
+def reference(hashes: list[str], distance: int) -> list[int]:
+    """The groups by following links from photo to photo, numbered by first appearance."""
+    values = [int(text, 16) for text in hashes]
+    group = [-1] * len(values)
+    for start in range(len(values)):
+        if group[start] < 0:
+            number, waiting = max(group) + 1, [start]
+            while waiting:
+                here = waiting.pop()
+                group[here] = number
+                waiting += [
+                    other
+                    for other, value in enumerate(values)
+                    if group[other] < 0 and (value ^ values[here]).bit_count() <= distance
+                ]
+    return group
+
+
+def test_known_groups() -> None:
+    far, near, equal = "f" * 64, "0" * 63 + "1", "0" * 64
+    assert duplicates.group([], 24).tolist() == []
+    assert duplicates.group([equal], 24).tolist() == [0]
+    assert duplicates.group([far, equal, near, far, equal], 0).tolist() == [0, 1, 2, 0, 1]
+    assert duplicates.group([far, equal, near, far, equal], 1).tolist() == [0, 1, 1, 0, 1]
+    assert duplicates.group([equal, far], 47).tolist() == [0, 1]  # all 256 bits differ
+    assert duplicates.group([equal, far, near], 1).dtype == np.int64
+
+
+def test_links_are_followed() -> None:
+    # 0 and 20 bits, 20 and 40, 40 and 60: a chain whose ends are 60 bits apart.
+    chain = np.zeros((4, BITS), np.uint8)
+    for number in range(4):
+        chain[number, : 20 * number] = 1
+    assert duplicates.group(hexadecimal(chain), 20).tolist() == [0, 0, 0, 0]
+    assert duplicates.group(hexadecimal(chain), 19).tolist() == [0, 1, 2, 3]
+    assert duplicates.group(hexadecimal(chain[[0, 2, 3]]), 20).tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("where", ["together", "spread", "at the ends", "at random"])
+@pytest.mark.parametrize("distance", [0, 1, 15, 16, 24, 31, 32, 47])
+def test_a_planted_pair_is_found_at_its_distance_and_not_below(distance: int, where: str) -> None:
+    bits = random_bits(60, seed=1)
+    generator = np.random.default_rng(2)
+    flipped = {
+        "together": np.arange(distance) + 100,
+        "spread": np.arange(distance) * (BITS // max(distance, 1)),
+        "at the ends": np.r_[np.arange(distance // 2), BITS - 1 - np.arange(distance - distance // 2)],
+        "at random": generator.permutation(BITS)[:distance],
+    }[where].astype(int)
+    bits[41] = bits[7]
+    bits[41, flipped] ^= 1
+    assert np.bitwise_count(np.packbits(bits[41] ^ bits[7])).sum() == distance
+    expected = list(range(60))
+    expected[41:] = [7, *range(41, 59)]
+    assert duplicates.group(hexadecimal(bits), distance).tolist() == expected
+    if distance:
+        assert duplicates.group(hexadecimal(bits), distance - 1).tolist() == list(range(60))
+
+
+@examples(40)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 8), st.integers(0, 60), st.integers(0, 47))
+def test_groups_are_the_references(seed: int, count: int, scenes: int, noise: int, distance: int) -> None:
+    generator = np.random.default_rng(seed)
+    bits = random_bits(scenes, seed)[generator.integers(0, scenes, count)]
+    bits ^= generator.random((count, BITS)) < noise / BITS  # about `noise` bits of each
+    hashes = hexadecimal(bits)
+    assert duplicates.group(hashes, distance).tolist() == reference(hashes, distance)
+
+
+def test_groups_across_blocks_are_the_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Blocks of a few rows: links that only later blocks find join groups that earlier ones made.
+    monkeypatch.setattr(duplicates, "_BLOCK", 500)
+    for seed in range(3):
+        generator = np.random.default_rng(seed)
+        bits = random_bits(12, seed)[generator.integers(0, 12, 150)]
+        bits ^= generator.random((150, BITS)) < 11 / BITS
+        hashes = hexadecimal(bits)
+        groups = duplicates.group(hashes, 24).tolist()
+        assert groups == reference(hashes, 24)
+        assert 12 < len(set(groups)) < 100  # neither all found by equal hashes nor all alone
+
+
+def cost(hashes: list[str], distance: int) -> tuple[list[int], float, float]:
+    """The groups, and what they cost: seconds of processor time and megabytes at the most."""
+    tracemalloc.start()
+    start = time.process_time()
+    groups = duplicates.group(hashes, distance)
+    seconds, megabytes = time.process_time() - start, tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    return groups.tolist(), seconds, megabytes
+
+
+def test_twenty_thousand_photos_are_compared_in_seconds_and_little_memory() -> None:
+    bits = random_bits(20_000, seed=3)
+    bits[19_999] = bits[0]
+    bits[19_999, :47] ^= 1
+    groups, seconds, megabytes = cost(hexadecimal(bits), 47)
+    assert groups == [*range(19_999), 0]
+    assert seconds < 12
+    assert megabytes < 50
+
+
+def test_a_film_of_frames_that_are_all_alike_costs_no_more() -> None:
+    bits = np.repeat(random_bits(1, seed=4), 6_000, axis=0)
+    bits ^= np.random.default_rng(5).random(bits.shape) < 5 / BITS
+    groups, seconds, megabytes = cost(hexadecimal(bits), 24)
+    assert set(groups) == {0}
+    assert seconds < 6
+    assert megabytes < 50
+
+
+def draw(number: int) -> Image.Image:
+    """Shapes on a cloudy ground, 240 × 180 pixels."""
+    generator = np.random.default_rng(number)
+    clouds = Image.fromarray(generator.integers(40, 215, size=(6, 8, 3), dtype=np.uint8))
+    photo = clouds.resize((240, 180), Image.Resampling.BICUBIC)
+    brush = ImageDraw.Draw(photo)
+    for _ in range(5):
+        left, top, width, height = (int(value) for value in generator.integers(10, 110, 4))
+        colour = tuple(int(value) for value in generator.integers(0, 255, 3))
+        brush.ellipse((left, top, left + width, top + height), fill=colour)
+    return photo
+
+
+def test_a_photo_made_smaller_and_recompressed_is_a_near_duplicate(tmp_path: Path) -> None:
+    photos = [draw(number) for number in range(12)]
+    for number, photo in enumerate(photos[:6]):
+        photo.resize((144, 108), Image.Resampling.LANCZOS).save(tmp_path / f"{number}.jpg", quality=70)
+        with Image.open(tmp_path / f"{number}.jpg") as smaller:
+            photos.append(smaller.convert("RGB"))
+    hashes = [imagehash.phash(photo, hash_size=PHASH_SIDE) for photo in photos]
+    assert max(hashes[number] - hashes[12 + number] for number in range(6)) <= 24
+    assert min(hashes[a] - hashes[b] for a in range(12) for b in range(a)) > 47
+    expected = [*range(12), *range(6)]
+    assert duplicates.group([str(value) for value in hashes], 24).tolist() == expected
