@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import tarfile
 import zipfile
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -63,3 +64,23 @@ def wheel(folder: Path, package: str, version: str, contents: Mapping[str, bytes
         )
         archive.writestr(f"{info}/RECORD", "")
     return path
+
+
+def zipped(contents: Mapping[str, bytes]) -> bytes:
+    """A zip archive."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, member in contents.items():
+            archive.writestr(name, member)
+    return content.getvalue()
+
+
+def tarred(contents: Mapping[str, bytes], compression: str = "gz") -> bytes:
+    """A tar archive, compressed with "gz", "bz2", "xz" or not at all ("")."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode=f"w:{compression}") as archive:
+        for name, member in contents.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(member)
+            archive.addfile(info, io.BytesIO(member))
+    return content.getvalue()

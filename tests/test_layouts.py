@@ -67,6 +67,16 @@ def test_paths_start_at_the_root(tmp_path: Path) -> None:
     assert fetched.notes == ("1 photos are not in labels.csv and left out (the first: images/c.png)",)
 
 
+@pytest.mark.parametrize(
+    ("header", "path", "label"), [(True, "images/{id}.{form}", "kind"), (False, "images/{0}.{1}", 2)]
+)
+def test_a_path_made_of_columns(tmp_path: Path, header: bool, path: str, label: str | int) -> None:
+    rows = b"a,png,cat\nb,png,dog\n"
+    layout = table(header=header, path=path, label=[label])
+    fetch(tmp_path, layout, PHOTOS | {"labels.csv": b"id,form,kind\n" * header + rows})
+    assert paths(tmp_path) == ["cat/a.png", "dog/b.png"]
+
+
 def test_rows_without_a_file_are_counted(tmp_path: Path) -> None:
     rows = b"file,label\nimages/a.png,cat\nimages/x.png,dog\nimages/b.png,dog\nimages/y.png,cat\nimages/c.png,cat\n"
     fetched = fetch(tmp_path, table(), PHOTOS | {"labels.csv": rows})
@@ -126,6 +136,7 @@ def test_a_row_that_does_not_fit_is_named(tmp_path: Path, rows: str, problem: st
         (table(file="label.csv"), "dataset.layout.file: "),
         (table(root="set"), "dataset.layout.root: "),
         (table(path="photo"), "dataset.layout: labels.csv has no column 'photo'; its columns are file, label"),
+        (table(path="images/{id}.png"), "dataset.layout: labels.csv has no column 'id'; its columns are file, label"),
         (table(label=["label", 2]), "labels.csv, line 2: it has 2 of the 3 columns that are needed"),
         (table(rename={"Cat": "tiger"}), "dataset.layout.rename: no row of labels.csv has 'Cat'; its values are cat"),
     ],

@@ -1,10 +1,14 @@
 """The `dataset` section: where the photos come from, and how folders or a table label them."""
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from boatyard.params.types import Count, RelativePath, Section, Sha256
+from boatyard.params.types import Count, PositiveCount, RelativePath, Section, Sha256
+
+# A column in a table's path pattern: train/{id}.jpg
+COLUMN = re.compile(r"\{([^{}]+)\}")
 
 
 class FoldersLayout(Section):
@@ -15,7 +19,10 @@ class FoldersLayout(Section):
 
 
 class TableLayout(Section):
-    """A table that gives each photo's path and its label, one row a photo."""
+    """A table that gives each photo's path and its label, one row a photo.
+
+    `path` is the column with the path, or a pattern with columns in braces where the table has less than the path.
+    """
 
     kind: Literal["table"]
     root: RelativePath = Field(examples=["."])
@@ -28,10 +35,24 @@ class TableLayout(Section):
 
     @model_validator(mode="after")
     def _columns(self) -> Self:
-        columns = [self.path, *self.label]
-        if not self.header and any(isinstance(column, str) for column in columns):
+        if not self.header and any(isinstance(column, str) for column in (*self.path_columns, *self.label)):
             raise ValueError("header is false, so path and label must be column numbers, counted from 0")
         return self
+
+    @field_validator("path")
+    @classmethod
+    def _balanced(cls, path: str | int) -> str | int:
+        if isinstance(path, str) and set("{}") & set(COLUMN.sub("", path)):
+            raise ValueError("write each column of the pattern in a pair of braces, as in train/{id}.jpg")
+        return path
+
+    @property
+    def path_columns(self) -> list[str | int]:
+        """The columns that make a photo's path."""
+        if isinstance(self.path, int):
+            return [self.path]
+        names = COLUMN.findall(self.path) or [self.path]
+        return names if self.header else [int(name) if name.isdecimal() else name for name in names]
 
 
 class SplitFoldersLayout(Section):
@@ -63,4 +84,65 @@ class FolderDataset(Section):
     layout: Layout
 
 
-Dataset = Annotated[PypiDataset | FolderDataset, Field(discriminator="source")]
+def _with_scheme(url: str) -> str:
+    if not re.match("[a-z][a-z0-9+]*://.", url):
+        raise ValueError("write the whole address, as in https://…, file:///… or s3://…")
+    return url
+
+
+def _owner_and_name(name: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9_-]+/[A-Za-z0-9_-]+", name):
+        raise ValueError("write owner/name, as in the address of the data set's page")
+    return name
+
+
+class Archive(Section):
+    """A zip or tar archive. `url` is http(s), file, or what fsspec opens: s3, gs, …"""
+
+    url: Annotated[str, AfterValidator(_with_scheme)] = Field(examples=["https://example.org/photos.zip"])
+    sha256: Sha256 = Field(examples=["<the archive's sha256>"])
+
+
+class UrlDataset(Section):
+    """Photos inside archives, all unpacked into one folder."""
+
+    source: Literal["url"]
+    archives: list[Archive] = Field(min_length=1, examples=[[{"url": "https://…", "sha256": "…"}]])
+    licence: str = Field(examples=["CC BY 4.0"])
+    layout: Layout
+
+
+class TorchvisionLayout(Section):
+    """What to do with the splits that the data set was published with: join them, or keep them."""
+
+    kind: Literal["folders", "split_folders"]
+
+
+class TorchvisionDataset(Section):
+    """One of torchvision's image-classification data sets, by the name of its class.
+
+    `options` are arguments of the class. With `download: false` the data set lies under data/incoming, in the folders
+    that torchvision expects.
+    """
+
+    source: Literal["torchvision"]
+    name: str = Field(pattern="^[A-Za-z0-9]+$", examples=["Flowers102"])
+    options: dict[str, str | int | bool] = Field(examples=[{}])
+    download: bool = Field(examples=["true"])
+    licence: str = Field(examples=["see the data set's page"])
+    layout: TorchvisionLayout
+
+
+class KaggleDataset(Section):
+    """A data set of Kaggle's, fetched through the package kagglehub."""
+
+    source: Literal["kaggle"]
+    name: Annotated[str, AfterValidator(_owner_and_name)] = Field(examples=["clorichel/boat-types-recognition"])
+    version: PositiveCount = Field(examples=[1])
+    licence: str = Field(examples=["CC0"])
+    layout: Layout
+
+
+Dataset = Annotated[
+    PypiDataset | FolderDataset | UrlDataset | TorchvisionDataset | KaggleDataset, Field(discriminator="source")
+]

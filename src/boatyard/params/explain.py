@@ -78,7 +78,9 @@ def _locate(loc: tuple[int | str, ...]) -> tuple[str, type[Section] | None]:
             parent = here
             field = here.model_fields.get(str(part))
             here = _annotation(here, str(part)) if field else None
-        elif here is None or isinstance(part, int) or not _is_type_name(part):
+        elif isinstance(part, int):
+            parent, here = None, next(iter(get_args(here)), None)
+        elif here is None or not _is_type_name(part):
             parent = None
         else:
             continue
@@ -95,7 +97,9 @@ def _is_type_name(part: str) -> bool:
 
 
 def _annotation(section: type[Section], name: str) -> Any:
-    return {"dataset": Dataset, "layout": Layout, "split": Split}.get(name, section.model_fields[name].annotation)
+    field = section.model_fields[name]
+    # Pydantic keeps a union's discriminator apart from its members.
+    return {"dataset": Dataset, "layout": Layout, "split": Split}[name] if field.discriminator else field.annotation
 
 
 def _members(annotation: Any) -> dict[str, type[Section]]:

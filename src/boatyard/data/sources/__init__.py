@@ -1,8 +1,8 @@
 """Where photos come from. Every kind of source ends in the same folder: data/raw/<class>/<file>, original bytes.
 
 A kind is a module with one function that makes a folder of files reachable (`Origin`); `layouts` says which of those
-files are photos of which class, `placing` puts them in place. A new kind is a new module, a section in
-`params/dataset.py` and a case in `_open`.
+files are photos of which class, `naming` what they are called, `placing` puts them in place. A new kind is a new
+module, a section in `params/dataset.py` and a case in `_open`.
 """
 
 import shutil
@@ -11,9 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from boatyard.data.sources import folder, layouts, naming, placing, pypi
+from boatyard.data.sources import folder, kaggle, layouts, naming, placing, pypi, url, vision
 from boatyard.data.sources.origin import Origin, Progress
-from boatyard.params.dataset import Dataset, FolderDataset, PypiDataset
+from boatyard.params.dataset import (
+    Dataset,
+    FolderDataset,
+    KaggleDataset,
+    PypiDataset,
+    TorchvisionDataset,
+    UrlDataset,
+)
 
 __all__ = ["Fetched", "fetch"]
 
@@ -45,8 +52,7 @@ def fetch(dataset: Dataset, raw: Path, downloads: Path, incoming: Path, progress
         UserError: the source can't be reached or is not what params.yaml says, or the layout does not fit it.
     """
     with _whole_folder(raw) as (scratch, result):
-        origin = _open(dataset, scratch, downloads, incoming, progress)
-        listing = layouts.read(dataset.layout, origin)
+        origin, listing = _open(dataset, scratch, downloads, incoming, progress)
         targets = naming.assign(listing.photos)
         sha256 = placing.place(targets, listing.root, result, origin.movable, progress)
     return Fetched(
@@ -60,12 +66,21 @@ def fetch(dataset: Dataset, raw: Path, downloads: Path, incoming: Path, progress
     )
 
 
-def _open(dataset: Dataset, scratch: Path, downloads: Path, incoming: Path, progress: Progress) -> Origin:
+def _open(
+    dataset: Dataset, scratch: Path, downloads: Path, incoming: Path, progress: Progress
+) -> tuple[Origin, layouts.Listing]:
     match dataset:
+        case TorchvisionDataset():  # knows the classes itself
+            return vision.fetch(dataset, scratch, downloads, incoming, progress)
         case PypiDataset():
-            return pypi.fetch(dataset, scratch, downloads, progress)
+            origin = pypi.fetch(dataset, scratch, downloads, progress)
+        case UrlDataset():
+            origin = url.fetch(dataset, scratch, downloads, progress)
+        case KaggleDataset():
+            origin = kaggle.fetch(dataset)
         case FolderDataset():
-            return folder.fetch(incoming)
+            origin = folder.fetch(incoming)
+    return origin, layouts.read(dataset.layout, origin)
 
 
 @contextmanager

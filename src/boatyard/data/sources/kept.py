@@ -14,14 +14,16 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def kept(downloads: Path, sha256: str, what: str, download: Callable[[Path], Path]) -> Path:
-    """The file with this sha256: the kept one if it is still sound, or what `download` puts into an empty folder.
+def kept(downloads: Path, sha256: str, what: str, key: str, download: Callable[[Path], Path]) -> Path:
+    """The file with this sha256: the kept one if it is still sound, or what `download` fetches.
 
     Args:
         downloads: where archives are kept.
         sha256: the file's, and its name there.
         what: what the file is called in a message.
-        download: fetches the file into the folder that it is given, and returns where it put it.
+        key: of params.yaml, where `sha256` stands.
+        download: fetches the file into the folder that it is given, and returns where it put it. What a stopped
+            download left is still in the folder.
 
     Raises:
         UserError: what was fetched has another sha256.
@@ -35,12 +37,17 @@ def kept(downloads: Path, sha256: str, what: str, download: Callable[[Path], Pat
     partial.mkdir(parents=True, exist_ok=True)
     fetched = download(partial)
     found = sha256_of(fetched)
-    if found != sha256:
-        fetched.unlink()
-        raise UserError(
-            f"{what} has sha256 {found}, and params.yaml says {sha256}: "
-            "it is another file than the one meant; mend dataset.sha256 if you trust this one"
-        )
-    fetched.replace(path)
+    # Under its own sum: a large file need not be fetched again once params.yaml names it.
+    fetched.replace(downloads / found)
     shutil.rmtree(partial)
+    check(found, sha256, what, key)
     return path
+
+
+def check(found: str, sha256: str, what: str, key: str) -> None:
+    """Stop unless a file has the sha256 that params.yaml names under `key`."""
+    if found != sha256:
+        raise UserError(
+            f"{what} has sha256 {found}, and {key} is {sha256}: it is another file than the one meant; "
+            f"set {key} to the first if you trust it"
+        )

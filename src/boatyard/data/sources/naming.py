@@ -42,14 +42,14 @@ def assign(photos: Sequence[Labelled]) -> dict[PurePosixPath, PurePosixPath]:
     targets = {}
     for (label, split), group in groups.items():
         prefix = f"{split}{SEPARATOR}" if split else ""
-        shared = Counter(_alike(photo.below.name) for photo in group)
+        shared = Counter(alike(photo.below.name) for photo in group)
         taken: set[str] = set()
         for photo in sorted(group, key=lambda photo: (len(photo.below.parts), photo.below)):
-            unique = shared[_alike(photo.below.name)] == 1
+            unique = shared[alike(photo.below.name)] == 1
             name = prefix + (photo.below.name if unique else SEPARATOR.join(photo.below.parts))
-            if _alike(name) in taken or len(name.encode()) > LONGEST:
+            if alike(name) in taken or len(name.encode()) > LONGEST:
                 name = _with_hash(name, photo.below)
-            taken.add(_alike(name))
+            taken.add(alike(name))
             targets[PurePosixPath(label, name)] = photo.path
     return targets
 
@@ -57,7 +57,7 @@ def assign(photos: Sequence[Labelled]) -> dict[PurePosixPath, PurePosixPath]:
 def _check_labels(photos: Sequence[Labelled]) -> None:
     seen: dict[str, Labelled] = {}
     for photo in photos:
-        first = seen.setdefault(_alike(photo.label), photo)
+        first = seen.setdefault(alike(photo.label), photo)
         if first.label != photo.label:
             raise UserError(
                 f"{photo.place}: class {photo.label!r} differs from {first.label!r} ({first.place}) only in case or "
@@ -83,7 +83,8 @@ def _unfit(label: str) -> str:
     return ""
 
 
-def _alike(name: str) -> str:
+def alike(name: str) -> str:
+    """The same for names that some file systems take for one: in another case, or with composed letters."""
     return unicodedata.normalize("NFC", name).casefold()
 
 

