@@ -1,60 +1,97 @@
-"""Train the head on cached features; keep the epoch with the lowest validation loss; save the whole network."""
+"""Train the head on cached features, then, if asked to, fine-tune the backbone; save the best network whole."""
+
+import hashlib
+import sys
+from dataclasses import asdict
+from pathlib import Path
 
 import torch
 
-from boatyard import errors, files, params, paths
+from boatyard import errors, files, machine, params, paths
 from boatyard.data import splitting
-from boatyard.model import backbones, checkpoint, features, training
+from boatyard.data.views import Recipe
+from boatyard.model import backbones, checkpoint, distributed, features, finetuning, training
+from boatyard.model.engine import fingerprint
 from boatyard.model.header import Header
-from boatyard.model.network import Classifier, embedder, head
-
-COLUMNS = ["epoch", "train_loss", "validation_loss", "train_top1", "validation_top1", "lr"]
+from boatyard.model.history import Epoch, best
+from boatyard.model.network import Classifier, embedder, head, parameter_count
+from boatyard.model.optimisation import Loss, balanced
+from boatyard.params import Params
 
 
 def main() -> None:
     settings = params.load("train")
-    model, train = settings.model, settings.train
+    device = machine.device()
+    processes = machine.processes(device) if settings.finetune.epochs else 1
+    if processes > 1 and not distributed.started():
+        sys.exit(distributed.start(__file__, processes))
+    with distributed.group(device) as own_device:
+        train(settings, own_device)
+
+
+def train(settings: Params, device: str) -> None:
+    model, seed = settings.model, settings.seed
     rows = splitting.read_splits(paths.SPLITS)
     classes = splitting.class_names(rows)
     cached = features.read(paths.FEATURES, rows)
-    torch.manual_seed(settings.seed)  # the same draws as in featurize, where model.weights is 'none'
+    torch.manual_seed(seed)  # the same draws as in featurize, where model.weights is 'none'
     backbone = backbones.create(model.backbone, model.weights)
-    preprocessing = backbone.preprocessing.adapted(settings.image)
-    torch.manual_seed(settings.seed)
+    recipe = Recipe(backbone.preprocessing.adapted(settings.image), settings.augment, seed)
+    torch.manual_seed(seed)
     top = head(backbone.width, model.head.hidden, model.head.dropout, len(classes))
+    network = Classifier(embedder(backbone, recipe.preprocessing), top)
+    trained = parameter_count(top)
 
-    hyper = training.Settings(
-        train.epochs, train.patience, train.batch_size, train.lr, train.weight_decay, settings.seed
-    )
-    history: list[training.Epoch] = []
-    examples = features.examples(cached, classes, "train"), features.examples(cached, classes, "validation")
-    for epoch in training.fit(top, *examples, hyper):
-        history.append(epoch)
+    learning, validation = (features.examples(cached, classes, split) for split in ("train", "validation"))
+    labels = torch.from_numpy(learning.labels)
+    weights = balanced(labels, len(classes)) if settings.train.class_weights == "balanced" else None
+    loss = Loss(settings.train.label_smoothing, weights)
+    history: list[Epoch] = []
+    for epoch in training.fit(top, learning, validation, loss, settings.train, seed):
+        follow(epoch, history)
+    if settings.finetune.epochs:
+        trained += sum(map(parameter_count, finetuning.chosen(network, settings.finetune)))
+        photos = [finetuning.photos(rows, classes, split, paths.RAW, recipe) for split in ("train", "validation")]
+        state = state_path(settings, network, rows)
+        where = finetuning.Machine(device, machine.precision(device), machine.workers(), state)
+        for epoch in finetuning.fit(network, *photos, loss, settings.finetune, seed, best(history), where):
+            follow(epoch, history)
+    if distributed.rank() == 0:
+        about = Header(
+            classes, model.backbone, model.head.hidden, model.head.dropout, recipe.preprocessing, params.dump(settings)
+        )
+        checkpoint.save(paths.MODEL, network, about)
+        files.write_rows(paths.HISTORY, Epoch, history)
+        write_metrics(history, parameter_count(network), trained)
+        if settings.finetune.epochs:
+            state.unlink(missing_ok=True)
+
+
+def follow(epoch: Epoch, history: list[Epoch]) -> None:
+    is_best = not history or epoch.validation_loss < best(history).validation_loss
+    history.append(epoch)
+    if distributed.rank() == 0:
         print(
-            f"epoch {epoch.epoch:3}  train loss {epoch.train_loss:.4f}  validation loss {epoch.validation_loss:.4f}"
-            f"  validation top-1 {epoch.validation_top1:.4f}{'  best' if epoch.best else ''}",
+            f"{epoch.phase} epoch {epoch.epoch:3}  train loss {epoch.train_loss:.4f}  "
+            f"validation loss {epoch.validation_loss:.4f}  validation top-1 {epoch.validation_top1:.4f}"
+            f"{'  best' if is_best else ''}",
             flush=True,
         )
-    network = Classifier(embedder(backbone, preprocessing), top)
-    about = Header(classes, model.backbone, model.head.hidden, model.head.dropout, preprocessing, params.dump(settings))
-    checkpoint.save(paths.MODEL, network, about)
 
-    best = max((epoch for epoch in history if epoch.best), key=lambda epoch: epoch.epoch)
-    files.write_csv(paths.HISTORY, COLUMNS, [[getattr(epoch, name) for name in COLUMNS] for epoch in history])
-    metrics = {
-        "epochs": len(history),
-        "best_epoch": best.epoch,
-        "train_loss": best.train_loss,
-        "validation_loss": best.validation_loss,
-        "train_top1": best.train_top1,
-        "validation_top1": best.validation_top1,
-        "parameters": training.parameter_count(network),
-        "parameters_trained": training.parameter_count(top),
-    }
-    files.write_json(paths.TRAIN_METRICS, metrics)
+
+def state_path(settings: Params, network: torch.nn.Module, rows: list[splitting.Row]) -> Path:
+    key = repr((params.dump(settings), fingerprint(network), rows)).encode()
+    return paths.FINETUNING / f"{hashlib.sha256(key).hexdigest()[:16]}.pt"
+
+
+def write_metrics(history: list[Epoch], parameters: int, trained: int) -> None:
+    kept = asdict(best(history))
+    names = ("train_loss", "validation_loss", "train_top1", "validation_top1")
+    metrics = {"epochs": len(history), "best_epoch": kept["epoch"]} | {name: kept[name] for name in names}
+    files.write_json(paths.TRAIN_METRICS, metrics | {"parameters": parameters, "parameters_trained": trained})
     print(
-        f"best epoch {best.epoch} of {len(history)}: validation top-1 {best.validation_top1:.4f}; "
-        f"{metrics['parameters_trained']:,} of {metrics['parameters']:,} parameters trained"
+        f"best epoch {kept['epoch']} of {len(history)}: validation top-1 {kept['validation_top1']:.4f}; "
+        f"{trained:,} of {parameters:,} parameters trained"
     )
 
 

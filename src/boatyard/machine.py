@@ -45,3 +45,29 @@ def engine(device: str) -> str:
             f"BOATYARD_ENGINE is onnx, which runs on the cpu alone, and the device is {device}; change either"
         )
     return value
+
+
+def precision(device: str) -> str:
+    """The precision of fine-tuning on `device`: 'fp32', 'bf16' or 'fp16'."""
+    import torch
+
+    kind = device.split(":", 1)[0]
+    default = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    value = os.environ.get("BOATYARD_PRECISION", default)
+    if value not in ("fp32", "bf16", "fp16"):
+        raise UserError(f"BOATYARD_PRECISION is {value!r}; set it to fp32, bf16 or fp16, or unset it")
+    if value == "fp16" and kind != "cuda":
+        raise UserError(f"BOATYARD_PRECISION is fp16, which needs cuda, and the device is {device}; set fp32 or bf16")
+    return value
+
+
+def processes(device: str) -> int:
+    """How many processes share a training run on this machine: one for each GPU."""
+    import torch
+
+    value = os.environ.get("BOATYARD_PROCESSES")
+    if value is None:
+        return max(1, torch.cuda.device_count()) if device == "cuda" else 1
+    if not value.isdecimal() or int(value) < 1:
+        raise UserError(f"BOATYARD_PROCESSES is {value!r}; set it to a whole number from 1, or unset it")
+    return int(value)

@@ -47,3 +47,4 @@ WORK = Path(".work")
 DOWNLOADS = WORK / "downloads"
 FEATURE_ROWS = WORK / "features"
 GRAPHS = WORK / "graphs"
+FINETUNING = WORK / "finetuning"

@@ -1,14 +1,28 @@
 """Opening a photo: decoded whole, upright, in RGB, or refused with a reason."""
 
+import stat
 import struct
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from boatyard.errors import UserError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
 MAX_PIXELS = 128_000_000
+
+# What the EXIF orientation says must be done to a photo so that it stands upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 # Larger photos are refused below, by their header and with a reason; Pillow's own warning would only repeat it.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -30,6 +44,18 @@ def open_photo(path: Path) -> Image.Image:
     return _to_rgb(_upright(image))
 
 
+def open_checked(path: Path) -> Image.Image:
+    """`open_photo` for a photo that the filter has let through.
+
+    Raises:
+        UserError: it can't be opened any more.
+    """
+    try:
+        return open_photo(path)
+    except UnreadablePhoto as error:
+        raise UserError(f"{path} passed the filter and can't be opened now ({error}): run `dvc repro` again") from None
+
+
 def inspect_photo(path: Path) -> tuple[Image.Image, str]:
     """The same photo, and the mode that its file has ('L', 'RGB', 'CMYK', …)."""
     image = _decode(path)
@@ -38,6 +64,11 @@ def inspect_photo(path: Path) -> tuple[Image.Image, str]:
 
 def _decode(path: Path) -> Image.Image:
     try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # reading a pipe might never end
+            raise UnreadablePhoto("not a file")
+        if not about.st_size:
+            raise UnreadablePhoto("empty file")
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
@@ -45,7 +76,7 @@ def _decode(path: Path) -> Image.Image:
             image.load()
             return image
     except UnidentifiedImageError:
-        raise UnreadablePhoto("empty file" if path.stat().st_size == 0 else "not a photo of a known format") from None
+        raise UnreadablePhoto("not a photo of a known format") from None
     except Image.DecompressionBombError:
         raise UnreadablePhoto(f"over {MAX_PIXELS // 1_000_000} megapixels") from None
     except OSError as error:
@@ -56,22 +87,22 @@ def _decode(path: Path) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    # Not ImageOps.exif_transpose: it also writes the EXIF anew, and fails if any of it is damaged. Pillow itself turns a
+    # TIFF when it decodes it.
     try:
-        return ImageOps.exif_transpose(image)
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
     except (SyntaxError, ValueError, TypeError, KeyError, EOFError, struct.error, OSError):
         # Damaged EXIF says nothing about the orientation, and nothing against the pixels.
         return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
-    if image.mode.startswith("I"):
-        # 16 bits a pixel: keep the upper 8; Pillow's own conversion would clip at 255.
-        grey = np.asarray(image).astype(np.int64) >> 8
-        return Image.fromarray(grey.clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise UnreadablePhoto("floating-point pixels have no agreed range")
+    if image.mode in ("I", "F"):
+        raise UnreadablePhoto("pixels of 32 bits have no agreed range")
+    if image.mode.startswith("I;16"):
+        # Keep the upper 8 bits; Pillow's own conversion would clip at 255.
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

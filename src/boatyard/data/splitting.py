@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from boatyard import files
 from boatyard.data.catalog import Photo
 from boatyard.data.given import SPLITS as SPLITS
@@ -140,3 +143,16 @@ def read_splits(path: Path) -> list[Row]:
 def class_names(rows: Iterable[Row]) -> list[str]:
     """The classes in the one order that models, metrics and reports use."""
     return sorted({row.label for row in rows})
+
+
+def labels(rows: Iterable[Row], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Each photo's place in `classes`, int64 [n].
+
+    Raises:
+        UserError: a label is not among them.
+    """
+    place = {label: number for number, label in enumerate(classes)}
+    try:
+        return np.array([place[row.label] for row in rows], np.int64)
+    except KeyError as error:
+        raise UserError(f"the model knows no class {error}: run `dvc repro` to train it on these photos") from None

@@ -2,7 +2,9 @@
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from PIL import Image as Pillow
 from PIL import ImageEnhance
 from PIL.Image import Image as Photo
 
+from boatyard.data.photos import open_checked
 from boatyard.params.schema import Augment, Image
 
 View = NDArray[np.uint8]
@@ -21,6 +24,7 @@ _RESAMPLING = {
     "lanczos": Pillow.Resampling.LANCZOS,
 }
 
+PLAIN = -1  # the number of the plain view
 # Training takes view numbers from 0; test-time augmentation takes its own, so that no test view was trained on.
 FIRST_TTA_VIEW = 1_000_000
 
@@ -58,11 +62,6 @@ def plain_view(photo: Photo, preprocessing: Preprocessing) -> View:
     return _channels_first(_resize(photo, (left, top, left + side, top + side), preprocessing.size, preprocessing))
 
 
-def flips(view: View) -> list[View]:
-    """A view [3, s, s] and its horizontal, vertical and double mirror images."""
-    return [view, view[:, :, ::-1], view[:, ::-1, :], view[:, ::-1, ::-1]]
-
-
 def random_view(
     photo: Photo, preprocessing: Preprocessing, augment: Augment, sha256: str, number: int, seed: int
 ) -> View:
@@ -94,6 +93,36 @@ def random_view(
     if augment.vertical_flip and draw[6] < 0.5:
         view = view[:, ::-1, :]
     return np.ascontiguousarray(view)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides what is seen of a photo."""
+
+    preprocessing: Preprocessing
+    augment: Augment
+    seed: int
+
+    def name(self, sha256: str, number: int) -> str:
+        """A text that is the same for two views only if they are the same, one preprocessing given."""
+        if number == PLAIN:
+            return f"{sha256} plain"
+        drawn_by = hashlib.blake2b(f"{self.augment!r} {self.seed}".encode(), digest_size=8).hexdigest()
+        return f"{sha256} {number} {drawn_by}"
+
+    def draw(self, path: Path, sha256: str, numbers: Sequence[int]) -> list[View]:
+        """Open a photo once and draw the views with the given numbers; `PLAIN` is the plain view.
+
+        Raises:
+            UserError: the photo can't be opened.
+        """
+        photo = open_checked(path)
+        return [
+            plain_view(photo, self.preprocessing)
+            if number == PLAIN
+            else random_view(photo, self.preprocessing, self.augment, sha256, number, self.seed)
+            for number in numbers
+        ]
 
 
 def _resize(photo: Photo, box: tuple[float, float, float, float], size: int, preprocessing: Preprocessing) -> Photo:

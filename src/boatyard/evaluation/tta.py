@@ -1,12 +1,14 @@
 """Test-time augmentation: which views of a photo are taken, how their answers are averaged, which policy is used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boatyard import files
+from boatyard.data.views import FIRST_TTA_VIEW, PLAIN, Recipe, View
 from boatyard.evaluation.checks import Floats
 
 # The views of the policy 'flips': a name each, and the axes of [..., height, width] to flip, for np.flip or torch.flip.
@@ -53,3 +55,44 @@ def choose(candidates: Sequence[Candidate]) -> str:
     if not candidates or not all(np.isfinite(candidate.loss) for candidate in candidates):
         raise ValueError(f"no policy can be chosen from {list(candidates)}")
     return min(candidates, key=lambda candidate: (round(candidate.loss, files.DIGITS), candidate.views)).policy
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The views of a photo that some policies take, each drawn once: the plain one, its mirror images, random ones.
+
+    Attributes:
+        flips: axes of [3, height, width] for np.flip, one tuple for each mirror image.
+        random: how many random views.
+    """
+
+    flips: tuple[tuple[int, ...], ...]
+    random: int
+
+    def draw(self, recipe: Recipe, path: Path, sha256: str) -> list[View]:
+        """Open a photo and draw its views: uint8 [3, size, size] each, the plain one first.
+
+        Raises:
+            UserError: the photo can't be opened.
+        """
+        plain, *random = recipe.draw(path, sha256, [PLAIN, *range(FIRST_TTA_VIEW, FIRST_TTA_VIEW + self.random)])
+        return [plain, *(np.flip(plain, axes) for axes in self.flips), *random]
+
+    def places(self, policy: str) -> list[int]:
+        """Which of the drawn views a policy averages."""
+        first = 1 if policy == "flips" else 1 + len(self.flips)
+        return [0, *range(first, first + (len(self.flips) if policy == "flips" else self.random))]
+
+
+def plan(policies: Collection[str], views: int, horizontal: bool, vertical: bool) -> Plan:
+    """What the policies need of a photo.
+
+    Args:
+        policies: 'flips' (the plain view and its mirror images) and 'random' (the plain view and random ones).
+        views: of a photo under 'random', the plain one among them.
+        horizontal: photos of this data set may be mirrored left to right.
+        vertical: they may be turned upside down.
+    """
+    allowed = {"horizontal": horizontal, "vertical": vertical, "both": horizontal and vertical}
+    flips = tuple(FLIPS[name] for name, is_allowed in allowed.items() if is_allowed)
+    return Plan(flips if "flips" in policies else (), views - 1 if "random" in policies else 0)

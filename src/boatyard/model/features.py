@@ -16,38 +16,15 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from boatyard import files
-from boatyard.data.photos import open_photo
-from boatyard.data.splitting import Row
-from boatyard.data.views import Preprocessing, View, plain_view, random_view
+from boatyard.data.splitting import Row, labels
+from boatyard.data.views import PLAIN, Recipe, View
 from boatyard.errors import UserError
 from boatyard.model import inference
 from boatyard.model.engine import Engine
 from boatyard.model.rows import RowStore
 from boatyard.model.training import Examples
-from boatyard.params.schema import Augment
 
-PLAIN = -1
 _BATCH = 256
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What decides a photo's features, besides the backbone."""
-
-    preprocessing: Preprocessing
-    augment: Augment
-    views: int
-    seed: int
-
-    def draw(self, photo_path: Path, sha256: str, numbers: Sequence[int]) -> list[View]:
-        """Open a photo once and draw the views with the given numbers; `PLAIN` is the plain view."""
-        photo = open_photo(photo_path)
-        return [
-            plain_view(photo, self.preprocessing)
-            if number == PLAIN
-            else random_view(photo, self.preprocessing, self.augment, sha256, number, self.seed)
-            for number in numbers
-        ]
 
 
 @dataclass(frozen=True)
@@ -58,11 +35,11 @@ class Task:
     numbers: list[int]
 
 
-def missing(rows: Sequence[Row], views: int, store: RowStore) -> list[Task]:
+def missing(rows: Sequence[Row], views: int, recipe: Recipe, store: RowStore) -> list[Task]:
     """What is still to be computed: the plain view of every photo, random views of the training photos."""
     tasks = []
     for row in rows:
-        numbers = [number for number in wanted(row, views) if _key(row, number) not in store]
+        numbers = [number for number in wanted(row, views) if recipe.name(row.sha256, number) not in store]
         if numbers:
             tasks.append(Task(row, numbers))
     return tasks
@@ -89,7 +66,10 @@ def compute(
     )
     try:
         for task, outputs in zip(tasks, inference.run(engine, tasks, draw, workers), strict=True):
-            held += [(_key(task.photo, number), output) for number, output in zip(task.numbers, outputs, strict=True)]
+            held += [
+                (recipe.name(task.photo.sha256, number), output)
+                for number, output in zip(task.numbers, outputs, strict=True)
+            ]
             if len(held) >= _BATCH:
                 keep()
             yield task
@@ -97,7 +77,7 @@ def compute(
         keep()
 
 
-def write(folder: Path, rows: Sequence[Row], views: int, store: RowStore) -> None:
+def write(folder: Path, rows: Sequence[Row], views: int, recipe: Recipe, store: RowStore) -> None:
     """Write data/features/ from the store, a batch of photos in memory at a time."""
     folder.mkdir(parents=True, exist_ok=True)
     training = [row for row in rows if row.split == "train"]
@@ -105,12 +85,12 @@ def write(folder: Path, rows: Sequence[Row], views: int, store: RowStore) -> Non
     plain = open_memmap(folder / "plain.npy", "w+", np.float32, (len(rows), width))
     for start in range(0, len(rows), _BATCH):
         batch = rows[start : start + _BATCH]
-        plain[start : start + _BATCH] = store.read(_key(row, PLAIN) for row in batch)
+        plain[start : start + _BATCH] = store.read(recipe.name(row.sha256, PLAIN) for row in batch)
     plain.flush()
     random = open_memmap(folder / "views.npy", "w+", np.float32, (len(training), views, width))
     for start in range(0, len(training), _BATCH):
         batch = training[start : start + _BATCH]
-        keys = [_key(row, number) for row in batch for number in range(views)]
+        keys = [recipe.name(row.sha256, number) for row in batch for number in range(views)]
         random[start : start + _BATCH] = store.read(keys).reshape(len(batch), views, width)
     random.flush()
     files.write_csv(folder / "photos.csv", ["sha256", "split"], ((row.sha256, row.split) for row in rows))
@@ -147,13 +127,8 @@ def read(folder: Path, rows: list[Row]) -> Features:
 
 def examples(features: Features, classes: Sequence[str], split: str) -> Examples:
     """What the head trains on (split 'train': random views where there are any) or is judged by (plain views)."""
-    index = {label: number for number, label in enumerate(classes)}
     chosen = [place for place, row in enumerate(features.rows) if row.split == split]
-    labels = np.array([index[features.rows[place].label] for place in chosen], np.int64)
+    numbers = labels([features.rows[place] for place in chosen], classes)
     if split == "train" and features.views.shape[1]:
-        return Examples(features.views, labels)
-    return Examples(features.plain[chosen][:, None], labels)
-
-
-def _key(row: Row, number: int) -> str:
-    return f"{row.sha256} {number}"
+        return Examples(features.views, numbers)
+    return Examples(features.plain[chosen][:, None], numbers)

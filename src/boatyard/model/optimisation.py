@@ -3,14 +3,13 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Optimiser = Literal["adam", "adamw", "sgd"]
-Schedule = Literal["constant", "cosine"]
+from boatyard.params.schema import Optimiser, Schedule
 
 
 def optimiser(kind: Optimiser, groups: Iterable[dict[str, Any]], weight_decay: float) -> torch.optim.Optimizer:

@@ -3,12 +3,12 @@
 Every key must be written in params.yaml: the file is the one place that says what a run did.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
 from boatyard.params.dataset import Dataset
-from boatyard.params.types import Fraction, Names, PositiveCount, Probability, Range, Section, Strength, unique
+from boatyard.params.types import Count, Fraction, Names, PositiveCount, Probability, Range, Section, Strength, unique
 
 
 class Filter(Section):
@@ -98,12 +98,54 @@ class Model(Section):
     head: Head
 
 
+Optimiser = Literal["adam", "adamw", "sgd"]
+Schedule = Literal["constant", "cosine"]
+Rate = Annotated[float, Field(gt=0, le=10)]
+Decay = Annotated[float, Field(ge=0, le=1)]
+
+
 class Train(Section):
     epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(examples=[100])
     patience: PositiveCount = Field(examples=[10])
     batch_size: PositiveCount = Field(examples=[128])
-    lr: Annotated[float, Field(gt=0, le=10)] = Field(examples=[0.001])
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(examples=[0.0])
+    optimiser: Optimiser = Field(examples=["adam"])
+    lr: Rate = Field(examples=[0.001])
+    schedule: Schedule = Field(examples=["constant"])
+    warmup: Count = Field(examples=[0])
+    weight_decay: Decay = Field(examples=[0.0])
+    label_smoothing: Probability = Field(examples=[0.0])
+    class_weights: Literal["none", "balanced"] = Field(examples=["none"])
+
+    @model_validator(mode="after")
+    def _warm_in_time(self) -> Self:
+        return _warm_in_time(self, self.epochs, self.warmup)
+
+
+class Finetune(Section):
+    epochs: Annotated[int, Field(ge=0, le=100_000)] = Field(examples=[0])
+    patience: PositiveCount = Field(examples=[3])
+    batch_size: PositiveCount = Field(examples=[32])
+    blocks: Literal["all"] | PositiveCount = Field(examples=["all"])
+    optimiser: Optimiser = Field(examples=["adamw"])
+    lr: Rate = Field(examples=[0.0001])
+    block_decay: Annotated[float, Field(gt=0, le=1)] = Field(examples=[0.9])
+    schedule: Schedule = Field(examples=["cosine"])
+    warmup: Count = Field(examples=[0])
+    weight_decay: Decay = Field(examples=[0.01])
+    clip: Annotated[float, Field(gt=0)] = Field(examples=[1.0])
+
+    @model_validator(mode="after")
+    def _warm_in_time(self) -> Self:
+        return _warm_in_time(self, self.epochs, self.warmup) if self.epochs else self
+
+
+S = TypeVar("S", bound=Section)
+
+
+def _warm_in_time(section: S, epochs: int, warmup: int) -> S:
+    if warmup >= epochs:
+        raise ValueError(f"warmup is {warmup} of {epochs} epochs; make it less than epochs")
+    return section
 
 
 class Evaluate(Section):
@@ -128,8 +170,15 @@ class Params(Section):
     features: Features
     model: Model
     train: Train
+    finetune: Finetune
     evaluate: Evaluate
     tta: Tta
+
+    @model_validator(mode="after")
+    def _mirrors_allowed(self) -> Self:
+        if "flips" in self.tta.policies and not (self.augment.horizontal_flip or self.augment.vertical_flip):
+            raise ValueError("tta.policies has 'flips', but augment allows no flip; take it out or allow one")
+        return self
 
     @model_validator(mode="after")
     def _split_fits_layout(self) -> Self:

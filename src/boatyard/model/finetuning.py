@@ -1,0 +1,276 @@
+"""The second phase: the last blocks of the backbone, or all of it, trained end to end with the head at a low rate.
+
+The published advice is to train the head first, on the frozen backbone, and then to unfreeze (Howard and Ruder 2018,
+whose discriminative rates are used here as well: each block back from the head learns at a lower rate).
+
+Several processes share a batch: each takes a part of it, gradients are averaged (DistributedDataParallel), and every
+process ends an epoch with the same weights. What a batch is does not depend on how many processes there are; dropout
+does, since each process draws its own.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
+
+from boatyard.data.splitting import Row, labels
+from boatyard.data.views import PLAIN, Recipe, View
+from boatyard.errors import UserError
+from boatyard.files import replacing
+from boatyard.model import distributed
+from boatyard.model.history import Epoch
+from boatyard.model.network import Classifier
+from boatyard.model.optimisation import EarlyStopping, Loss, optimiser, rate
+from boatyard.params.schema import Finetune
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos and what they show.
+
+    Attributes:
+        rows: n photos, below the folder `raw`.
+        labels: their class numbers, int64 [n].
+        recipe: how views are drawn of them.
+    """
+
+    rows: Sequence[Row]
+    labels: Tensor
+    raw: Path
+    recipe: Recipe
+
+
+def blocks(backbone: nn.Module) -> list[nn.Module]:
+    """A backbone's blocks from the input to the head: its parts with parameters, containers opened.
+
+    A container (`nn.Sequential`, `nn.ModuleList`) counts as its own parts, so that ResNet-50 has a stem, a batch norm
+    and sixteen bottlenecks rather than four stages.
+    """
+    found: list[nn.Module] = []
+    for child in backbone.children():
+        if isinstance(child, nn.Sequential | nn.ModuleList):
+            found += blocks(child)
+        elif any(True for _ in child.parameters()):
+            found.append(child)
+    return found
+
+
+def photos(rows: Sequence[Row], classes: Sequence[str], split: str, raw: Path, recipe: Recipe) -> Photos:
+    """The photos of a split."""
+    mine = [row for row in rows if row.split == split]
+    return Photos(mine, torch.from_numpy(labels(mine, classes)), raw, recipe)
+
+
+def chosen(network: Classifier, settings: Finetune) -> list[nn.Module]:
+    """The blocks of the backbone that are trained, from the head back."""
+    parts = blocks(network.embedder.backbone)[::-1]
+    return parts if settings.blocks == "all" else parts[: settings.blocks]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run is on, and where it keeps its state.
+
+    Attributes:
+        device: as torch names it.
+        precision: 'fp32', or 'bf16' or 'fp16' for autocast.
+        workers: threads that open photos.
+        state: a file with what a killed run needs to go on; the caller removes it when all is saved.
+    """
+
+    device: str
+    precision: str
+    workers: int
+    state: Path
+
+
+def fit(
+    network: Classifier,
+    train: Photos,
+    validation: Photos,
+    loss: Loss,
+    settings: Finetune,
+    seed: int,
+    before: Epoch,
+    machine: Machine,
+) -> Iterator[Epoch]:
+    """Fine-tune `network` in place; yields every epoch as it ends, those of a resumed run first.
+
+    Epoch e sees random view e − 1 of every training photo, so no view is seen twice.
+
+    Once the last epoch has been taken, the network has the weights of the one with the lowest validation loss, or those
+    it came with if none is below `before`'s. Batch norm stays in eval mode: its statistics remain the published ones.
+
+    Args:
+        network: a trained head on a frozen backbone.
+        train: what it learns from.
+        validation: what decides when to stop.
+        loss: the loss to minimise; validation is judged by plain negative log-likelihood.
+        settings: of the optimiser and the stopping rule.
+        seed: of the order of the photos and of dropout.
+        before: the epoch of head training whose weights the network has; the epochs here count on from it.
+        machine: where it runs.
+
+    Raises:
+        UserError: the loss is not finite.
+    """
+    device = machine.device
+    network.to(device)
+    optimizer = optimiser(settings.optimiser, _unfreeze(network, settings), settings.weight_decay)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    scaler = torch.amp.GradScaler(enabled=machine.precision == "fp16")
+    stopping = EarlyStopping(settings.patience)
+    stopping.better(0, before.validation_loss, network)
+    history = _resume(machine.state, network, optimizer, scaler, stopping)
+    yield from history
+    parallel: nn.Module = DistributedDataParallel(network) if distributed.size() > 1 else network
+    with ThreadPoolExecutor(machine.workers) as pool:
+        load = _Loader(pool, device)
+        while len(history) < settings.epochs and not stopping.over(len(history)):
+            epoch = len(history) + 1
+            factor = rate(settings.schedule, epoch, settings.epochs, settings.warmup)
+            for group, base in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = base * factor
+            torch.manual_seed(seed * 1_000_003 + epoch)  # dropout; a resumed epoch draws the same
+            _train_mode(network)
+            sums = torch.zeros(2, dtype=torch.float64)
+            for batch in _batches(len(train.rows), settings.batch_size, seed, epoch):
+                mine = distributed.share(batch)
+                own = train.labels[mine].to(device)
+                with _autocast(device, machine.precision):
+                    log_probabilities = parallel(load(train, mine, epoch - 1)).float()
+                # Every process divides by the whole batch's weight; the average of gradients, times the number of
+                # processes, is then the gradient of the whole batch's mean.
+                part = loss.total(log_probabilities, own) / loss.weight(train.labels[batch])
+                optimizer.zero_grad(set_to_none=True)
+                scaler.scale(part * distributed.size()).backward()  # type: ignore[no-untyped-call]
+                scaler.unscale_(optimizer)
+                nn.utils.clip_grad_norm_(_trained(network), settings.clip)
+                scaler.step(optimizer)
+                scaler.update()
+                right = (log_probabilities.argmax(1) == own).sum()
+                sums += torch.tensor([part.item() * len(batch), right.item()], dtype=torch.float64)
+            train_loss, train_top1 = (distributed.summed(sums) / len(train.rows)).tolist()
+            validation_loss, validation_top1 = _judge(network, validation, load, settings.batch_size, machine)
+            if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
+                raise UserError(
+                    f"fine-tuning: the loss is not finite in epoch {epoch}; lower finetune.lr ({settings.lr})"
+                )
+            stopping.better(epoch, validation_loss, network)
+            figures = train_loss, validation_loss, train_top1, validation_top1, settings.lr * factor
+            history.append(Epoch(before.epoch + epoch, "finetune", *figures))
+            if distributed.rank() == 0:
+                _keep(machine.state, network, optimizer, scaler, stopping, history)
+            yield history[-1]
+    network.load_state_dict(stopping.best_state)
+    network.cpu().eval().requires_grad_(False)
+
+
+class _Loader:
+    """Opens photos and draws a view of each, as a batch on the device: uint8 [n, 3, s, s]."""
+
+    def __init__(self, pool: ThreadPoolExecutor, device: str):
+        self._pool, self._device = pool, device
+
+    def __call__(self, photos: Photos, places: Tensor, number: int) -> Tensor:
+        def view(row: Row) -> View:
+            return photos.recipe.draw(photos.raw / row.path, row.sha256, [number])[0]
+
+        rows = [photos.rows[place] for place in places.tolist()]
+        return torch.from_numpy(np.stack(list(self._pool.map(view, rows)))).to(self._device)
+
+
+def _unfreeze(network: Classifier, settings: Finetune) -> list[dict[str, Any]]:
+    """Parameter groups and rates: the head and the last block at `lr`, each block before at `block_decay` of that."""
+    network.requires_grad_(False)
+    groups: list[dict[str, Any]] = [{"params": list(network.head.parameters()), "lr": settings.lr}]
+    for depth, part in enumerate(chosen(network, settings)):
+        groups.append({"params": list(part.parameters()), "lr": settings.lr * settings.block_decay**depth})
+    for group in groups:
+        for parameter in group["params"]:
+            parameter.requires_grad_(True)
+    return groups
+
+
+def _trained(network: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def _train_mode(network: nn.Module) -> None:
+    network.train()
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+
+
+def _batches(count: int, size: int, seed: int, epoch: int) -> Sequence[Tensor]:
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    return torch.split(torch.randperm(count, generator=generator), size)
+
+
+@torch.inference_mode()
+def _judge(network: nn.Module, photos: Photos, load: _Loader, size: int, machine: Machine) -> tuple[float, float]:
+    """Mean negative log-likelihood (nats) and top-1 on plain views."""
+    network.eval()
+    sums = torch.zeros(2, dtype=torch.float64)
+    for batch in torch.split(distributed.share(torch.arange(len(photos.rows))), size):
+        with _autocast(machine.device, machine.precision):
+            log_probabilities = network(load(photos, batch, PLAIN)).float().cpu()
+        own = photos.labels[batch]
+        sums[0] -= log_probabilities[torch.arange(len(own)), own].double().sum()
+        sums[1] += (log_probabilities.argmax(1) == own).sum()
+    loss, top1 = (distributed.summed(sums) / len(photos.rows)).tolist()
+    return loss, top1
+
+
+def _autocast(device: str, precision: str) -> contextlib.AbstractContextManager[Any]:
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return torch.autocast(device.split(":", 1)[0], dtype)
+
+
+def _keep(
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    stopping: EarlyStopping,
+    history: Sequence[Epoch],
+) -> None:
+    content = {
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scaler": scaler.state_dict(),
+        "best": [stopping.best_loss, stopping.best_epoch, stopping.best_state],
+        "history": [asdict(epoch) for epoch in history],
+    }
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
+
+
+def _resume(
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    stopping: EarlyStopping,
+) -> list[Epoch]:
+    """Take up the state of a killed run, if there is one; its epochs."""
+    if not path.is_file():
+        return []
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    network.load_state_dict(content["network"])
+    optimizer.load_state_dict(content["optimizer"])
+    scaler.load_state_dict(content["scaler"])
+    stopping.best_loss, stopping.best_epoch, stopping.best_state = content["best"]
+    return [Epoch(**epoch) for epoch in content["history"]]

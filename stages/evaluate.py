@@ -1,0 +1,48 @@
+"""Run the saved model on the plain view of every test photo: how good it is, and how sure that is."""
+
+from collections import Counter
+
+import numpy as np
+from tqdm import tqdm
+
+from boatyard import errors, files, machine, params, paths
+from boatyard.data import splitting
+from boatyard.data.photos import open_checked
+from boatyard.data.views import plain_view
+from boatyard.evaluation import calibration, metrics, predictions
+from boatyard.model import checkpoint, engine, inference
+
+
+def main() -> None:
+    settings = params.load("evaluate")
+    network, about = checkpoint.load(paths.MODEL)
+    rows = splitting.read_splits(paths.SPLITS)
+    test = [row for row in rows if row.split == "test"]
+    actual = splitting.labels(test, about.classes)
+
+    device, workers = machine.device(), machine.workers()
+    run = engine.create(network, about.preprocessing.size, machine.engine(device), device, workers, paths.GRAPHS)
+    outputs = inference.run(
+        run, test, lambda row: [plain_view(open_checked(paths.RAW / row.path), about.preprocessing)], workers
+    )
+    plain = np.concatenate(list(tqdm(outputs, "evaluating", len(test), unit=" photos", disable=None)))
+
+    table = predictions.tabulate([row.path for row in test], plain, actual, about.classes)
+    predictions.write_predictions(paths.PREDICTIONS, table)
+    trained = Counter(row.label for row in rows if row.split == "train")
+    per_class = metrics.per_class(plain, actual, about.classes, [trained[label] for label in about.classes])
+    files.write_rows(paths.PER_CLASS, metrics.ClassResult, per_class)
+    bins = calibration.reliability(plain, actual, bins=settings.evaluate.bins)
+    files.write_rows(paths.RELIABILITY, calibration.ConfidenceBin, bins)
+    summary = metrics.summary(
+        plain, actual, resamples=settings.evaluate.resamples, seed=settings.seed, bins=settings.evaluate.bins
+    )
+    files.write_json(paths.EVALUATE_METRICS, summary)
+    print(
+        f"top-1 {summary['top1']:.4f} (95 % interval {summary['top1_low']:.4f} to {summary['top1_high']:.4f}) "
+        f"on {len(test):,} test photos"
+    )
+
+
+if __name__ == "__main__":
+    errors.run(main)
