@@ -1,0 +1,120 @@
+"""Figures made of photos: samples of every class, views of one photo, and mistakes with their probabilities."""
+
+import io
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import matplotlib
+from PIL import Image, ImageDraw, ImageFont
+
+from boatyard.evaluation.figures import style
+from boatyard.evaluation.predictions import Prediction
+
+WIDTH = round(style.WIDTH * style.DPI)  # pixels, as wide as the drawn figures
+MARGIN = 20
+GAP = 8
+COLUMNS = 8
+CELL = (WIDTH - 2 * MARGIN - (COLUMNS - 1) * GAP) // COLUMNS
+TEXT = 17
+LINE = 24
+
+Labelled = tuple[str, Sequence[Image.Image]]
+
+
+def sample_grid(groups: Sequence[Labelled]) -> Image.Image:
+    """Photos of each class side by side, the class's name above them; groups follow one another in rows of 8 photos.
+
+    Args:
+        groups: class name and its photos, as many for each class as for the first: 1, 2, 4 or 8.
+    """
+    span = max(len(photos) for _, photos in groups)
+    across = COLUMNS // span
+    sheet = _Sheet(2 * MARGIN + -(-len(groups) // across) * (LINE + CELL + 2 * GAP) - 2 * GAP)
+    for number, (name, photos) in enumerate(groups):
+        top = MARGIN + number // across * (LINE + CELL + 2 * GAP)
+        left = MARGIN + number % across * span * (CELL + GAP)
+        sheet.text(left, top, name, span * (CELL + GAP) - GAP)
+        for place, photo in enumerate(photos):
+            sheet.photo(left + place * (CELL + GAP), top + LINE, CELL, photo)
+    return sheet.image
+
+
+def augmented_views(photo: Image.Image, plain: Image.Image, views: Sequence[Image.Image]) -> Image.Image:
+    """A photo, the plain view of it, and random views, eight in a row."""
+    rows = -(-len(views) // COLUMNS)
+    large = 2 * CELL + GAP
+    sheet = _Sheet(2 * MARGIN + 2 * LINE + large + 2 * GAP + rows * (CELL + GAP) - GAP)
+    for place, (name, image) in enumerate((("photo", photo), ("plain view", plain))):
+        left = MARGIN + place * (large + GAP)
+        sheet.text(left, MARGIN, name, large)
+        sheet.photo(left, MARGIN + LINE, large, image)
+    top = MARGIN + LINE + large + 2 * GAP
+    sheet.text(MARGIN, top, f"{len(views)} random views", WIDTH - 2 * MARGIN)
+    for number, view in enumerate(views):
+        row, column = divmod(number, COLUMNS)
+        sheet.photo(MARGIN + column * (CELL + GAP), top + LINE + row * (CELL + GAP), CELL, view)
+    return sheet.image
+
+
+def mistakes(cards: Sequence[tuple[Prediction, Image.Image]]) -> Image.Image:
+    """Wrongly classified photos, two in a row, each with its class and its most probable classes as bars."""
+    side, width = 2 * CELL - GAP, (WIDTH - 2 * MARGIN - 3 * GAP) // 2
+    height = max(side, 7 * LINE) + 3 * GAP
+    sheet = _Sheet(2 * MARGIN + max(1, -(-len(cards) // 2)) * height - 3 * GAP)
+    if not cards:
+        sheet.text(MARGIN, MARGIN, "No test photo is classified wrongly.", WIDTH - 2 * MARGIN)
+    for number, (prediction, photo) in enumerate(cards):
+        top = MARGIN + number // 2 * height
+        left = MARGIN + number % 2 * (width + 3 * GAP)
+        sheet.photo(left, top, side, photo)
+        left, room = left + side + 2 * GAP, width - side - 2 * GAP
+        sheet.text(left, top, f"is {prediction.actual}", room)
+        for rank, (name, probability) in enumerate(prediction.top):
+            line = top + (rank + 1) * (LINE + 6) + 4
+            colour = style.ACCENT if name == prediction.actual else style.CONTRAST if rank == 0 else style.GREY
+            sheet.text(left, line, f"{probability:.0%} {name}", room)
+            sheet.bar(left, line + LINE - 3, round(room * probability), colour)
+    return sheet.image
+
+
+def png(sheet: Image.Image) -> bytes:
+    """A sheet as PNG."""
+    content = io.BytesIO()
+    sheet.save(content, "PNG")
+    return content.getvalue()
+
+
+class _Sheet:
+    """White paper, `WIDTH` pixels wide, to lay photos and lines of text on."""
+
+    def __init__(self, height: int):
+        self.image = Image.new("RGB", (WIDTH, height), style.PAPER)
+        self._draw = ImageDraw.Draw(self.image)
+
+    def photo(self, left: int, top: int, side: int, photo: Image.Image) -> None:
+        """The whole photo in the middle of a square."""
+        scale = side / max(photo.size)
+        size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
+        place = (left + (side - size[0]) // 2, top + (side - size[1]) // 2)
+        self.image.paste(photo.resize(size, Image.Resampling.LANCZOS), place)
+
+    def text(self, left: int, top: int, text: str, room: int) -> None:
+        """A line of text, its middle left out until it fits into `room` pixels."""
+        length = 60
+        shown = style.label(text, length)
+        while _font().getlength(shown) > room and length > 1:
+            length -= 1
+            shown = style.label(text, length)
+        self._draw.text((left, top), shown, style.INK, _font())
+
+    def bar(self, left: int, top: int, length: int, colour: str) -> None:
+        if length:
+            self._draw.rectangle((left, top, left + length - 1, top + 4), colour)
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    # The basic layout: the other one depends on a library that a machine may lack.
+    return ImageFont.truetype(path, TEXT, layout_engine=ImageFont.Layout.BASIC)
