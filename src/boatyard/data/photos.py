@@ -10,7 +10,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from boatyard.errors import UserError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # an MPO opens as the JPEG that it starts with
 MAX_PIXELS = 128_000_000
 
 # What the EXIF orientation says must be done to a photo so that it stands upright.
@@ -24,8 +24,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Larger photos are refused below, by their header and with a reason; Pillow's own warning would only repeat it.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# What Pillow warns of is either refused below, with a reason, or EXIF that nobody needs.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class UnreadablePhoto(Exception):
@@ -87,10 +87,10 @@ def _decode(path: Path) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    # Not ImageOps.exif_transpose: it also writes the EXIF anew, and fails if any of it is damaged. Pillow itself turns a
-    # TIFF when it decodes it.
+    # Not ImageOps.exif_transpose, which also writes the EXIF anew and fails where any of it is damaged. TIFF photos are
+    # upright already: Pillow turns them while it decodes them.
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except (SyntaxError, ValueError, TypeError, KeyError, EOFError, struct.error, OSError):
         # Damaged EXIF says nothing about the orientation, and nothing against the pixels.
         return image
