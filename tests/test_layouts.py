@@ -1,10 +1,13 @@
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sources_drawing import photo, silent, tree, write
 
 from boatyard.data import sources
+from boatyard.data.sources import naming
 from boatyard.errors import UserError
 from boatyard.params.dataset import FolderDataset, FoldersLayout, Layout, SplitFoldersLayout, TableLayout
 
@@ -64,7 +67,7 @@ def test_paths_start_at_the_root(tmp_path: Path) -> None:
     rows = b"file,label\nimages/a.png,cat\nimages/b.png,dog\n"
     fetched = fetch(tmp_path, table(root="set"), contents | {"set/labels.csv": rows, "other/x.png": photo(9)})
     assert paths(tmp_path) == ["cat/a.png", "dog/b.png"]
-    assert fetched.notes == ("1 photos are not in labels.csv and left out (the first: images/c.png)",)
+    assert fetched.notes == ("photos that labels.csv does not list, left out: 1 (the first: images/c.png)",)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +84,9 @@ def test_rows_without_a_file_are_counted(tmp_path: Path) -> None:
     rows = b"file,label\nimages/a.png,cat\nimages/x.png,dog\nimages/b.png,dog\nimages/y.png,cat\nimages/c.png,cat\n"
     fetched = fetch(tmp_path, table(), PHOTOS | {"labels.csv": rows})
     assert paths(tmp_path) == ["cat/a.png", "cat/c.png", "dog/b.png"]
-    assert fetched.notes == ("2 rows of labels.csv name a file that is not there (the first: images/x.png, line 3)",)
+    assert fetched.notes == (
+        "rows of labels.csv that name a file that is not there: 2 (the first: images/x.png, line 3)",
+    )
 
 
 def test_a_photo_with_two_labels_stands_under_both(tmp_path: Path) -> None:
@@ -175,6 +180,19 @@ def test_a_folder_around_the_classes_is_pointed_out(tmp_path: Path) -> None:
     assert paths(tmp_path) == ["cat/a.png", "dog/b.png"]
 
 
+def test_folders_that_are_splits_are_not_taken_for_classes(tmp_path: Path) -> None:
+    contents = {"train/cat/a.png": photo(1), "train/dog/b.png": photo(2), "Test/cat/c.png": photo(3)}
+    with pytest.raises(
+        UserError, match=r"is already split, into Test, train: set dataset\.layout\.kind to split_folders"
+    ):
+        fetch(tmp_path, FOLDERS, contents)
+
+
+def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
+    fetch(tmp_path, FOLDERS, {"train/a.png": photo(1), "test/b.png": photo(2)})
+    assert paths(tmp_path) == ["test/b.png", "train/a.png"]
+
+
 def test_photos_without_class_folders(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no photos in class folders; it has a.png, b.png: mend dataset.layout"):
         fetch(tmp_path, FOLDERS, {"a.png": photo(1), "b.png": photo(2)})
@@ -188,6 +206,19 @@ def test_a_long_flattened_name_is_cut(tmp_path: Path) -> None:
     assert names[1].startswith("folderfolder")
     assert names[1].endswith(".png")
     assert len(names[1]) <= 255
+
+
+PARTS = st.lists(st.sampled_from(["a", "A", "b", "a__b", "é", "e\u0301", "x" * 250]), min_size=1, max_size=4)
+
+
+@given(st.lists(PARTS.map(lambda parts: PurePosixPath(*parts)), unique=True), st.sampled_from(["", "train"]))
+def test_every_photo_has_a_name_of_its_own(below: list[PurePosixPath], split: str) -> None:
+    photos = [naming.Labelled(path, "cat", "here", path, split) for path in below]
+    targets = naming.assign(photos)
+    assert sorted(targets.values()) == sorted(below)
+    assert len({naming.alike(target.name) for target in targets}) == len(below)
+    assert all(len(target.name.encode()) <= 255 for target in targets)
+    assert naming.assign(photos[::-1]) == targets
 
 
 # Folders that are already split.
@@ -219,7 +250,7 @@ def test_split_folders_put_the_split_in_front_of_the_name(tmp_path: Path) -> Non
     }
     assert fetched.notes == (
         "extra: no split's folder, left out",
-        "1 photos outside of class folders left out (the first: test/unlabelled.png)",
+        "photos outside of class folders, left out: 1 (the first: test/unlabelled.png)",
     )
 
 

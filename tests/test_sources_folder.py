@@ -72,7 +72,7 @@ def test_raw_is_replaced_whole(tmp_path: Path) -> None:
 
 def test_photos_outside_of_class_folders_are_counted(tmp_path: Path) -> None:
     write(tmp_path / "incoming", {"cat/a.jpg": photo(1), "dog/b.jpg": photo(2), "x.JPG": photo(3), "y.png": photo(4)})
-    assert fetch(tmp_path).notes == ("2 photos outside of class folders left out (the first: x.JPG)",)
+    assert fetch(tmp_path).notes == ("photos outside of class folders, left out: 2 (the first: x.JPG)",)
 
 
 @pytest.mark.parametrize("contents", [{}, {".gitkeep": b"", "desktop.ini": b"x"}])

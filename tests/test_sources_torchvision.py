@@ -421,7 +421,9 @@ def test_a_data_set_without_splits_can_not_keep_them(tmp_path: Path) -> None:
 def test_a_photo_that_is_listed_and_not_there(tmp_path: Path) -> None:
     write(tmp_path / "incoming", DRAWN["Food101"].files)
     (tmp_path / "incoming/food-101/images/sushi/3.jpg").unlink()
-    with pytest.raises(UserError, match=r"1 photos that it lists are not in .*food-101/images/sushi/3\.jpg"):
+    with pytest.raises(
+        UserError, match=r"photos that it lists and that are not in .*: 1 \(the first: food-101/images/sushi/3\.jpg\)"
+    ):
         fetch(tmp_path, "Food101")
 
 

@@ -64,6 +64,11 @@ def _root(layout: Layout, origin: Origin) -> Path:
 
 def _folders(found: Sequence[PurePosixPath], shown: str) -> tuple[list[Labelled], list[str]]:
     photos = [_in_folder(path, 0) for path in found if len(path.parts) > 1]
+    if photos and all(photo.label.lower() in SPLIT_NAMES and len(photo.below.parts) > 1 for photo in photos):
+        raise UserError(
+            f"{shown} is already split, into {', '.join(sorted({photo.label for photo in photos}))}: "
+            "set dataset.layout.kind to split_folders"
+        )
     if len({photo.label for photo in photos}) == 1:
         # An archive often holds one folder that holds the classes.
         label = photos[0].label
@@ -109,7 +114,7 @@ def _outside(paths: Sequence[PurePosixPath]) -> list[str]:
     photos = [path for path in paths if looks_like_photo(path)]
     if not photos:
         return []
-    return [f"{len(photos):,} photos outside of class folders left out (the first: {photos[0]})"]
+    return [f"photos outside of class folders, left out: {len(photos):,} (the first: {photos[0]})"]
 
 
 def _listed(folder: Path) -> str:

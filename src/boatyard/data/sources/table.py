@@ -119,8 +119,10 @@ def _path(cell: str, here: set[PurePosixPath], place: str) -> PurePosixPath:
 def _notes(layout: TableLayout, missing: list[str], unlisted: list[PurePosixPath]) -> list[str]:
     notes = []
     if missing:
-        notes.append(f"{len(missing):,} rows of {layout.file} name a file that is not there (the first: {missing[0]})")
+        notes.append(
+            f"rows of {layout.file} that name a file that is not there: {len(missing):,} (the first: {missing[0]})"
+        )
     photos = [path for path in unlisted if looks_like_photo(path)]
     if photos:
-        notes.append(f"{len(photos):,} photos are not in {layout.file} and left out (the first: {photos[0]})")
+        notes.append(f"photos that {layout.file} does not list, left out: {len(photos):,} (the first: {photos[0]})")
     return notes

@@ -293,4 +293,6 @@ def _written(samples: Any, scratch: Path, part: str | int, progress: Progress) -
 def _check_all_there(paths: Sequence[PurePosixPath], folder: Path, shown: str) -> None:
     missing = sorted(set(paths) - set(files(folder, shown)))
     if missing:
-        raise UserError(f"{shown}: {len(missing):,} photos that it lists are not in {folder} (the first: {missing[0]})")
+        raise UserError(
+            f"{shown}: photos that it lists and that are not in {folder}: {len(missing):,} (the first: {missing[0]})"
+        )
