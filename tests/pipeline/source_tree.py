@@ -71,7 +71,7 @@ def path_constants(script: Path) -> set[str]:
 
 
 def params_read(script: Path) -> set[str]:
-    """The dotted keys that a script reads from what `params.load` returned, as far as they can be followed.
+    """The dotted keys that a script reads from what `params.load` returned, or an argument that is a `Params`.
 
     `settings.tta.views` is the key "tta.views"; `settings.tta`, kept or passed on, is "tta"; `settings` itself, passed
     on, is "" and may mean any key.
@@ -85,6 +85,9 @@ def params_read(script: Path) -> set[str]:
         for target in node.targets
         if isinstance(target, ast.Name)
     }
+    names |= {
+        node.arg for node in nodes if isinstance(node, ast.arg) and node.annotation and _names_params(node.annotation)
+    }
     # What another attribute is read from: `settings.tta` in `settings.tta.views`.
     inner = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
     keys = set()
@@ -94,6 +97,10 @@ def params_read(script: Path) -> set[str]:
             if _is_load(root) or (isinstance(root, ast.Name) and root.id in names):
                 keys.add(".".join(chain))
     return keys
+
+
+def _names_params(annotation: ast.expr) -> bool:
+    return ast.unparse(annotation) in ("Params", "params.Params")
 
 
 def _is_load(node: ast.expr) -> bool:

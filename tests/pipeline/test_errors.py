@@ -22,12 +22,12 @@ def replace(clone: Clone, old: str, new: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_refuses_an_unknown_key(broken: Clone, stage: str) -> None:
-    replace(broken, "patience:", "patiense:")
+    replace(broken, "resamples:", "resample:")
 
     done = broken.run("python", f"stages/{stage}.py", fails=True)
 
     assert done.returncode == 2
-    assert done.stderr == "error: params.yaml: train.patiense: unknown key; did you mean 'patience'? (and 1 more)\n"
+    assert done.stderr == "error: params.yaml: evaluate.resample: unknown key; did you mean 'resamples'? (and 1 more)\n"
     assert done.stdout == ""
 
 

@@ -20,7 +20,6 @@ SMALL = {  # what git tracks of a run; the rest is DVC's
     *(f"metrics/{name}.json" for name in ("download", "filter", "split", "train", "evaluate", "tta_evaluate")),
     *(f"plots/{name}.csv" for name in ("class_counts", "image_sizes", "history", "predictions", "per_class")),
     *(f"plots/{name}.csv" for name in ("reliability", "tta_predictions", "tta_per_class")),
-    "report/report.md",
 }
 
 
