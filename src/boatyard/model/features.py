@@ -115,14 +115,23 @@ def read(folder: Path, rows: list[Row]) -> Features:
     """Open data/features/.
 
     Raises:
-        UserError: it is missing, or was made for other photos or another split.
+        UserError: it is missing or damaged, or was made for other photos or another split.
     """
     stored = files.read_csv(folder / "photos.csv")
     if [(row.sha256, row.split) for row in rows] != [(row["sha256"], row["split"]) for row in stored]:
         raise UserError(f"{folder} was made for other photos than data/splits.csv lists: run `dvc repro featurize`")
-    plain: NDArray[np.float32] = np.load(folder / "plain.npy", mmap_mode="r", allow_pickle=False)
-    views: NDArray[np.float32] = np.load(folder / "views.npy", mmap_mode="r", allow_pickle=False)
-    return Features(rows, plain, views)
+    training = sum(row.split == "train" for row in rows)
+    return Features(rows, _opened(folder / "plain.npy", 2, len(rows)), _opened(folder / "views.npy", 3, training))
+
+
+def _opened(path: Path, dimensions: int, count: int) -> NDArray[np.float32]:
+    try:
+        array: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} can't be read ({error}): run `dvc repro featurize`, or `dvc pull`") from None
+    if array.dtype != np.float32 or array.ndim != dimensions or len(array) != count:
+        raise UserError(f"{path} holds something else than features of {count} photos: run `dvc repro featurize`")
+    return array
 
 
 def examples(features: Features, classes: Sequence[str], split: str) -> Examples:
