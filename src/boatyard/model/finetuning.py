@@ -10,6 +10,7 @@ does, since each process draws its own.
 
 import contextlib
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -26,10 +27,10 @@ from boatyard.data.splitting import Row, labels
 from boatyard.data.views import PLAIN, Recipe, View
 from boatyard.errors import UserError
 from boatyard.files import replacing
-from boatyard.model import distributed
+from boatyard.model import backbones, distributed
 from boatyard.model.history import Epoch
 from boatyard.model.network import Classifier
-from boatyard.model.optimisation import EarlyStopping, Loss, optimiser, rate
+from boatyard.model.optimisation import EarlyStopping, Loss, epoch_seed, optimiser, rate
 from boatyard.params.schema import Finetune
 
 
@@ -141,25 +142,9 @@ def fit(
             for group, base in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = base * factor
             torch.manual_seed(seed * 1_000_003 + epoch)  # dropout; a resumed epoch draws the same
-            _train_mode(network)
-            sums = torch.zeros(2, dtype=torch.float64)
-            for batch in _batches(len(train.rows), settings.batch_size, seed, epoch):
-                mine = distributed.share(batch)
-                own = train.labels[mine].to(device)
-                with _autocast(device, machine.precision):
-                    log_probabilities = parallel(load(train, mine, epoch - 1)).float()
-                # Every process divides by the whole batch's weight; the average of gradients, times the number of
-                # processes, is then the gradient of the whole batch's mean.
-                part = loss.total(log_probabilities, own) / loss.weight(train.labels[batch])
-                optimizer.zero_grad(set_to_none=True)
-                scaler.scale(part * distributed.size()).backward()  # type: ignore[no-untyped-call]
-                scaler.unscale_(optimizer)
-                nn.utils.clip_grad_norm_(_trained(network), settings.clip)
-                scaler.step(optimizer)
-                scaler.update()
-                right = (log_probabilities.argmax(1) == own).sum()
-                sums += torch.tensor([part.item() * len(batch), right.item()], dtype=torch.float64)
-            train_loss, train_top1 = (distributed.summed(sums) / len(train.rows)).tolist()
+            step = _Step(parallel, optimizer, scaler, loss, settings.clip, machine)
+            batches = _batches(len(train.rows), settings.batch_size, seed, epoch)
+            train_loss, train_top1 = _train(network, train, batches, load, epoch - 1, step)
             validation_loss, validation_top1 = _judge(network, validation, load, settings.batch_size, machine)
             if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
                 raise UserError(
@@ -175,18 +160,81 @@ def fit(
     network.cpu().eval().requires_grad_(False)
 
 
+def _train(
+    network: nn.Module, photos: Photos, batches: Sequence[Tensor], load: "_Loader", view: int, step: "_Step"
+) -> tuple[float, float]:
+    """One epoch; mean loss (nats) and top-1 over its batches."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+    sums = torch.zeros(2, dtype=torch.float64)
+    # A last batch smaller than the number of processes leaves some without a photo; such a one takes part with the
+    # batch's first photo at weight 0, since gradients are averaged over all.
+    shares = [distributed.share(batch) for batch in batches]
+    mine = [share if len(share) else batch[:1] for share, batch in zip(shares, batches, strict=True)]
+    for batch, share, own, views in zip(batches, shares, mine, load(photos, mine, view), strict=True):
+        part, right = step(views, photos.labels[own], photos.labels[batch], weight=float(len(share) > 0))
+        sums += torch.tensor([part * len(batch), right], dtype=torch.float64)
+    loss, top1 = (distributed.summed(sums) / len(photos.rows)).tolist()
+    return loss, top1
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One step of the optimiser on this process's part of a batch."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    loss: Loss
+    clip: float
+    machine: Machine
+
+    def __call__(self, views: Tensor, own: Tensor, whole: Tensor, weight: float) -> tuple[float, float]:
+        """Learn from a part of a batch; its share of the batch's mean loss, and how many of its photos were right.
+
+        Args:
+            views: of this process's photos, uint8 [m, 3, s, s], on the device.
+            own: their labels [m].
+            whole: the labels of the whole batch [n].
+            weight: 0 where another process has these photos.
+        """
+        own = own.to(views.device)
+        with _autocast(self.machine):
+            log_probabilities = self.network(views).float()
+        # Every process divides by the whole batch's weight; the average of gradients, times the number of processes,
+        # is then the gradient of the whole batch's mean.
+        part = weight * self.loss.total(log_probabilities, own) / self.loss.weight(whole)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(part * distributed.size()).backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_([p for p in self.network.parameters() if p.requires_grad], self.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return part.item(), weight * (log_probabilities.argmax(1) == own).sum().item()
+
+
 class _Loader:
-    """Opens photos and draws a view of each, as a batch on the device: uint8 [n, 3, s, s]."""
+    """Opens photos and draws a view of each, a batch ahead of the network."""
 
     def __init__(self, pool: ThreadPoolExecutor, device: str):
         self._pool, self._device = pool, device
 
-    def __call__(self, photos: Photos, places: Tensor, number: int) -> Tensor:
+    def __call__(self, photos: Photos, batches: Sequence[Tensor], number: int) -> Iterator[Tensor]:
+        """Yield batches of view `number` of photos by place, on the device: uint8 [n, 3, s, s]."""
+
         def view(row: Row) -> View:
             return photos.recipe.draw(photos.raw / row.path, row.sha256, [number])[0]
 
-        rows = [photos.rows[place] for place in places.tolist()]
-        return torch.from_numpy(np.stack(list(self._pool.map(view, rows)))).to(self._device)
+        def submit(batch: Tensor) -> Iterator[View]:
+            return self._pool.map(view, [photos.rows[place] for place in batch.tolist()])
+
+        waiting = deque(submit(batch) for batch in batches[:1])
+        for following in [*batches[1:], None]:
+            if following is not None:
+                waiting.append(submit(following))
+            yield torch.from_numpy(np.stack(list(waiting.popleft()))).to(self._device)
 
 
 def _unfreeze(network: Classifier, settings: Finetune) -> list[dict[str, Any]]:
@@ -201,19 +249,8 @@ def _unfreeze(network: Classifier, settings: Finetune) -> list[dict[str, Any]]:
     return groups
 
 
-def _trained(network: nn.Module) -> list[nn.Parameter]:
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]
-
-
-def _train_mode(network: nn.Module) -> None:
-    network.train()
-    for module in network.modules():
-        if isinstance(module, _BatchNorm):
-            module.eval()
-
-
 def _batches(count: int, size: int, seed: int, epoch: int) -> Sequence[Tensor]:
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
     return torch.split(torch.randperm(count, generator=generator), size)
 
 
@@ -222,9 +259,10 @@ def _judge(network: nn.Module, photos: Photos, load: _Loader, size: int, machine
     """Mean negative log-likelihood (nats) and top-1 on plain views."""
     network.eval()
     sums = torch.zeros(2, dtype=torch.float64)
-    for batch in torch.split(distributed.share(torch.arange(len(photos.rows))), size):
-        with _autocast(machine.device, machine.precision):
-            log_probabilities = network(load(photos, batch, PLAIN)).float().cpu()
+    batches = [part for part in torch.split(distributed.share(torch.arange(len(photos.rows))), size) if len(part)]
+    for batch, views in zip(batches, load(photos, batches, PLAIN), strict=True):
+        with _autocast(machine):
+            log_probabilities = network(views).float().cpu()
         own = photos.labels[batch]
         sums[0] -= log_probabilities[torch.arange(len(own)), own].double().sum()
         sums[1] += (log_probabilities.argmax(1) == own).sum()
@@ -232,11 +270,11 @@ def _judge(network: nn.Module, photos: Photos, load: _Loader, size: int, machine
     return loss, top1
 
 
-def _autocast(device: str, precision: str) -> contextlib.AbstractContextManager[Any]:
-    if precision == "fp32":
+def _autocast(machine: Machine) -> contextlib.AbstractContextManager[Any]:
+    if machine.precision == "fp32":
         return contextlib.nullcontext()
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    return torch.autocast(device.split(":", 1)[0], dtype)
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[machine.precision]
+    return torch.autocast(machine.device.split(":", 1)[0], dtype)
 
 
 def _keep(
@@ -269,7 +307,7 @@ def _resume(
     if not path.is_file():
         return []
     content = torch.load(path, map_location="cpu", weights_only=True)
-    network.load_state_dict(content["network"])
+    backbones.load_state(network, content["network"])
     optimizer.load_state_dict(content["optimizer"])
     scaler.load_state_dict(content["scaler"])
     stopping.best_loss, stopping.best_epoch, stopping.best_state = content["best"]

@@ -20,6 +20,11 @@ def optimiser(kind: Optimiser, groups: Iterable[dict[str, Any]], weight_decay: f
     return kinds[kind](groups, weight_decay=weight_decay)
 
 
+def epoch_seed(seed: int, epoch: int) -> int:
+    """The seed of an epoch's order and dropout: no epoch depends on what was drawn before it."""
+    return (seed * 1_000_003 + epoch) % 2**63
+
+
 def rate(schedule: Schedule, epoch: int, epochs: int, warmup: int) -> float:
     """The factor on every learning rate in epoch 1 … epochs.
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from boatyard.errors import UserError
 from boatyard.model.history import Epoch
-from boatyard.model.optimisation import EarlyStopping, Loss, optimiser, rate
+from boatyard.model.optimisation import EarlyStopping, Loss, epoch_seed, optimiser, rate
 from boatyard.params.schema import Train
 
 
@@ -45,7 +45,7 @@ def fit(
         validation: what decides when to stop; the first view of each photo is used.
         loss: the loss to minimise; validation is judged by plain negative log-likelihood.
         settings: of the optimiser and the stopping rule.
-        seed: of the order of the photos.
+        seed: of the order of the photos and of dropout.
 
     Raises:
         UserError: the loss is not finite.
@@ -69,7 +69,8 @@ def _fit(
         lr = settings.lr * rate(settings.schedule, epoch, settings.epochs, settings.warmup)
         optimizer.param_groups[0]["lr"] = lr
         features = torch.from_numpy(np.array(train.features[:, (epoch - 1) % views]))
-        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+        torch.manual_seed(epoch_seed(seed, epoch))
+        order = torch.randperm(len(labels))
         batches = torch.split(order, settings.batch_size)
         train_loss, train_top1 = _one_epoch(head, optimizer, loss, features, labels, batches)
         validation_loss, validation_top1 = evaluate(head, validation)
