@@ -127,7 +127,7 @@ def read(folder: Path, rows: list[Row]) -> Features:
 def _opened(path: Path, dimensions: int, count: int) -> NDArray[np.float32]:
     try:
         array: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise UserError(f"{path} can't be read ({error}): run `dvc repro featurize`, or `dvc pull`") from None
     if array.dtype != np.float32 or array.ndim != dimensions or len(array) != count:
         raise UserError(f"{path} holds something else than features of {count} photos: run `dvc repro featurize`")

@@ -1,0 +1,230 @@
+"""The feature cache: what is computed, that growing it gives the same bytes as making it anew, and mix-ups."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn_photos import draw_photo
+from numpy.typing import NDArray
+
+from boatyard.data.photos import open_photo
+from boatyard.data.splitting import Row
+from boatyard.data.views import PLAIN, Preprocessing, Recipe, plain_view, random_view
+from boatyard.errors import UserError
+from boatyard.model import features
+from boatyard.model.features import Task
+from boatyard.model.rows import RowStore
+from boatyard.params.schema import Augment
+
+WIDTH = 5
+AUGMENT = Augment(
+    scale=[0.5, 1.0],
+    aspect=[0.8, 1.25],
+    rotation=10,
+    horizontal_flip=True,
+    vertical_flip=False,
+    brightness=0.2,
+    contrast=0,
+    saturation=0,
+    hue=0,
+)
+RECIPE = Recipe(Preprocessing(16, 0.9, "bilinear", (0.5,) * 3, (0.5,) * 3), AUGMENT, seed=3)
+
+
+class Squares:
+    """A small network: 5 fixed sums of products of pixels."""
+
+    def __init__(self, batch: int, calls: int):
+        self.batch, self.calls = batch, calls
+        self.weights = np.random.default_rng(0).normal(size=(3 * 16 * 16, WIDTH))
+        self.views = 0
+
+    def __call__(self, views: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.views += len(views)
+        return np.stack([((view.reshape(-1) / 255.0) @ self.weights) ** 2 for view in views]).astype(np.float32)
+
+
+def row(label: str, number: int, split: str, raw: Path) -> Row:
+    path = draw_photo(raw, label, number)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Row(path.relative_to(raw).as_posix(), label, split, sha256)
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    for label in ("discs", "squares"):
+        (tmp_path / "raw" / label).mkdir(parents=True)
+    return tmp_path / "raw"
+
+
+def some_rows(raw: Path) -> list[Row]:
+    splits = ["train", "test", "train", "validation", "train", "validation"]
+    rows = [
+        row(label, number, split, raw) for label in ("discs", "squares") for number, split in enumerate(splits, start=2)
+    ]
+    return sorted(rows, key=lambda row: row.path)
+
+
+def made(folder: Path, rows: list[Row], views: int, store: RowStore, raw: Path, batch: int = 1) -> dict[str, bytes]:
+    """Compute what the store lacks, write the features, and give the files' bytes."""
+    tasks = features.missing(rows, views, RECIPE, store)
+    list(features.compute(tasks, raw, RECIPE, Squares(batch, 2 if batch == 1 else 1), store, 2))
+    features.write(folder, rows, views, RECIPE, store)
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_what_is_to_be_computed(tmp_path: Path) -> None:
+    rows = [
+        Row("a/1.png", "a", "train", "11"),
+        Row("a/2.png", "a", "test", "22"),
+        Row("b/3.png", "b", "train", "33"),
+        Row("b/4.png", "b", "validation", "44"),
+    ]
+    store = RowStore(tmp_path, WIDTH)
+    assert features.missing(rows, 2, RECIPE, store) == [
+        Task(rows[0], [PLAIN, 0, 1]),
+        Task(rows[1], [PLAIN]),
+        Task(rows[2], [PLAIN, 0, 1]),
+        Task(rows[3], [PLAIN]),
+    ]
+    have = [("11", PLAIN), ("11", 1), ("22", PLAIN), ("33", PLAIN), ("33", 0), ("33", 1)]
+    store.add([RECIPE.name(sha256, number) for sha256, number in have], np.zeros((6, WIDTH), np.float32))
+    assert features.missing(rows, 2, RECIPE, store) == [Task(rows[0], [0]), Task(rows[3], [PLAIN])]
+    assert features.missing(rows, 3, RECIPE, store) == [
+        Task(rows[0], [0, 2]),
+        Task(rows[2], [2]),
+        Task(rows[3], [PLAIN]),
+    ]
+    # A photo that moves to training lacks its random views alone.
+    moved = [replace(rows[1], split="train")]
+    assert features.missing(moved, 2, RECIPE, store) == [Task(moved[0], [0, 1])]
+
+
+def test_each_feature_is_the_networks_output_on_its_view(raw: Path, tmp_path: Path) -> None:
+    rows = some_rows(raw)
+    made(tmp_path / "features", rows, 2, RowStore(tmp_path / "store", WIDTH), raw)
+    cached = features.read(tmp_path / "features", rows)
+    network = Squares(1, 1)
+    training = [row for row in rows if row.split == "train"]
+    assert cached.plain.shape == (12, WIDTH)
+    assert cached.views.shape == (6, 2, WIDTH)
+    for place, one in enumerate(rows):
+        view = plain_view(open_photo(raw / one.path), RECIPE.preprocessing)
+        assert np.array_equal(cached.plain[place], network(view[None])[0])
+    for place, one in enumerate(training):
+        photo = open_photo(raw / one.path)
+        for number in (0, 1):
+            view = random_view(photo, RECIPE.preprocessing, AUGMENT, one.sha256, number, 3)
+            assert np.array_equal(cached.views[place, number], network(view[None])[0])
+
+
+def test_growing_gives_the_same_bytes_as_making_anew(raw: Path, tmp_path: Path) -> None:
+    store = RowStore(tmp_path / "store", WIDTH)
+    few = some_rows(raw)
+    made(tmp_path / "grown", few, 1, store, raw)
+    added = [row("discs", 0, "train", raw), row("squares", 20, "test", raw), row("squares", 21, "train", raw)]
+    rows = sorted([*few, *added], key=lambda row: row.path)
+    assert sum(len(task.numbers) for task in features.missing(rows, 3, RECIPE, store)) == 6 * 2 + 2 * 4 + 1
+    store = RowStore(tmp_path / "store", WIDTH)
+    grown = made(tmp_path / "grown", rows, 3, store, raw)
+    assert list(grown) == ["photos.csv", "plain.npy", "views.npy"]
+    assert grown == made(tmp_path / "anew", rows, 3, RowStore(tmp_path / "other", WIDTH), raw)
+    assert grown == made(tmp_path / "batches", rows, 3, RowStore(tmp_path / "third", WIDTH), raw, batch=4)
+    # And back: nothing is computed, the first files come again.
+    assert features.missing(few, 1, RECIPE, store) == []
+    assert made(tmp_path / "back", few, 1, store, raw) == made(
+        tmp_path / "first", few, 1, RowStore(tmp_path / "fourth", WIDTH), raw
+    )
+
+
+def test_a_run_that_is_stopped_keeps_what_it_has(raw: Path, tmp_path: Path) -> None:
+    rows, store = some_rows(raw), RowStore(tmp_path / "store", WIDTH)
+    computing = features.compute(features.missing(rows, 2, RECIPE, store), raw, RECIPE, Squares(1, 2), store, workers=2)
+    assert [next(computing).photo for _ in range(4)] == rows[:4]
+    computing.close()
+    reopened = RowStore(tmp_path / "store", WIDTH)
+    assert [task.photo for task in features.missing(rows, 2, RECIPE, reopened)] == rows[4:]
+
+
+def test_other_augmentation_or_seed_reuses_the_plain_views_alone(raw: Path, tmp_path: Path) -> None:
+    rows, store = some_rows(raw), RowStore(tmp_path / "store", WIDTH)
+    made(tmp_path / "features", rows, 2, store, raw)
+    for other in (replace(RECIPE, seed=4), replace(RECIPE, augment=AUGMENT.model_copy(update={"rotation": 11}))):
+        tasks = features.missing(rows, 2, other, store)
+        assert [(task.photo.split, task.numbers) for task in tasks] == [("train", [0, 1])] * 6
+
+
+def test_examples(raw: Path, tmp_path: Path) -> None:
+    rows = some_rows(raw)
+    made(tmp_path / "features", rows, 2, RowStore(tmp_path / "store", WIDTH), raw)
+    cached = features.read(tmp_path / "features", rows)
+    train = features.examples(cached, ["discs", "squares"], "train")
+    assert train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert np.array_equal(train.features, cached.views)
+    validation = features.examples(cached, ["discs", "squares"], "validation")
+    places = [place for place, row in enumerate(rows) if row.split == "validation"]
+    assert validation.labels.tolist() == [0, 0, 1, 1]
+    assert validation.features.shape == (4, 1, WIDTH)
+    assert np.array_equal(validation.features[:, 0], cached.plain[places])
+
+
+def test_without_random_views_the_head_trains_on_plain_ones(raw: Path, tmp_path: Path) -> None:
+    rows = some_rows(raw)
+    made(tmp_path / "features", rows, 0, RowStore(tmp_path / "store", WIDTH), raw)
+    cached = features.read(tmp_path / "features", rows)
+    assert cached.views.shape == (6, 0, WIDTH)
+    train = features.examples(cached, ["discs", "squares"], "train")
+    places = [place for place, row in enumerate(rows) if row.split == "train"]
+    assert np.array_equal(train.features, cached.plain[places][:, None])
+
+
+def test_features_of_other_photos_or_another_split(raw: Path, tmp_path: Path) -> None:
+    rows = some_rows(raw)
+    made(tmp_path / "features", rows, 1, RowStore(tmp_path / "store", WIDTH), raw)
+    others = {
+        "one fewer": rows[1:],
+        "another order": rows[::-1],
+        "another split": [replace(rows[0], split="test" if rows[0].split == "train" else "train"), *rows[1:]],
+        "another content": [replace(rows[0], sha256="0" * 64), *rows[1:]],
+    }
+    for other in others.values():
+        with pytest.raises(UserError, match="was made for other photos than data/splits"):
+            features.read(tmp_path / "features", other)
+    with pytest.raises(UserError, match=r"photos\.csv is not here"):
+        features.read(tmp_path / "nowhere", rows)
+
+
+def test_damaged_features(raw: Path, tmp_path: Path) -> None:
+    rows = some_rows(raw)
+    made(tmp_path / "features", rows, 1, RowStore(tmp_path / "store", WIDTH), raw)
+    folder = tmp_path / "features"
+    whole = (folder / "plain.npy").read_bytes()
+    for content in (b"", whole[:60], whole[:-1], b"noise" * 50):
+        (folder / "plain.npy").write_bytes(content)
+        with pytest.raises(UserError, match=r"plain\.npy can't be read") as caught:
+            features.read(tmp_path / "features", rows)
+        assert "\n" not in str(caught.value)
+    np.save(folder / "plain.npy", np.zeros((11, WIDTH), np.float32))
+    with pytest.raises(UserError, match=r"plain\.npy holds something else than features of 12 photos"):
+        features.read(tmp_path / "features", rows)
+    (folder / "plain.npy").write_bytes(whole)
+    (folder / "views.npy").unlink()
+    with pytest.raises(UserError, match=r"views\.npy can't be read"):
+        features.read(tmp_path / "features", rows)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("how", ["cut", "gone"])
+def test_a_photo_that_was_damaged_since_the_filter(how: str, batch: int, raw: Path, tmp_path: Path) -> None:
+    rows, store = some_rows(raw), RowStore(tmp_path / "store", WIDTH)
+    photo = raw / rows[7].path
+    if how == "cut":
+        photo.write_bytes(photo.read_bytes()[:300])
+    else:
+        photo.unlink()
+    with pytest.raises(UserError, match=photo.name) as caught:
+        made(tmp_path / "features", rows, 2, store, raw, batch)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "features").exists()
