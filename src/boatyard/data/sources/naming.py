@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from boatyard.data.given import SEPARATOR, mark
 from boatyard.errors import UserError
 
 LONGEST = 255  # bytes in a file name, on every file system in use
-
-# Stands between a split's name and the file's, and between the folders of a path that became a file name.
-SEPARATOR = "__"
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def assign(photos: Sequence[Labelled]) -> dict[PurePosixPath, PurePosixPath]:
         groups[photo.label, photo.split].append(photo)
     targets = {}
     for (label, split), group in groups.items():
-        prefix = f"{split}{SEPARATOR}" if split else ""
+        prefix = mark(split, "")
         shared = Counter(alike(photo.below.name) for photo in group)
         taken: set[str] = set()
         for photo in sorted(group, key=lambda photo: (len(photo.below.parts), photo.below)):

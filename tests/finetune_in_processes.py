@@ -1,0 +1,18 @@
+"""Fine-tune a small random network on drawn photos; torchrun runs this in the tests. Arguments: photos, history."""
+
+import sys
+from pathlib import Path
+
+import torch
+from finetuning_case import fine_tune
+
+from boatyard import files
+from boatyard.model import distributed
+from boatyard.model.history import Epoch
+
+if __name__ == "__main__":
+    with distributed.group("cpu"):
+        network, history = fine_tune(Path(sys.argv[1]), Path(sys.argv[2]).with_suffix(".pt"))
+        if distributed.rank() == 0:
+            files.write_rows(Path(sys.argv[2]), Epoch, history)
+            torch.save(network.state_dict(), Path(sys.argv[2]).with_suffix(".weights"))

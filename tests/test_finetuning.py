@@ -1,0 +1,112 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import drawn_photos
+import pytest
+import torch
+from finetuning_case import BEFORE, SETTINGS, fine_tune, network
+from torchvision import models
+
+from boatyard import files
+from boatyard.errors import UserError
+from boatyard.model import finetuning
+from boatyard.model.history import Epoch
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    raw = tmp_path_factory.mktemp("raw")
+    for label in ("discs", "squares", "stripes"):
+        (raw / label).mkdir()
+        for number in range(10):
+            drawn_photos.draw_photo(raw, label, number)
+    return raw
+
+
+def weights(module: torch.nn.Module) -> dict[str, list[float]]:
+    return {name: tensor.flatten().tolist() for name, tensor in module.state_dict().items()}
+
+
+def test_a_residual_network_has_a_stem_and_a_block_for_each_residual_unit():
+    parts = finetuning.blocks(models.resnet18())
+    assert [type(part).__name__ for part in parts] == ["Conv2d", "BatchNorm2d", *["BasicBlock"] * 8, "Linear"]
+
+
+def test_fine_tuning_learns_and_leaves_batch_norm_statistics_alone(photos: Path, tmp_path: Path):
+    tuned, history = fine_tune(photos, tmp_path / "state.pt")
+    assert [epoch.epoch for epoch in history] == [10, 11, 12, 13]
+    assert {epoch.phase for epoch in history} == {"finetune"}
+    assert history[-1].validation_loss < 0.8 * history[0].validation_loss
+    before, after = weights(network()), weights(tuned)
+    assert before["embedder.backbone.stages.0.0.running_mean"] == after["embedder.backbone.stages.0.0.running_mean"]
+    assert before["embedder.backbone.stages.0.0.num_batches_tracked"] == [0]
+    assert after["embedder.backbone.stages.0.0.num_batches_tracked"] == [0]
+    assert before["embedder.backbone.stem.weight"] != after["embedder.backbone.stem.weight"]
+    assert not any(parameter.requires_grad for parameter in tuned.parameters())
+
+
+def test_the_rate_warms_up_then_falls_along_a_cosine(photos: Path, tmp_path: Path):
+    _, history = fine_tune(photos, tmp_path / "state.pt")
+    factors = [epoch.lr / SETTINGS.lr for epoch in history]
+    assert factors == pytest.approx([0.5, 1.0, 0.75, 0.25])
+
+
+def test_blocks_further_from_the_head_learn_slower_and_unchosen_ones_not_at_all(photos: Path, tmp_path: Path):
+    groups = finetuning._unfreeze(network(), SETTINGS)
+    assert [group["lr"] for group in groups] == pytest.approx([0.03, 0.03, 0.015, 0.0075])
+    last = SETTINGS.model_copy(update={"blocks": 1})
+    tuned, _ = fine_tune(photos, tmp_path / "state.pt", last)
+    before, after = weights(network()), weights(tuned)
+    changed = sorted(name for name in before if before[name] != after[name])
+    assert changed == [
+        "embedder.backbone.stages.1.0.bias",
+        "embedder.backbone.stages.1.0.weight",
+        "head.classes.bias",
+        "head.classes.weight",
+    ]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(photos: Path, tmp_path: Path, epochs: int):
+    whole, history = fine_tune(photos, tmp_path / "whole.pt", dropout=0.3)
+    fine_tune(photos, tmp_path / "cut.pt", stop_after=epochs, dropout=0.3)
+    resumed, told = fine_tune(photos, tmp_path / "cut.pt", dropout=0.3)
+    assert told == history
+    assert weights(resumed) == weights(whole)
+
+
+def test_the_head_alone_is_kept_when_no_epoch_is_better(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("finetuning_case.BEFORE", Epoch(9, "head", 0.0, 0.0, 1.0, 1.0, 0.001))
+    tuned, history = fine_tune(photos, tmp_path / "state.pt", SETTINGS.model_copy(update={"patience": 2}))
+    assert len(history) == 2
+    assert weights(tuned) == weights(network())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(photos: Path, tmp_path: Path):
+    wild = SETTINGS.model_copy(update={"lr": 1e30, "clip": 1e30, "optimiser": "sgd"})
+    with pytest.raises(UserError, match=r"not finite in epoch \d+; lower finetune.lr"):
+        fine_tune(photos, tmp_path / "state.pt", wild)
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_several_processes_follow_the_same_curve_as_one(photos: Path, tmp_path: Path, processes: int):
+    alone, history = fine_tune(photos, tmp_path / "alone.pt")
+    script = Path(__file__).with_name("finetune_in_processes.py")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [*torchrun, str(script), str(photos), str(tmp_path / "history.csv")]
+    subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, timeout=300)
+    together = files.read_rows(tmp_path / "history.csv", Epoch)
+    assert [epoch.epoch for epoch in together] == [epoch.epoch for epoch in history]
+    for name in ("train_loss", "validation_loss", "train_top1", "validation_top1", "lr"):
+        ours, theirs = ([getattr(epoch, name) for epoch in run] for run in (history, together))
+        assert theirs == pytest.approx(ours, abs=2e-5), name
+    state = torch.load(tmp_path / "history.weights", weights_only=True)
+    for name, tensor in alone.state_dict().items():
+        assert torch.allclose(state[name], tensor, atol=1e-4), name
+
+
+def test_the_epochs_count_on_from_the_head(photos: Path, tmp_path: Path):
+    _, history = fine_tune(photos, tmp_path / "state.pt", stop_after=1)
+    assert history[0].epoch == BEFORE.epoch + 1
