@@ -141,7 +141,7 @@ def fit(
             factor = rate(settings.schedule, epoch, settings.epochs, settings.warmup)
             for group, base in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = base * factor
-            torch.manual_seed(seed * 1_000_003 + epoch)  # dropout; a resumed epoch draws the same
+            torch.manual_seed(epoch_seed(seed, epoch))  # dropout; a resumed epoch draws the same
             step = _Step(parallel, optimizer, scaler, loss, settings.clip, machine)
             batches = _batches(len(train.rows), settings.batch_size, seed, epoch)
             train_loss, train_top1 = _train(network, train, batches, load, epoch - 1, step)
