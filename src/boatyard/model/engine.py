@@ -7,6 +7,7 @@ filled up, for the same reason.
 """
 
 import hashlib
+import sys
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from boatyard.files import replacing
+from boatyard.errors import UserError
+from boatyard.files import write_bytes
+
+# What one protocol buffer may hold, which an ONNX graph with its weights is, less room for the graph itself.
+_LARGEST_GRAPH = 2**31 - 2**24
 
 
 class Engine(Protocol):
@@ -42,6 +47,9 @@ def create(network: nn.Module, size: int, kind: str, device: str, workers: int, 
         device: as torch names it; 'onnx' runs on the CPU.
         workers: CPU threads.
         graphs: folder that keeps exported graphs, so that the next stage need not export again.
+
+    Raises:
+        UserError: the network is too large for ONNX.
     """
     if kind == "onnx":
         return OnnxEngine(_graph(network, size, graphs), workers)
@@ -86,8 +94,11 @@ class TorchEngine:
 
 
 def fingerprint(network: nn.Module) -> str:
-    """A hash of the network's weights and structure."""
+    """A hash of the network's weights and structure, and of the source files that define its layers."""
     digest = hashlib.blake2b(str(network).encode(), digest_size=16)
+    for name in sorted({type(module).__module__ for module in network.modules()}):
+        source = getattr(sys.modules[name], "__file__", None)
+        digest.update(Path(source).read_bytes() if source else name.encode())
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -95,14 +106,26 @@ def fingerprint(network: nn.Module) -> str:
 
 
 def _graph(network: nn.Module, size: int, graphs: Path) -> bytes:
-    """The network as an ONNX graph, exported once for the same weights, size and versions of torch."""
-    path = graphs / f"{fingerprint(network)}-{size}-{torch.__version__}.onnx"
-    if path.is_file():
-        return path.read_bytes()
+    """The network as an ONNX graph, exported once for the same network, size and version of torch.
+
+    The file's name ends in a hash of its content: a damaged one is exported again.
+    """
+    if sum(tensor.nbytes for tensor in network.state_dict().values()) > _LARGEST_GRAPH:
+        raise UserError("the network's weights are over 2 GB, too much for ONNX: set BOATYARD_ENGINE=torch")
+    name = f"{fingerprint(network)}-{size}-{torch.__version__}"
+    for path in sorted(graphs.glob(f"{name}.*.onnx")):
+        graph = path.read_bytes()
+        if path.name == f"{name}.{_digest(graph)}.onnx":
+            return graph
+        path.unlink(missing_ok=True)
     views = torch.zeros(1, 3, size, size, dtype=torch.uint8)
     program = torch.onnx.export(
         network, (views,), input_names=["views"], output_names=["output"], dynamo=True, verbose=False
     )
-    with replacing(path) as temporary:
-        program.save(temporary)  # type: ignore[union-attr]
-    return path.read_bytes()
+    exported: bytes = program.model_proto.SerializeToString()  # type: ignore[union-attr]
+    write_bytes(graphs / f"{name}.{_digest(exported)}.onnx", exported)
+    return exported
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
