@@ -27,8 +27,8 @@ class TableLayout(Section):
     kind: Literal["table"]
     root: RelativePath = Field(examples=["."])
     file: RelativePath = Field(examples=["labels.csv"])
-    delimiter: Literal["comma", "semicolon", "tab", "whitespace"]
-    header: bool
+    delimiter: Literal["comma", "semicolon", "tab", "whitespace"] = Field(examples=["comma"])
+    header: bool = Field(examples=[True])
     path: str | Count = Field(examples=["path"])
     label: list[str | Count] = Field(min_length=1, examples=[["label"]])
     rename: dict[str, str] = Field(examples=[{}])

@@ -1,6 +1,7 @@
 """Pydantic's findings about a params file as one line: the key, the value, the fix."""
 
 import difflib
+import json
 from typing import Any, cast, get_args
 
 from pydantic import ValidationError
@@ -8,6 +9,18 @@ from pydantic import ValidationError
 from boatyard.params.dataset import Dataset, Layout
 from boatyard.params.schema import Params, Split
 from boatyard.params.types import Section
+
+_LONGEST = 80  # characters of a value in a message
+
+# What pydantic says to programmers, in words of params.yaml.
+_WANTED = {
+    "string_type": "text in quotes",
+    "bool_type": "true or false",
+    "list_type": "a list, as in [a, b]",
+    "dict_type": "a section of keys",
+    "model_type": "a section of keys",
+    "model_attributes_type": "a section of keys",
+}
 
 
 def explain(error: ValidationError) -> str:
@@ -19,16 +32,17 @@ def explain(error: ValidationError) -> str:
     problems = min(by_key.values(), key=lambda found: found[0]["type"] != "extra_forbidden")
     more = f" (and {len(by_key) - 1} more)" if len(by_key) > 1 else ""
     # Several problems with one key: a value that may be one of several types, and is none of them.
-    alternatives = " or ".join(
-        _lower_first(problem["msg"]).removeprefix("input should be ") for problem in problems[1:]
-    )
-    return _explain_one(problems[0]) + (f" or {alternatives}" if alternatives else "") + more
+    alternatives = [_wanted(problem) for problem in problems[1:]]
+    return " or ".join([_explain_one(problems[0]), *alternatives]) + more
 
 
 def _explain_one(problem: dict[str, Any]) -> str:
     key, section = _locate(problem["loc"])
     kind, value = problem["type"], problem["input"]
     name = key.rsplit(".", 1)[-1]
+    if kind == "invalid_key" or problem["loc"][-1:] == ("[key]",):
+        inside, _ = _locate(problem["loc"][: -1 if kind == "invalid_key" else -2])
+        return f"{inside or 'params'}: the key {_shown(value)} is no text; put it in quotes"
     if kind == "extra_forbidden":
         known = list(section.model_fields) if section else []
         close = difflib.get_close_matches(name, known, n=1)
@@ -36,18 +50,31 @@ def _explain_one(problem: dict[str, Any]) -> str:
         return f"{key}: unknown key; {fix}"
     if kind == "missing":
         field = section.model_fields.get(name) if section else None
-        example = field.examples[0] if field and field.examples else "a value"
-        return f"{key}: missing; add it, for example `{name}: {example}`"
+        if not field or not field.examples:
+            return f"{key}: missing; add the section, as the files in presets/ have it"
+        example = field.examples[0]
+        text = example if isinstance(example, str) else json.dumps(example, ensure_ascii=False)
+        return f"{key}: missing; add it, for example `{name}: {text}`"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         tag = problem["ctx"]["discriminator"].strip("'")
-        found = f"{value[tag]!r} is unknown" if isinstance(value, dict) and tag in value else "missing"
+        found = f"{_shown(value[tag])} is unknown" if isinstance(value, dict) and tag in value else "missing"
         choices = problem["ctx"].get("expected_tags") or ", ".join(map(repr, _tags(key)))
         return f"{key}.{tag}: {found}; choose one of {choices}"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if kind == "value_error":
-        shown = "" if isinstance(value, dict) else f"{value!r}: "
+        shown = "" if isinstance(value, dict) else f"{_shown(value)}: "
         return f"{key or 'params'}: {shown}{message}"
-    return f"{key}: {value!r} does not fit; {_lower_first(message)}"
+    wanted = f"input should be {_wanted(problem)}" if message.startswith("Input should be ") else _lower_first(message)
+    return f"{key}: {_shown(value)} does not fit; {wanted}"
+
+
+def _wanted(problem: dict[str, Any]) -> str:
+    return _WANTED.get(problem["type"]) or _lower_first(problem["msg"]).removeprefix("input should be ")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _tags(key: str) -> list[str]:
@@ -84,10 +111,10 @@ def _locate(loc: tuple[int | str, ...]) -> tuple[str, type[Section] | None]:
             parent = None
         else:
             continue
-        if isinstance(part, int):
+        if isinstance(part, int) and keys:
             keys[-1] += f"[{part}]"
         else:
-            keys.append(part)
+            keys.append(str(part))
     return ".".join(keys), parent
 
 

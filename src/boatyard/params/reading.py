@@ -70,13 +70,21 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is not here: run from the repository's root") from None
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({error.strerror}): mend its rights") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8") from None
     except MarkedYAMLError as error:
         place = f"line {error.problem_mark.line + 1}" if error.problem_mark else "somewhere"
         raise UserError(f"{path}, {place}: not valid YAML ({error.problem}); mend that line") from None
     except YAMLError as error:
-        raise UserError(f"{path}: not valid YAML ({error}); mend it") from None
+        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())}); mend it") from None
+    except ValueError as error:  # such as a date in a month 13
+        raise UserError(f"{path}: a value is not what it looks like ({error}); put it in quotes") from None
+    except RecursionError:
+        raise UserError(f"{path}: brackets nested beyond all need; take them out") from None
+    if raw is None:
+        raise UserError(f"{path} is empty: see presets/ for whole files")
     if not isinstance(raw, dict):
         raise UserError(f"{path} holds {type(raw).__name__}, not a mapping of sections: see presets/ for whole files")
     return raw

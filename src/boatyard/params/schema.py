@@ -67,8 +67,8 @@ class Augment(Section):
     scale: Annotated[Range, Field(examples=[[0.8, 1.0]])]
     aspect: Annotated[Range, Field(examples=[[0.75, 1.3333]])]
     rotation: Annotated[float, Field(ge=0, le=180)] = Field(examples=[15])
-    horizontal_flip: bool
-    vertical_flip: bool
+    horizontal_flip: bool = Field(examples=[True])
+    vertical_flip: bool = Field(examples=[False])
     brightness: Strength = Field(examples=[0.0])
     contrast: Strength = Field(examples=[0.0])
     saturation: Strength = Field(examples=[0.0])
@@ -154,7 +154,9 @@ class Evaluate(Section):
 
 
 class Tta(Section):
-    policies: Annotated[list[Literal["flips", "random"]], Field(min_length=1), AfterValidator(unique)]
+    policies: Annotated[list[Literal["flips", "random"]], Field(min_length=1), AfterValidator(unique)] = Field(
+        examples=[["random"]]
+    )
     views: Annotated[int, Field(ge=2, le=100)] = Field(examples=[5])
 
 
