@@ -22,7 +22,6 @@ from boatyard.errors import UserError
 from boatyard.model import inference
 from boatyard.model.engine import Engine
 from boatyard.model.rows import RowStore
-from boatyard.model.training import Examples
 
 _BATCH = 256
 
@@ -132,6 +131,19 @@ def _opened(path: Path, dimensions: int, count: int) -> NDArray[np.float32]:
     if array.dtype != np.float32 or array.ndim != dimensions or len(array) != count:
         raise UserError(f"{path} holds something else than features of {count} photos: run `dvc repro featurize`")
     return array
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Features and what they show.
+
+    Attributes:
+        features: float32 [n, views, width]; an epoch uses one view of each photo.
+        labels: int64 [n].
+    """
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.int64]
 
 
 def examples(features: Features, classes: Sequence[str], split: str) -> Examples:

@@ -2,31 +2,17 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from boatyard.errors import UserError
+from boatyard.model.features import Examples
 from boatyard.model.history import Epoch
 from boatyard.model.optimisation import EarlyStopping, Loss, epoch_seed, optimiser, rate
 from boatyard.params.schema import Train
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Features and what they show.
-
-    Attributes:
-        features: float32 [n, views, width]; an epoch uses one view of each photo.
-        labels: int64 [n].
-    """
-
-    features: NDArray[np.float32]
-    labels: NDArray[np.int64]
 
 
 def fit(
