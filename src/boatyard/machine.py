@@ -1,8 +1,10 @@
-"""Settings of the machine that a run is on. They are environment variables, not params: they must not change results.
+"""Settings of the machine that a run is on. Environment variables, not params: a change of them reruns nothing.
 
-BOATYARD_DEVICE    cpu, cuda, cuda:1, …   default: cuda where there is one, else cpu
-BOATYARD_ENGINE    onnx, torch            default: onnx on cpu, torch on cuda
-BOATYARD_WORKERS   threads that decode photos and run the CPU engine; default: the cores that this process may use
+BOATYARD_DEVICE      cpu, cuda, cuda:1, …   default: cuda where there is one, else cpu
+BOATYARD_ENGINE      onnx, torch            default: onnx on cpu, torch on cuda
+BOATYARD_WORKERS     threads that decode photos and run the CPU engine; default: the cores that this process may use
+BOATYARD_PRECISION   fp32, bf16, fp16       of fine-tuning; default: bf16 on a cuda that has it, else fp32
+BOATYARD_PROCESSES   processes that share a training run; default: one for each GPU where the device is cuda, else one
 """
 
 import os
@@ -12,12 +14,8 @@ from boatyard.errors import UserError
 
 def workers() -> int:
     """How many threads may work at once."""
-    value = os.environ.get("BOATYARD_WORKERS")
-    if value is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not value.isdecimal() or int(value) < 1:
-        raise UserError(f"BOATYARD_WORKERS is {value!r}; set it to a whole number from 1, or unset it")
-    return int(value)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _count("BOATYARD_WORKERS", cores)
 
 
 def device() -> str:
@@ -28,9 +26,9 @@ def device() -> str:
     if value is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=value)
+        torch.zeros(1, device=value).cpu()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).split("\n")[0]
         raise UserError(f"BOATYARD_DEVICE is {value!r}, which torch can't use here ({reason}); try cpu") from None
     return value
 
@@ -65,9 +63,11 @@ def processes(device: str) -> int:
     """How many processes share a training run on this machine: one for each GPU."""
     import torch
 
-    value = os.environ.get("BOATYARD_PROCESSES")
-    if value is None:
-        return max(1, torch.cuda.device_count()) if device == "cuda" else 1
+    return _count("BOATYARD_PROCESSES", max(1, torch.cuda.device_count()) if device == "cuda" else 1)
+
+
+def _count(name: str, default: int) -> int:
+    value = os.environ.get(name, str(default))
     if not value.isdecimal() or int(value) < 1:
-        raise UserError(f"BOATYARD_PROCESSES is {value!r}; set it to a whole number from 1, or unset it")
+        raise UserError(f"{name} is {value!r}; set it to a whole number from 1, or unset it")
     return int(value)

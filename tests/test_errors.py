@@ -1,0 +1,78 @@
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from boatyard import errors
+from boatyard.errors import UserError
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def test_a_users_mistake_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        raise UserError("photo.jpg, which\n  is   no photo: take it out")
+
+    with pytest.raises(SystemExit) as caught:
+        errors.run(main)
+    assert caught.value.code == 2
+    assert capsys.readouterr() == ("", "error: photo.jpg, which is no photo: take it out\n")
+
+
+def test_ctrl_c_is_one_line_and_status_130(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as caught:
+        errors.run(main)
+    assert caught.value.code == 130
+    assert capsys.readouterr() == ("", "stopped\n")
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        errors.run(main)
+    errors.run(lambda: print("done"))
+    assert capsys.readouterr() == ("done\n", "")
+
+
+def stage(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, REPOSITORY / f"stages/{name}.py"], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_stage_ends_with_one_line_and_status_2(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
+    text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+    for broken, told in [
+        (
+            re.sub(r"min_images: \d+", "min_images: 0", text),
+            "error: params.yaml: filter.min_images: 0 does not fit; input should be greater than or equal to 1\n",
+        ),
+        (text, "error: data/raw is not here: run `dvc repro download`\n"),
+    ]:
+        (tmp_path / "params.yaml").write_text(broken, encoding="utf-8")
+        done = stage(tmp_path, "filter")
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["dvc.yaml", "params.yaml"]
+
+
+HEAVY = ("torch", "torchvision", "timm", "onnxruntime")
+IMPORTED = f"""
+import runpy, sys
+for stage in ("download", "filter", "split", "report"):
+    runpy.run_path(f"stages/{{stage}}.py", run_name="imported")
+    print(stage, *[name for name in {HEAVY} if name in sys.modules])
+"""
+
+
+def test_stages_that_need_no_network_do_not_import_one() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTED], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["download", "filter", "split", "report"]
