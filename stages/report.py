@@ -13,7 +13,21 @@ from boatyard.model.history import Epoch
 
 def main() -> None:
     settings = params.load("report")
-    run = Run(
+    run = read(settings)
+    preprocessing = header.read(paths.MODEL).preprocessing
+    shown = pictures.collect(run, paths.RAW, preprocessing, settings.augment, settings.seed)
+    figures = drawing.draw(run)
+    for name, content in drawing.pngs(figures, shown):
+        files.write_bytes(paths.FIGURES / name, content)
+    files.write_bytes(paths.REPORT_HTML, page.render(run, shown, figures, preprocessing).encode())
+    files.write_bytes(paths.REPORT_MARKDOWN, markdown.render(run).encode())
+    print(
+        f"{paths.REPORT_HTML}: top-1 {run.test['top1']:.4f} on {run.test['images']:,} test photos; open it in a browser"
+    )
+
+
+def read(settings: params.Params) -> Run:
+    return Run(
         settings=params.dump(settings),
         download=files.read_json(paths.DOWNLOAD_METRICS),
         filtering=files.read_json(paths.FILTER_METRICS),
@@ -28,19 +42,9 @@ def main() -> None:
         sizes=files.read_rows(paths.IMAGE_SIZES, tables.ImageSize),
         history=files.read_rows(paths.HISTORY, Epoch),
         predictions=read_predictions(paths.PREDICTIONS),
-        results=files.read_rows(paths.PER_CLASS, tables.TestedClass),
+        results=files.read_rows(paths.PER_CLASS, tables.MeasuredClass),
         bins=files.read_rows(paths.RELIABILITY, ConfidenceBin),
         tta_results=files.read_rows(paths.TTA_PER_CLASS, tables.TtaClass),
-    )
-    preprocessing = header.read(paths.MODEL).preprocessing
-    shown = pictures.collect(run, paths.RAW, preprocessing, settings.augment, settings.seed)
-    figures = drawing.draw(run)
-    for name, content in drawing.pngs(figures, shown):
-        files.write_bytes(paths.FIGURES / name, content)
-    files.write_bytes(paths.REPORT_HTML, page.render(run, shown, figures, preprocessing).encode())
-    files.write_bytes(paths.REPORT_MARKDOWN, markdown.render(run).encode())
-    print(
-        f"{paths.REPORT_HTML}: top-1 {run.test['top1']:.4f} on {run.test['images']:,} test photos; open it in a browser"
     )
 
 

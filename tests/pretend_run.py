@@ -4,7 +4,6 @@
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,15 @@ from boatyard.model import header
 PREPROCESSING = Preprocessing(32, 0.875, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 SIX = ("mono-defective", "mono-functional", "mono-likely-functional", "poly-defective", "poly-functional", "thin-film")
 MANY = tuple(f"class {number:03d}" for number in range(101))
-HOSTILE = ("<script>alert(1)</script>", '"quoted" & $x_1$', "a" * 120, "שלום עולם", "🚢 boats", "it's | `all` *fine*")
+HOSTILE = (
+    "<script>alert(1)",
+    "<img src=x onerror=alert(1)>",
+    '"quoted" & $x_1$',
+    "a" * 120,
+    "שלום עולם",
+    "🚢 boats",
+    "it's | `all` *fine*",
+)
 RARE = "rare"
 
 
@@ -28,7 +35,7 @@ def draw_photos(raw: Path, labels: Sequence[str], each: int = 20) -> None:
     """A folder per label with `each` or a few more small photos of several sizes, and a rare class with two."""
     generator = np.random.default_rng(0)
     for number, label in enumerate((*labels, RARE)):
-        folder = raw / label.replace("/", "∕")
+        folder = raw / label
         folder.mkdir(parents=True)
         for photo in range(2 if label == RARE else each + number % 7):
             width, height = generator.integers(40, 64, 2)
@@ -245,9 +252,3 @@ def _wilson(right: int, count: int) -> tuple[float, float]:
 
 def _plain(cell: object) -> object:
     return cell.item() if isinstance(cell, np.generic) else cell
-
-
-def dump(root: Path) -> str:
-    """The paths below `root` with the hashes of their content, to compare two runs."""
-    listed = sorted(path for path in root.rglob("*") if path.is_file())
-    return json.dumps({str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in listed}, indent=1)

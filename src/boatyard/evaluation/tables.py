@@ -22,7 +22,7 @@ class ImageSize:
 
 
 @dataclass(frozen=True)
-class TestedClass:
+class MeasuredClass:
     """A class on its test photos. Fractions; `top1_low` and `top1_high` bound the 95 % Wilson interval.
 
     `precision` is None for a class that was never predicted.

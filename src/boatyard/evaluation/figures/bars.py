@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from boatyard.evaluation.figures import style
-from boatyard.evaluation.tables import ClassCount, TestedClass, TtaClass
+from boatyard.evaluation.tables import ClassCount, MeasuredClass, TtaClass
 
 # A figure with more rows is too tall to look at; the page's tables have every class.
 MOST_ROWS = 120
@@ -29,7 +29,7 @@ def class_counts(counts: Sequence[ClassCount]) -> Figure:
     return figure
 
 
-def per_class(results: Sequence[TestedClass]) -> Figure:
+def per_class(results: Sequence[MeasuredClass]) -> Figure:
     """Test top-1 of each class with its 95 % interval, the worst class on top."""
     rows = sorted(results, key=lambda row: (row.top1, row.label))
     with style.look():

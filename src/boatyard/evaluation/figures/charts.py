@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.figures import style
-from boatyard.evaluation.tables import ImageSize, TestedClass
+from boatyard.evaluation.tables import ImageSize, MeasuredClass
 from boatyard.model.history import Epoch
 
 # More dots than this weigh less as pixels, also within an SVG.
 MOST_DOTS = 200
+
+# More cells than this along a side of the confusion matrix are smaller than a pixel of a phone.
+MOST_CELLS = 200
 
 # More names than this along an axis can't be read.
 MOST_NAMES = 14
@@ -72,7 +75,7 @@ def _at(history: Sequence[Epoch], epoch: int) -> Epoch:
     return next(row for row in history if row.epoch == epoch)
 
 
-def accuracy_vs_count(results: Sequence[TestedClass]) -> Figure:
+def accuracy_vs_count(results: Sequence[MeasuredClass]) -> Figure:
     """Test top-1 of each class against its number of training photos, with the 95 % intervals; the worst are named."""
     with style.look():
         figure, axes = style.one_axes(3.8)
@@ -95,7 +98,7 @@ def accuracy_vs_count(results: Sequence[TestedClass]) -> Figure:
     return figure
 
 
-def _name_dots(figure: Figure, axes: Axes, rows: Sequence[TestedClass]) -> None:
+def _name_dots(figure: Figure, axes: Axes, rows: Sequence[MeasuredClass]) -> None:
     """Write each class's name beside its dot, where it covers no interval and no other name; else leave it out."""
     figure.draw_without_rendering()  # the layout, which the places depend on
     space, taken = axes.get_window_extent(), []
@@ -170,8 +173,10 @@ def confusion_matrix(labels: Sequence[str], counts: NDArray[np.int64]) -> Figure
     with style.look():
         named = len(labels) <= MOST_NAMES
         figure, axes = style.one_axes(4.2)
-        ends = (0.5, len(labels) + 0.5)
-        axes.imshow(_coloured(shares), interpolation="none", extent=(*ends, *ends[::-1]))
+        block = -(-len(labels) // MOST_CELLS)
+        image = _pooled(_coloured(shares), block)
+        first, last = 0.5, len(image) * block + 0.5
+        axes.imshow(image, interpolation="none", extent=(first, last, last, first))
         axes.grid(visible=False)
         for spine in axes.spines.values():
             spine.set_visible(False)
@@ -198,6 +203,16 @@ def _coloured(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     # The square root keeps single mistakes visible.
     image[..., 3] = np.sqrt(shares) * 0.95
     return image
+
+
+def _pooled(image: NDArray[np.float64], block: int) -> NDArray[np.float64]:
+    """Each block of cells as its most opaque one, so that single mistakes stay visible among very many classes."""
+    side = -(-len(image) // block)
+    padded = np.zeros((side * block, side * block, 4))
+    padded[: len(image), : len(image)] = image
+    cells = padded.reshape(side, block, side, block, 4).swapaxes(1, 2).reshape(side, side, block * block, 4)
+    opaque = cells[..., 3].argmax(axis=2)[..., None, None]
+    return np.asarray(np.take_along_axis(cells, opaque, axis=2)[:, :, 0])
 
 
 def _numbers(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:

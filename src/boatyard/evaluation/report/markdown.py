@@ -36,7 +36,7 @@ def escape(text: str) -> str:
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     # A zero-width space keeps '@name', '#1' and addresses from becoming links.
     text = re.sub(r"([@#]|://|www\.)", "\\1\u200b", text)
-    return re.sub(r"([\\`*_{}\[\]()!|~$>+-])", r"\\\1", text)
+    return re.sub(r"([\\`*_\[\]|~$>])", r"\\\1", text)
 
 
 def _measures(run: Run) -> list[tuple[str, Callable[[Metrics], str]]]:

@@ -73,12 +73,12 @@ def collect(run: Run, raw: Path, preprocessing: Preprocessing, augment: Augment,
     photo = _open(raw, row.path)
     views = [random_view(photo, preprocessing, augment, row.sha256, number, seed) for number in range(VIEWS)]
     return Pictures(
-        samples=[(label, [_picture(raw, row.path, side) for row in rows]) for label, rows in chosen.items()],
+        samples=[(label, [thumbnail(raw, row.path, side) for row in rows]) for label, rows in chosen.items()],
         source=Picture(row.path, _small(photo)),
         plain=_view(plain_view(photo, preprocessing)),
         views=[_view(view) for view in views],
-        mistakes=[(mistake, _picture(raw, mistake.path)) for mistake in mistakes],
-        worst=[(mistake, _picture(raw, mistake.path)) for mistake in more[:WORST]],
+        mistakes=[(mistake, thumbnail(raw, mistake.path)) for mistake in mistakes],
+        worst=[(mistake, thumbnail(raw, mistake.path)) for mistake in more[:WORST]],
     )
 
 
@@ -101,7 +101,8 @@ def _rank(key: str, seed: int) -> str:
     return hashlib.blake2b(f"shown {seed} {key}".encode(), digest_size=16).hexdigest()
 
 
-def _picture(raw: Path, path: str, side: int = SIDE) -> Picture:
+def thumbnail(raw: Path, path: str, side: int = SIDE) -> Picture:
+    """A photo, its longer side at most `side` pixels."""
     return Picture(path, _small(_open(raw, path), side))
 
 

@@ -16,7 +16,7 @@ from boatyard.evaluation import metrics
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.comparison import Comparison
 from boatyard.evaluation.predictions import Prediction
-from boatyard.evaluation.tables import ClassCount, ImageSize, TestedClass, TtaClass
+from boatyard.evaluation.tables import ClassCount, ImageSize, MeasuredClass, TtaClass
 from boatyard.model.history import Epoch
 
 Metrics = Mapping[str, Any]
@@ -57,7 +57,7 @@ class Run:
     sizes: Sequence[ImageSize]
     history: Sequence[Epoch]
     predictions: Sequence[Prediction]
-    results: Sequence[TestedClass]
+    results: Sequence[MeasuredClass]
     bins: Sequence[ConfidenceBin]
     tta_results: Sequence[TtaClass]
 
@@ -108,7 +108,7 @@ class Run:
         return label, _share(prediction.actual == label for prediction in self.predictions)
 
     @property
-    def worst_class(self) -> TestedClass:
+    def worst_class(self) -> MeasuredClass:
         """The class with the lowest top-1; of several, the one with the most test photos."""
         return min(self.results, key=lambda row: (row.top1, -row.test_images, row.label))
 
