@@ -17,7 +17,7 @@ from boatyard.params.schema import Augment, Image
 
 View = NDArray[np.uint8]
 
-_RESAMPLING = {
+RESAMPLING = {
     "nearest": Pillow.Resampling.NEAREST,
     "bilinear": Pillow.Resampling.BILINEAR,
     "bicubic": Pillow.Resampling.BICUBIC,
@@ -128,7 +128,7 @@ class Recipe:
 def _resize(photo: Photo, box: tuple[float, float, float, float], size: int, preprocessing: Preprocessing) -> Photo:
     # Rounding may put an edge a hair outside, which Pillow refuses.
     inside = (max(box[0], 0), max(box[1], 0), min(box[2], photo.width), min(box[3], photo.height))
-    return photo.resize((size, size), _RESAMPLING[preprocessing.interpolation], box=inside)
+    return photo.resize((size, size), RESAMPLING[preprocessing.interpolation], box=inside)
 
 
 def _rotate(image: Photo, degrees: float, size: int) -> Photo:

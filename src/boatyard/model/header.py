@@ -1,14 +1,16 @@
 """What a model file says of itself, read from the safetensors header without torch."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
-from boatyard.data.views import Preprocessing
+from boatyard.data.views import RESAMPLING, Preprocessing
 from boatyard.errors import UserError
 
 FORMAT = 1
@@ -36,6 +38,9 @@ class Header:
     params: dict[str, Any]
 
 
+_HEADER = TypeAdapter(Header)
+
+
 def encode(header: Header) -> dict[str, str]:
     """The metadata of a safetensors file."""
     return {KEY: json.dumps({"format": FORMAT, **asdict(header)}, sort_keys=True, ensure_ascii=False)}
@@ -53,7 +58,7 @@ def read(path: Path) -> Header:
     except FileNotFoundError:
         raise UserError(f"{path} is not here: run `dvc repro` to train it, or `dvc pull` to fetch it") from None
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is no safetensors file ({error}): train or fetch it again") from None
+        raise UserError(f"{path} is no safetensors file ({str(error)[:200]}): train or fetch it again") from None
     return decode(metadata, str(path))
 
 
@@ -62,15 +67,39 @@ def decode(metadata: Mapping[str, str], source: str) -> Header:
     if KEY not in metadata:
         raise UserError(f"{source} has no Boatyard metadata: it was written by another tool; train a model here")
     try:
-        content = json.loads(metadata[KEY])
-        version = content.pop("format")
-        if version != FORMAT:
-            raise UserError(
-                f"{source} has format {version}, this version reads {FORMAT}: use the version that wrote it"
-            )
-        preprocessing = content.pop("preprocessing")
-        for channels in ("mean", "std"):
-            preprocessing[channels] = tuple(preprocessing[channels])
-        return Header(preprocessing=Preprocessing(**preprocessing), **content)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{source} has damaged metadata ({error}): train or fetch the model again") from None
+        version = json.loads(metadata[KEY])["format"]
+        if version == FORMAT:
+            header = _HEADER.validate_json(metadata[KEY], strict=True)
+            _check(header)
+            return header
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise _damaged(source, f"{place}: {first['msg']}") from None
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _damaged(source, str(error)) from None
+    raise UserError(
+        f"{source} has format {str(version)[:20]}, this version reads {FORMAT}: use the version that wrote it"
+    )
+
+
+def _check(header: Header) -> None:
+    """Raise ValueError for what could not be built or would not end."""
+    view = header.preprocessing
+    wrong = {
+        "classes": len(header.classes) < 2 or len(set(header.classes)) < len(header.classes) or "" in header.classes,
+        "hidden": not 0 <= header.hidden <= 16384,
+        "dropout": not 0 <= header.dropout < 1,
+        "preprocessing.size": not 1 <= view.size <= 4096,
+        "preprocessing.crop": not 0 < view.crop <= 1,
+        "preprocessing.interpolation": view.interpolation not in RESAMPLING,
+        "preprocessing.mean": not all(map(math.isfinite, view.mean)),
+        "preprocessing.std": not all(0 < value < math.inf for value in view.std),
+    }
+    for name, is_wrong in wrong.items():
+        if is_wrong:
+            raise ValueError(f"{name} is out of range")
+
+
+def _damaged(source: str, reason: str) -> UserError:
+    return UserError(f"{source} has damaged metadata ({reason[:200]}): train or fetch the model again")
