@@ -13,10 +13,7 @@ def main() -> None:
     names = catalog.list_photos(paths.RAW)
     inspected = catalog.inspect(paths.RAW, names, machine.workers())
     found = list(tqdm(inspected, "decoding", len(names), unit=" photos", disable=None))
-    photos = [entry for entry in found if isinstance(entry, catalog.Photo)]
-    unreadable = [entry for entry in found if isinstance(entry, catalog.Rejected)]
-    staying, left_out = catalog.sift(photos, settings.min_images, settings.keep, settings.drop)
-    rejected = unreadable + left_out
+    staying, rejected = catalog.sift(found, settings.min_images, settings.keep, settings.drop)
 
     catalog.write_catalog(paths.CATALOG, staying)
     catalog.write_rejected(paths.REJECTED, rejected)

@@ -43,14 +43,22 @@ class Rejected:
     reason: str
 
 
+# What .dvcignore keeps from DVC, hidden and half-written files besides, must not change what a run finds.
+CLUTTER = {"thumbs.db", "desktop.ini"}
+
 REASONS = ("unreadable", "dropped_class", "two_labels", "duplicate", "rare_class")
 
 
 def list_photos(raw: Path) -> list[str]:
-    """Every file under data/raw/<class>/, relative to `raw`, in one order on every machine."""
+    """All that lies in data/raw/<class>/ but hidden files and clutter, relative to `raw`, in one order everywhere."""
     if not raw.is_dir():
         raise UserError(f"{raw} is not here: run `dvc repro download`")
-    return sorted(path.relative_to(raw).as_posix() for path in raw.glob("*/*"))
+    found = (path.relative_to(raw) for path in raw.glob("*/*"))
+    return sorted(path.as_posix() for path in found if not any(map(_is_clutter, path.parts)))
+
+
+def _is_clutter(name: str) -> bool:
+    return name.startswith(".") or name.endswith(".part") or name.lower() in CLUTTER
 
 
 def inspect(raw: Path, names: Sequence[str], workers: int) -> Iterator[Photo | Rejected]:
@@ -75,72 +83,89 @@ def _inspect_one(raw: Path, name: str) -> Photo | Rejected:
 
 
 def sift(
-    photos: Sequence[Photo], min_images: int, keep: Sequence[str], drop: Sequence[str]
+    found: Sequence[Photo | Rejected], min_images: int, keep: Sequence[str], drop: Sequence[str]
 ) -> tuple[list[Photo], list[Rejected]]:
-    """Which photos stay, and why the others do not.
+    """Which photos stay, sorted by path, and why the others do not.
 
-    In this order: classes dropped by name (or not among those to keep), a photo that stands under two labels (neither
-    can be trusted, so no copy stays), copies of a photo under one label (the first path stays), classes with fewer than
-    `min_images` photos left.
+    In this order: photos that can't be read, classes dropped by name (or not among those to keep), a photo that stands
+    under two labels (neither can be trusted, so no copy stays), copies of a photo under one label (the first path
+    stays), classes with fewer than `min_images` photos left.
 
     Raises:
         UserError: a named class does not exist, fewer than two classes stay, or a class is too small to split.
     """
-    labels = {photo.label for photo in photos}
+    labels = {entry.label for entry in found}
     for key, names in (("keep", keep), ("drop", drop)):
         for name in names:
             if name not in labels:
-                raise UserError(f"filter.{key}: there is no class {name!r}; there are {', '.join(sorted(labels))}")
-    rejected: list[Rejected] = []
+                there = ", ".join(sorted(labels)) or "none"
+                raise UserError(f"filter.{key}: there is no class {name!r}; there are {there}")
+    unreadable = [entry for entry in found if isinstance(entry, Rejected)]
+    rejected = list(unreadable)
+    staying = sorted((entry for entry in found if isinstance(entry, Photo)), key=lambda photo: photo.path)
 
-    def leave_out(reason: dict[str, str], among: list[Photo]) -> list[Photo]:
-        rejected.extend(
-            Rejected(photo.path, photo.label, reason[photo.path]) for photo in among if photo.path in reason
-        )
-        return [photo for photo in among if photo.path not in reason]
+    def leave_out(reasons: dict[str, str]) -> None:
+        nonlocal staying
+        rejected.extend(Rejected(p.path, p.label, reasons[p.path]) for p in staying if p.path in reasons)
+        staying = [photo for photo in staying if photo.path not in reasons]
 
-    staying = list(photos)
-    chosen = set(keep) or labels
-    staying = leave_out({p.path: "dropped_class" for p in staying if p.label in drop or p.label not in chosen}, staying)
+    chosen = (set(keep) or labels) - set(drop)
+    leave_out({photo.path: "dropped_class" for photo in staying if photo.label not in chosen})
     copies: dict[str, list[Photo]] = defaultdict(list)
-    for photo in sorted(staying, key=lambda photo: photo.path):
+    for photo in staying:
         copies[photo.sha256].append(photo)
     two_labels, duplicate = {}, {}
     for same in copies.values():
         if len({photo.label for photo in same}) > 1:
-            two_labels.update({p.path: f"two_labels: also {_others(same, p)}" for p in same})
+            two_labels.update(_also(same))
         else:
-            duplicate.update({p.path: f"duplicate: same bytes as {same[0].path}" for p in same[1:]})
-    staying = leave_out(two_labels, staying)
-    staying = leave_out(duplicate, staying)
+            duplicate.update({photo.path: f"duplicate: same bytes as {same[0].path}" for photo in same[1:]})
+    leave_out(two_labels)
+    leave_out(duplicate)
     counts = Counter(photo.label for photo in staying)
     rare = {
-        p.path: f"rare_class: {counts[p.label]} photos, filter.min_images is {min_images}"
-        for p in staying
-        if counts[p.label] < min_images
+        photo.path: f"rare_class: {counts[photo.label]} photos, filter.min_images is {min_images}"
+        for photo in staying
+        if counts[photo.label] < min_images
     }
-    staying = leave_out(rare, staying)
-    _check_classes(staying, counts, min_images)
-    return sorted(staying, key=lambda p: p.path), rejected
+    leave_out(rare)
+    _check_classes(staying, counts, min_images, unreadable)
+    return staying, rejected
 
 
-def _others(same: Iterable[Photo], photo: Photo) -> str:
-    return ", ".join(other.path for other in same if other.label != photo.label)
+def _also(same: Sequence[Photo]) -> dict[str, str]:
+    """Why no copy of a photo under several labels stays: a reason for each, which names a copy labelled otherwise."""
+    counts = Counter(photo.label for photo in same)
+    first = same[0]
+    second = next(photo for photo in same if photo.label != first.label)
+    reasons = {}
+    for photo in same:
+        other = second if photo.label == first.label else first
+        more = len(same) - counts[photo.label] - 1
+        reasons[photo.path] = f"two_labels: also {other.path}" + (f" and {more} more" if more else "")
+    return reasons
 
 
-def _check_classes(staying: Sequence[Photo], counts: Counter[str], min_images: int) -> None:
+def _check_classes(
+    staying: Sequence[Photo], counts: Counter[str], min_images: int, unreadable: Sequence[Rejected]
+) -> None:
     kept = Counter(photo.label for photo in staying)
+    # data/rejected.csv, which says why, is only written when enough stay.
+    others = ""
+    if unreadable:
+        reason = unreadable[0].reason.removeprefix("unreadable: ")
+        others = f"; {len(unreadable)} can't be read, such as {unreadable[0].path}: {reason}"
     if len(kept) < 2:
         found = ", ".join(f"{label} {count}" for label, count in counts.most_common(10)) or "none"
         raise UserError(
             f"{len(kept)} class(es) left, and a classifier needs two; lower filter.min_images ({min_images}), "
-            f"or change filter.keep and filter.drop (photos per class: {found})"
+            f"or change filter.keep and filter.drop (photos per class: {found}{others})"
         )
     label, count = min(kept.items(), key=lambda item: (item[1], item[0]))
     if count < SMALLEST_CLASS:
         raise UserError(
             f"class {label!r} has {count} photo(s), too few for train, validation and test; "
-            f"set filter.min_images to {SMALLEST_CLASS} or more, or add photos"
+            f"set filter.min_images to {SMALLEST_CLASS} or more, or add photos{others}"
         )
 
 
