@@ -1,0 +1,182 @@
+"""Model files: the same bytes each time, and a network that gives the same output; wrong ones are one line."""
+
+import functools
+import hashlib
+import json
+import os
+import resource
+import stat
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from boatyard.errors import UserError
+from boatyard.model import backbones, checkpoint, header
+from boatyard.model.header import Header
+from boatyard.model.network import Classifier, embedder, head
+
+NAME = "squeezenet1_1"
+
+MAKE = f"""
+import sys
+from pathlib import Path
+import torch
+from boatyard.model import backbones, checkpoint
+from boatyard.model.header import Header
+from boatyard.model.network import Classifier, embedder, head
+
+torch.manual_seed(0)
+backbone = backbones.create({NAME!r}, "none")
+network = Classifier(embedder(backbone, backbone.preprocessing), head(512, 4, 0.4, 3))
+about = Header(["a", "b", "c"], {NAME!r}, 4, 0.4, backbone.preprocessing, {{"train": {{"lr": 0.1}}, "seed": 0}})
+checkpoint.save(Path(sys.argv[1]), network, about)
+"""
+
+
+@functools.cache
+def made() -> tuple[Classifier, Header]:
+    torch.manual_seed(0)
+    backbone = backbones.create(NAME, "none")
+    network = Classifier(embedder(backbone, backbone.preprocessing), head(512, 4, 0.4, 3))
+    about = Header(["a", "b", "c"], NAME, 4, 0.4, backbone.preprocessing, {"train": {"lr": 0.1}, "seed": 0})
+    return network, about
+
+
+def saved(path: Path) -> Path:
+    checkpoint.save(path, *made())
+    return path
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_two_saves_and_two_processes_give_the_same_bytes(tmp_path: Path) -> None:
+    network, about = made()
+    for name in ("first", "second"):
+        checkpoint.save(tmp_path / name, network, about)
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    subprocess.run([sys.executable, "-c", MAKE, str(tmp_path / "third")], check=True, env=environment)
+    assert len({sha256(tmp_path / name) for name in ("first", "second", "third")}) == 1
+
+
+def test_saving_over_a_file_and_its_rights(tmp_path: Path) -> None:
+    path = tmp_path / "models" / "model.safetensors"
+    saved(path)
+    before = sha256(path)
+    saved(path)
+    assert sha256(path) == before
+    assert [entry.name for entry in path.parent.iterdir()] == ["model.safetensors"]
+    (tmp_path / "other").touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
+
+
+def test_a_loaded_network_gives_the_same_output_and_is_frozen(tmp_path: Path) -> None:
+    network, about = made()
+    network.eval()
+    checkpoint.save(tmp_path / "model", network, about)
+    # What was drawn before does not matter, nor is it disturbed in what counts.
+    torch.manual_seed(99)
+    loaded, read = checkpoint.load(tmp_path / "model")
+    assert read == about
+    views = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(loaded(views), network(views))
+    assert not any(module.training for module in loaded.modules())
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_the_file_holds_the_weights_under_their_names(tmp_path: Path) -> None:
+    state = load_file(saved(tmp_path / "model"))
+    assert state["head.classes.weight"].shape == (3, 4)
+    assert state["embedder.backbone.features.0.weight"].shape == (64, 3, 3, 3)
+    assert len(state) == 2 * 25 + 4  # SqueezeNet's 26 convolutions without the last, two layers of the head
+
+
+def rewritten(path: Path, about: Header | None = None, **changes: Tensor | None) -> Path:
+    """Another file with some weights changed or taken out, or another header."""
+    state = {**load_file(path), **{name: tensor for name, tensor in changes.items() if tensor is not None}}
+    for name in [name for name, tensor in changes.items() if tensor is None]:
+        del state[name]
+    changed = path.with_name(f"changed {len(list(path.parent.iterdir()))}")
+    save_file(state, changed, metadata=header.encode(about or header.read(path)))
+    return changed
+
+
+def test_weights_that_do_not_fit_the_header(tmp_path: Path) -> None:
+    path = saved(tmp_path / "model")
+    about = header.read(path)
+    wrong = {
+        r"size mismatch for head\.classes\.weight": rewritten(path, **{"head.classes.weight": torch.zeros(4, 4)}),
+        r'Missing key\(s\) in state_dict: "head\.hidden\.bias"': rewritten(path, **{"head.hidden.bias": None}),
+        r'Unexpected key\(s\) in state_dict: "more"': rewritten(path, more=torch.zeros(1)),
+    }
+    for reason, changed in wrong.items():
+        assert_refused(changed, f"does not hold the network that its header names .*{reason}")
+    for other in (
+        replace(about, classes=["a", "b"]),
+        replace(about, hidden=0),
+        replace(about, hidden=5),
+        replace(about, backbone="squeezenet1_0"),
+    ):
+        assert_refused(rewritten(path, other), "does not hold the network that its header names")
+
+
+def assert_refused(path: Path, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        checkpoint.load(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < len(str(path)) + 500
+
+
+def test_headers_that_name_what_can_not_be_built(tmp_path: Path) -> None:
+    path = saved(tmp_path / "model")
+    about = header.read(path)
+    assert_refused(rewritten(path, replace(about, backbone="resnet9000")), "no classification model 'resnet9000'")
+    assert_refused(rewritten(path, replace(about, backbone="timm/hf-hub:a/b")), "timm has no 'hf-hub:a/b'")
+    tiny = replace(about.preprocessing, size=5)
+    assert_refused(rewritten(path, replace(about, preprocessing=tiny)), "does not take views of 5 pixels")
+    assert_refused(
+        rewritten(path, replace(about, backbone="vit_b_32", preprocessing=tiny)),
+        "does not hold the network that its header names .Input shape indivisible by patch size",
+    )
+
+
+def test_a_file_cut_short(tmp_path: Path) -> None:
+    path = saved(tmp_path / "model")
+    whole = path.read_bytes()
+    for length in (0, 7, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        assert_refused(path, "is no safetensors file")
+
+
+def test_a_file_of_another_tool(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(2)}, tmp_path / "model", metadata={"format": "pt"})
+    assert_refused(tmp_path / "model", "has no Boatyard metadata")
+
+
+def test_a_full_disk_leaves_the_last_model_alone(tmp_path: Path) -> None:
+    path = saved(tmp_path / "model")
+    before = sha256(path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(UserError, match="model can't be written") as caught:
+            saved(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value)
+    assert (sha256(path), [entry.name for entry in tmp_path.iterdir()]) == (before, ["model"])
+
+
+def test_params_keep_their_types(tmp_path: Path) -> None:
+    network, about = made()
+    params = {"seed": 2**62, "lr": 1e-3, "flag": True, "none": None, "names": ["ä", "b"], "range": [0.8, 1.0]}
+    checkpoint.save(tmp_path / "model", network, replace(about, params=params))
+    assert json.dumps(header.read(tmp_path / "model").params, sort_keys=True) == json.dumps(params, sort_keys=True)
