@@ -59,18 +59,22 @@ def stratified(photos: Sequence[Photo], groups: Sequence[int], fractions: Fracti
         members[group].append(photo)
     units: dict[str, list[tuple[str, list[Photo]]]] = defaultdict(list)
     for together in members.values():
-        rank, first = min((_rank(photo.sha256, seed), photo) for photo in together)
-        units[first.label].append((rank, together))
+        first = min(together, key=lambda photo: _rank(photo.sha256, seed))
+        units[first.label].append((_rank(first.sha256, seed), together))
     rows = []
     for label, ranked in units.items():
         ranked.sort(key=lambda unit: unit[0])
         sizes = [sum(photo.label == label for photo in together) for _, together in ranked]
-        places = 0
+        places, total = 0, sum(sizes)
         for size, (_, together) in zip(sizes, ranked, strict=True):
-            split = _side((places + size / 2) / sum(sizes), fractions)
+            split = _side((places + size / 2) / total, fractions)
             rows += [Row(photo.path, photo.label, split, photo.sha256) for photo in together]
             places += size
-    _check_each_class_everywhere(rows)
+    _check_each_class_everywhere(
+        rows,
+        "raise filter.min_images, change the fractions, add photos, or lower split.near_duplicates if many of them "
+        "count as one",
+    )
     return sorted(rows, key=lambda row: row.path)
 
 
@@ -78,7 +82,7 @@ def by_counts(photos: Sequence[Photo], train: int, validation: int) -> list[Row]
     """Per class, in file-name order: the first `train` photos, the next `validation`, the rest for test.
 
     Raises:
-        UserError: a class has no photo left for test.
+        UserError: a class has no photo in one of the splits.
     """
     rows = []
     seen: Counter[str] = Counter()
@@ -87,7 +91,7 @@ def by_counts(photos: Sequence[Photo], train: int, validation: int) -> list[Row]
         seen[photo.label] += 1
         split = "train" if place < train else "validation" if place < train + validation else "test"
         rows.append(Row(photo.path, photo.label, split, photo.sha256))
-    _check_each_class_everywhere(rows)
+    _check_each_class_everywhere(rows, "lower split.train or split.validation, raise filter.min_images, or add photos")
     return rows
 
 
@@ -104,7 +108,7 @@ def as_given(photos: Sequence[Photo]) -> list[Row]:
             f"{without} came with no split, and split.method is 'folders': set dataset.layout.kind to split_folders, "
             "or choose another split.method"
         )
-    _check_each_class_everywhere(rows)
+    _check_each_class_everywhere(rows, "add photos, name the class in filter.drop, or choose another split.method")
     return sorted(rows, key=lambda row: row.path)
 
 
@@ -118,16 +122,13 @@ def _rank(sha256: str, seed: int) -> str:
     return hashlib.blake2b(f"{seed} {sha256}".encode(), digest_size=16).hexdigest()
 
 
-def _check_each_class_everywhere(rows: Iterable[Row]) -> None:
+def _check_each_class_everywhere(rows: Iterable[Row], fix: str) -> None:
     counts = Counter((row.label, row.split) for row in rows)
     for label in sorted({label for label, _ in counts}):
         for split in SPLITS:
             if not counts[label, split]:
                 total = sum(counts[label, other] for other in SPLITS)
-                raise UserError(
-                    f"class {label!r} ({total} photos) has none in {split}: raise filter.min_images, change the split, "
-                    "add photos, or lower split.near_duplicates if many of them count as one"
-                )
+                raise UserError(f"class {label!r} ({total} photos) has none in {split}: {fix}")
 
 
 def write_splits(path: Path, rows: Iterable[Row]) -> None:
