@@ -55,7 +55,7 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
     "a comment in a stage": (comment_in("stages/filter.py"), {"filter"}),
     "a newer date alone": (newer("src/boatyard/params/schema.py"), set()),
     "a comment in params.yaml": (comment_in("params.yaml"), set()),
-    "a page of the documentation": (comment_in("README.md"), set()),
+    "a comment in the Makefile": (comment_in("Makefile"), set()),
 }
 
 
