@@ -69,8 +69,8 @@ def random_view(
 
     A crop with the area and aspect of `augment` (a fraction of the photo's area; Szegedy et al. 2015), resized, rotated
     about its centre, cut to the middle as the plain view is, mirrored, and its colours jittered. A crop that does not
-    fit into the photo is shortened to fit. All draws are made whether they are used or not, so that a change of one
-    setting leaves the others' draws alone.
+    fit into the photo is shortened to fit, even if that takes its aspect out of the range. All draws are made whether
+    they are used or not, so that a change of one setting leaves the others' draws alone.
     """
     draw = _uniform(f"{seed} {sha256} {number}", 11)
     area = _between(augment.scale, draw[0]) * photo.width * photo.height
@@ -132,7 +132,7 @@ def _resize(photo: Photo, box: tuple[float, float, float, float], size: int, pre
 
 
 def _rotate(image: Photo, degrees: float, size: int) -> Photo:
-    """Rotate about the centre and cut the middle square in one interpolation; what comes from outside is black."""
+    """Rotate clockwise about the centre and cut the middle square in one interpolation; outside it is black."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     centre, middle = image.width / 2, size / 2
     matrix = (cos, sin, centre - cos * middle - sin * middle, -sin, cos, centre + sin * middle - cos * middle)
