@@ -320,7 +320,7 @@ def check(folder: Path, text: str) -> None:
         assert type(settings) is params.Params
 
 
-@examples(120)
+@examples(80)
 @given(st.data())
 def test_any_change_of_a_value_is_valid_or_one_line(tmp_path: Path, data: st.DataObject) -> None:
     values = copy.deepcopy(DEFAULT)
@@ -342,7 +342,7 @@ def test_any_change_of_a_value_is_valid_or_one_line(tmp_path: Path, data: st.Dat
 SPLINTERS = [*"{}[]:,#&*!|>'\"%@`-?~. \n\t0189aeé\0", "---\n", "<<: ", "!!int ", ".nan", "1e999"]
 
 
-@examples(120)
+@examples(80)
 @given(
     st.floats(0, 1),
     st.integers(0, 12),

@@ -386,7 +386,7 @@ def sealed(content: bytearray) -> bytes:
     return bytes(content)
 
 
-@examples(600)
+@examples(400)
 @given(
     st.sampled_from(SMALL_PHOTOS),
     st.lists(
