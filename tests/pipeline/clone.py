@@ -50,7 +50,9 @@ class Clone:
         done = subprocess.run(
             command, cwd=self.folder, env=self._environment() | environment, capture_output=True, text=True
         )
-        assert (done.returncode != 0) == fails, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert (done.returncode != 0) == fails, (
+            f"{command}: {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        )
         return done
 
     def _environment(self) -> dict[str, str]:

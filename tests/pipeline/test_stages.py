@@ -1,10 +1,11 @@
-"""A user's mistake is one line that says what is wrong, and exit status 2."""
+"""Stages run by themselves: a user's mistake is one line and exit status 2, and nothing unneeded is imported."""
 
+import re
 from pathlib import Path
 
 import pytest
 from clone import Clone
-from small_run import STAGES, Run
+from small_run import Run
 
 
 @pytest.fixture
@@ -20,7 +21,8 @@ def replace(clone: Clone, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-@pytest.mark.parametrize("stage", STAGES)
+# The others begin with the same line, and import torch before it.
+@pytest.mark.parametrize("stage", ["download", "filter", "split", "train", "report"])
 def test_every_stage_refuses_an_unknown_key(broken: Clone, stage: str) -> None:
     replace(broken, "resamples:", "resample:")
 
@@ -31,15 +33,21 @@ def test_every_stage_refuses_an_unknown_key(broken: Clone, stage: str) -> None:
     assert done.stdout == ""
 
 
-def test_repro_shows_the_line_and_keeps_the_results_there_were(broken: Clone) -> None:
-    before = broken.git("ls-files", "--stage", "dvc.lock")
+def test_repro_shows_the_line_and_a_mended_file_brings_everything_back(broken: Clone) -> None:
+    before = broken.lock()
     broken.set_param("train.lr", -1.0)
 
     done = broken.run("dvc", "repro", fails=True)
 
     assert "error: params.yaml: train.lr: -1.0 does not fit; input should be greater than 0\n" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    assert broken.git("ls-files", "--stage", "dvc.lock") == before
+    # DVC removes a stage's outputs before it runs the stage: what it restores is in its cache.
+    assert not (broken.folder / "models/model.safetensors").exists()
+    broken.set_param("train.lr", 0.001)
+    assert broken.repro().ran == set()
+    assert broken.lock() == before
+    assert broken.git("status", "--porcelain") == ""
+    assert (broken.folder / "models/model.safetensors").exists()
 
 
 def test_no_photos_is_one_line(run: Run, tmp_path: Path) -> None:
@@ -70,3 +78,11 @@ def test_a_stage_runs_the_library_of_its_own_checkout(broken: Clone) -> None:
     library.write_text('raise SystemExit("this checkout\'s own")\n', encoding="utf-8")
 
     assert "this checkout's own" in broken.run("python", "stages/split.py", fails=True).stderr
+
+
+@pytest.mark.parametrize("stage", ["download", "filter", "split", "report"])
+def test_a_stage_that_runs_no_network_imports_no_torch(broken: Clone, stage: str) -> None:
+    imported = broken.run("python", "-X", "importtime", f"stages/{stage}.py").stderr
+
+    assert "boatyard.params.schema" in imported
+    assert not re.search(r"\| +(torch|torchvision|timm|onnx|onnxruntime)\b", imported)
