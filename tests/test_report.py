@@ -231,7 +231,7 @@ def test_counts_before_and_after_the_filter(parsed: Parsed, six: Path) -> None:
 def test_rejected_photos_have_reasons(parsed: Parsed) -> None:
     _, *rows = parsed.tables["rejected-title"].rows
     assert [[cell[0] for cell in row] for row in rows] == [
-        ["class has too few photos", "2", "rare 2"],
+        ["class has too few photos (fewer than 100)", "2", "rare 2"],
         ["can't be decoded", "1", "thin-film 1"],
     ]
     assert "thin-film/photo 44.png: not a photo of a known format" in parsed.text

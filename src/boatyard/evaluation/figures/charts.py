@@ -62,7 +62,7 @@ def curves(history: Sequence[Epoch], best: int) -> Figure:
         top1.set_title("Top-1")
         top1.yaxis.set_major_formatter(style.percent)
         top1.set_xlabel("epoch")
-        top1.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+        top1.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
         for axes, value in ((loss, _at(history, best).validation_loss), (top1, _at(history, best).validation_top1)):
             axes.axvline(best, color=style.CONTRAST, lw=1, ls=(0, (3, 3)))
             axes.plot([best], [value], "o", color=style.CONTRAST, ms=5, label=f"kept: epoch {best}", zorder=3)
@@ -99,31 +99,39 @@ def accuracy_vs_count(results: Sequence[MeasuredClass]) -> Figure:
 
 
 def _name_dots(figure: Figure, axes: Axes, rows: Sequence[MeasuredClass]) -> None:
-    """Write each class's name beside its dot, where it covers no interval and no other name; else leave it out."""
+    """Write each class's name beside its dot: clear of dots and names, best of intervals too; else leave it out."""
     figure.draw_without_rendering()  # the layout, which the places depend on
-    space, taken = axes.get_window_extent(), []
+    bands, dots = [], []
     for row in rows:
-        ends = [(row.train_images, row.top1_low), (row.train_images, row.top1_high)]
-        (left, bottom), (right, top) = axes.transData.transform(ends)
-        taken.append(Bbox.from_extents(left - 4, bottom, right + 4, top))
-    beside = [(side * 8, up) for up in (0, 9, -9) for side in (1, -1)]
+        heights = (row.top1_low, row.top1, row.top1_high)
+        (x, low), (_, middle), (_, high) = axes.transData.transform([(row.train_images, height) for height in heights])
+        bands.append(Bbox.from_extents(x - 4, low, x + 4, high))
+        dots.append(Bbox.from_extents(x - 6, middle - 6, x + 6, middle + 6))
+    names: list[Bbox] = []
     for row in rows:
-        for right, up in beside:
-            text = axes.annotate(
-                style.label(row.label, 22),
-                (row.train_images, row.top1),
-                (right, up),
-                textcoords="offset points",
-                ha="left" if right > 0 else "right",
-                va="center",
-                fontsize=8,
-            )
-            box = text.get_window_extent()
-            inside = space.contains(box.x0, box.y0) and space.contains(box.x1, box.y1)
-            if inside and not box.count_overlaps(taken):
-                taken.append(box)
-                break
-            text.remove()
+        box = _name_dot(axes, row, [*bands, *names]) or _name_dot(axes, row, [*dots, *names])
+        if box:
+            names.append(box)
+
+
+def _name_dot(axes: Axes, row: MeasuredClass, taken: Sequence[Bbox]) -> Bbox | None:
+    """Write a class's name at the first place beside its dot that is not taken; what it covers, if there is one."""
+    space = axes.get_window_extent()
+    for right, up in [(side * 8, up) for up in (0, 9, -9) for side in (1, -1)]:
+        text = axes.annotate(
+            style.label(row.label, 22),
+            (row.train_images, row.top1),
+            (right, up),
+            textcoords="offset points",
+            ha="left" if right > 0 else "right",
+            va="center",
+            fontsize=8,
+        )
+        box = text.get_window_extent()
+        if space.contains(box.x0, box.y0) and space.contains(box.x1, box.y1) and not box.count_overlaps(taken):
+            return box
+        text.remove()
+    return None
 
 
 def _log_ticks(low: int, high: int) -> list[int]:

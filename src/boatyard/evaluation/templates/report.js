@@ -14,7 +14,10 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.type = "button";
     button.setAttribute("aria-label", `Sort by ${head.textContent}`);
     // The name stays outside the button: browsers do not print buttons in the header that they repeat on each page.
-    head.append("\u00a0", button);
+    const words = head.textContent.split(" ");
+    const last = document.createElement("span");
+    last.append(words.pop(), "\u00a0", button);
+    head.replaceChildren(words.map((word) => `${word} `).join(""), last);
     head.addEventListener("click", () => {
       const numbers = body.rows.length > 0 && "v" in body.rows[0].cells[column].dataset;
       const before = head.getAttribute("aria-sort");
