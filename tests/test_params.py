@@ -274,6 +274,9 @@ def test_the_example_for_a_missing_key_can_be_pasted(tmp_path: Path, key: str) -
             "'tag:yaml.org,2002:python/name:os.system'); mend that line",
         ),
         ("a: 2024-13-45\n", ": a value is not what it looks like (month must be in 1..12); put it in quotes"),
+        ("a: !!int _\n", ": a value is not what it looks like (string index out of range); put it in quotes"),
+        ("a: !!bool x\n", ": a value is not what it looks like ('x'); put it in quotes"),
+        ("? [[a]]\n: 1\n", ": a value is not what it looks like (unhashable type: 'list'); put it in quotes"),
         ("a: " + "[" * 500, ": brackets nested beyond all need; take them out"),
     ],
 )

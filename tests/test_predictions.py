@@ -127,7 +127,6 @@ def test_what_is_written_is_read_again(tmp_path, classes, paths, seed, with_plai
     [
         ("path,label\na,b\n", "'actual'"),
         ("path,actual,predicted,probability,actual_probability\na,b,c,high,0.5\n", "'high'"),
-        ("path,actual,predicted,probability,actual_probability\na,b\n", "NoneType"),
     ],
 )
 def test_what_is_no_table_of_predictions_is_refused_in_one_line(tmp_path, text, message):

@@ -79,7 +79,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}, {place}: not valid YAML ({error.problem}); mend that line") from None
     except YAMLError as error:
         raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())}); mend it") from None
-    except ValueError as error:  # such as a date in a month 13
+    except (ValueError, LookupError, TypeError) as error:  # a date in a month 13, a !!bool that is none
         raise UserError(f"{path}: a value is not what it looks like ({error}); put it in quotes") from None
     except RecursionError:
         raise UserError(f"{path}: brackets nested beyond all need; take them out") from None
