@@ -99,6 +99,7 @@ def experiments(clone: Clone) -> Experiments:
     after = clone.lock()
     clone.dvc("exp", "run", "--queue", "--name", "queued", "--set-param", "model.head.dropout=0.1")
     clone.dvc("exp", "run", "--run-all", "--jobs", "1")
+    clone.dvc("queue", "stop")  # the worker would stay for a while, waiting for more
     table = json.loads(clone.dvc("exp", "show", "--json"))
     shown = {entry["name"]: entry for row in table for group in row["experiments"] or [] for entry in group["revs"]}
 
