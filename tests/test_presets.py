@@ -21,7 +21,12 @@ def test_the_default_is_the_solar_cells_preset():
     [
         ("boats", "resnet50", "kaggle", {"method": "stratified", "train": 0.6, "validation": 0.2, "test": 0.2}),
         ("animals", "resnet50", "torchvision", {"method": "counts", "train": 60, "validation": 10}),
-        ("caltech101", "vgg16", "torchvision", {"method": "stratified", "train": 0.5, "validation": 0.25, "test": 0.25}),
+        (
+            "caltech101",
+            "vgg16",
+            "torchvision",
+            {"method": "stratified", "train": 0.5, "validation": 0.25, "test": 0.25},
+        ),
     ],
 )
 def test_a_preset_is_complete_and_has_the_articles_backbone_data_and_split(

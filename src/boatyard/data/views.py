@@ -69,14 +69,15 @@ def random_view(
 
     A crop with the area and aspect of `augment` (a fraction of the photo's area; Szegedy et al. 2015), resized, rotated
     about its centre, cut to the middle as the plain view is, mirrored, and its colours jittered. A crop that does not
-    fit into the photo is shortened to fit, even if that takes its aspect out of the range. All draws are made whether
-    they are used or not, so that a change of one setting leaves the others' draws alone.
+    fit into the photo is made smaller, in its aspect, until it does. All draws are made whether they are used or not,
+    so that a change of one setting leaves the others' draws alone.
     """
     draw = _uniform(f"{seed} {sha256} {number}", 11)
     area = _between(augment.scale, draw[0]) * photo.width * photo.height
     aspect = math.exp(_between([math.log(limit) for limit in augment.aspect], draw[1]))
-    width = min(math.sqrt(area * aspect), photo.width)
-    height = min(math.sqrt(area / aspect), photo.height)
+    width, height = math.sqrt(area * aspect), math.sqrt(area / aspect)
+    fit = min(1.0, photo.width / width, photo.height / height)
+    width, height = width * fit, height * fit
     left, top = draw[2] * (photo.width - width), draw[3] * (photo.height - height)
     angle = (2 * draw[4] - 1) * augment.rotation
     if angle:

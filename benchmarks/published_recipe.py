@@ -1,0 +1,119 @@
+"""The articles' recipe as written: what their notebooks do with a backbone, on a split of ours.
+
+Kept as it was published, mistakes included: the frozen backbone is run anew over every photo in every epoch, in train
+mode, so that its batch norm statistics drift; ImageNet's mean and std whatever the backbone was trained with; random
+views for training; the head Linear 256 – ReLU – Dropout 0.4 – Linear – LogSoftmax with Adam at 0.001; early stopping
+after 3 epochs without a lower validation loss. What would make its figures wrong is not kept: validation is the
+validation photos, and the weights reported are the best epoch's.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from boatyard.data.splitting import Row
+from boatyard.model import backbones
+from boatyard.model.network import head
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+RANDOM = transforms.Compose(
+    [
+        transforms.RandomResizedCrop(256, scale=(0.8, 1.0)),
+        transforms.RandomRotation(15),
+        transforms.ColorJitter(),
+        transforms.RandomHorizontalFlip(),
+        transforms.CenterCrop(224),
+        transforms.ToTensor(),
+        transforms.Normalize(_MEAN, _STD),
+    ]
+)
+PLAIN = transforms.Compose(
+    [transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(), transforms.Normalize(_MEAN, _STD)]
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Fractions on the test photos; the validation loss is in nats.
+
+    Attributes:
+        epochs: how many were trained.
+        top1, top5, loss: from the plain view.
+        tta_top1: from five random views, as the article averages them.
+    """
+
+    epochs: int
+    validation_loss: float
+    top1: float
+    top5: float
+    loss: float
+    tta_top1: float
+
+
+class Photos(Dataset[tuple[Tensor, int]]):
+    def __init__(self, rows: Sequence[Row], raw: Path, classes: Sequence[str], transform: transforms.Compose):
+        self.rows, self.raw, self.classes, self.transform = rows, raw, list(classes), transform
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> tuple[Tensor, int]:
+        row = self.rows[place]
+        with Image.open(self.raw / row.path) as photo:
+            return self.transform(photo.convert("RGB")), self.classes.index(row.label)
+
+
+def run(rows: Sequence[Row], raw: Path, backbone: str, batch_size: int, seed: int, epochs: int = 100) -> Outcome:
+    """Train and test by the recipe."""
+    torch.manual_seed(seed)
+    classes = sorted({row.label for row in rows})
+
+    def loader(split: str, transform: transforms.Compose, shuffle: bool = False) -> DataLoader[tuple[Tensor, int]]:
+        photos = Photos([row for row in rows if row.split == split], raw, classes, transform)
+        return DataLoader(photos, batch_size, shuffle=shuffle, num_workers=2)
+
+    body = backbones.create(backbone, "default")
+    body.network.requires_grad_(False)
+    network = nn.Sequential(body.network, head(body.width, 256, 0.4, len(classes)))
+    optimizer = torch.optim.Adam(network[1].parameters())
+    best, best_state, waited, trained = float("inf"), copy.deepcopy(network.state_dict()), 0, 0
+    for trained in range(1, epochs + 1):  # noqa: B007
+        network.train()
+        for images, labels in loader("train", RANDOM, shuffle=True):
+            optimizer.zero_grad()
+            nn.functional.nll_loss(network(images), labels).backward()
+            optimizer.step()
+        outputs, labels = _answers(network, loader("validation", PLAIN))
+        loss = nn.functional.nll_loss(outputs, labels).item()
+        if loss < best:
+            best, best_state, waited = loss, copy.deepcopy(network.state_dict()), 0
+        else:
+            waited += 1
+            if waited == 3:
+                break
+    network.load_state_dict(best_state)
+    outputs, labels = _answers(network, loader("test", PLAIN))
+    views = torch.stack([_answers(network, loader("test", RANDOM))[0].exp() for _ in range(5)]).mean(0)
+    top5 = (outputs.topk(min(5, len(classes)), 1).indices == labels[:, None]).any(1)
+    return Outcome(
+        trained,
+        best,
+        (outputs.argmax(1) == labels).float().mean().item(),
+        top5.float().mean().item(),
+        nn.functional.nll_loss(outputs, labels).item(),
+        (views.argmax(1) == labels).float().mean().item(),
+    )
+
+
+@torch.inference_mode()
+def _answers(network: nn.Module, photos: DataLoader[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+    network.eval()
+    batches = [(network(images), labels) for images, labels in photos]
+    return torch.cat([outputs for outputs, _ in batches]), torch.cat([labels for _, labels in batches])
