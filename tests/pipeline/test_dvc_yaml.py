@@ -1,5 +1,6 @@
 """dvc.yaml says all that its stages depend on, and no more: held against the source of the stages."""
 
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,14 @@ def test_the_model_is_a_dvc_artifact() -> None:
 
     assert [artifact["path"] for artifact in artifacts.values()] == [paths.MODEL.as_posix()]
     assert all(artifact["type"] == "model" and artifact["desc"] for artifact in artifacts.values())
+
+
+def test_dvc_reports_nothing_to_anyone() -> None:
+    config = ConfigParser()
+    config.read(REPOSITORY / ".dvc/config")
+
+    assert config.getboolean("core", "analytics") is False
+    assert config.getboolean("core", "check_update") is False
 
 
 def test_rooms_import_only_what_stands_before_them() -> None:
