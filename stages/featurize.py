@@ -21,7 +21,7 @@ def main() -> None:
     settings = params.load("featurize")
     rows = splitting.read_splits(paths.SPLITS)
     torch.manual_seed(settings.seed)  # the weights, where model.weights is 'none'
-    backbone = backbones.create(settings.model.backbone, settings.model.weights)
+    backbone = backbones.create(settings.model.backbone, settings.model.weights, paths.WEIGHTS)
     preprocessing = backbone.preprocessing.adapted(settings.image)
     network = embedder(backbone, preprocessing)
     recipe, count = views.Recipe(preprocessing, settings.augment, settings.seed), settings.features.views

@@ -35,7 +35,7 @@ def train(settings: Params, device: str) -> None:
     classes = splitting.class_names(rows)
     cached = features.read(paths.FEATURES, rows)
     torch.manual_seed(seed)  # the same draws as in featurize, where model.weights is 'none'
-    backbone = backbones.create(model.backbone, model.weights)
+    backbone = backbones.create(model.backbone, model.weights, paths.WEIGHTS)
     recipe = Recipe(backbone.preprocessing.adapted(settings.image), settings.augment, seed)
     torch.manual_seed(seed)
     top = head(backbone.width, model.head.hidden, model.head.dropout, len(classes))

@@ -82,6 +82,12 @@ def test_the_default_file_is_valid_and_a_number_may_be_written_either_way(tmp_pa
 @pytest.mark.parametrize(
     ("key", "value", "told"),
     [
+        (
+            "model.weights",
+            "/home/me/own.pth",
+            "model.weights: '/home/me/own.pth': write the file's name alone, and put it into models/weights/, where "
+            "DVC sees it change",
+        ),
         # unknown
         ("evaluate.binz", 3, "evaluate.binz: unknown key; did you mean 'bins'?"),
         ("evaluate.colour", 3, "evaluate.colour: unknown key; take it out; known here: resamples, bins"),

@@ -10,6 +10,7 @@ PIPELINE = Path("dvc.yaml")
 
 # What a user brings.
 INCOMING = Path("data/incoming")
+WEIGHTS = Path("models/weights")
 
 # data/: what the first stages make of it.
 RAW = Path("data/raw")

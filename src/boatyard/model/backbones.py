@@ -40,25 +40,27 @@ class Backbone:
     preprocessing: Preprocessing
 
 
-def create(name: str, weights: str, size: int | None = None) -> Backbone:
+def create(name: str, weights: str, folder: Path = Path(), size: int | None = None) -> Backbone:
     """Build a backbone in eval mode, without its last classifier layer.
 
     Args:
         name: as the module's docstring lists them.
-        weights: 'default', the name of published weights ('IMAGENET1K_V1'), a path to a local state dict, or 'none'
-            (random, from torch's current seed).
+        weights: 'default', the name of published weights ('IMAGENET1K_V1'), the file of a state dict (safetensors, or
+            torch's format), or 'none' (random, from torch's current seed).
+        folder: where that file is.
         size: side of the views, pixels, for which to build a vision transformer that takes one size alone, when its
             weights are loaded later; None: the size of `weights`.
 
     Raises:
         UserError: there is no such backbone, no such weights, or they do not fit.
     """
+    file = folder / weights
     if name in _LITE:
-        network, preprocessing = _lite(name, weights)
+        network, preprocessing = _lite(name, weights, file)
     elif name.startswith("timm/"):
-        network, preprocessing = _timm(name.removeprefix("timm/"), weights)
+        network, preprocessing = _timm(name.removeprefix("timm/"), weights, file)
     else:
-        network, preprocessing = _torchvision(name, weights, size)
+        network, preprocessing = _torchvision(name, weights, file, size)
     network.eval()
     with torch.no_grad():
         probe = network(torch.zeros(1, 3, preprocessing.size, preprocessing.size))
@@ -67,14 +69,14 @@ def create(name: str, weights: str, size: int | None = None) -> Backbone:
     return Backbone(network, probe.shape[1], preprocessing)
 
 
-def _lite(name: str, weights: str) -> tuple[nn.Module, Preprocessing]:
+def _lite(name: str, weights: str, file: Path) -> tuple[nn.Module, Preprocessing]:
     network = timm.create_model(f"tf_{name}", pretrained=False)
     if weights == "default":
         # The package's tensors stand in timm's order, under other names.
         published = _read_state(_lite_file(name))
         _load_into(network, dict(zip(network.state_dict(), published.values(), strict=True)), name)
     elif weights != "none":
-        _load_into(network, _read_state(_local(weights, "efficientnet_lite* have 'default' and 'none'")), weights)
+        _load_into(network, _read_state(_local(file, "efficientnet_lite* have 'default' and 'none'")), weights)
     config = resolve_model_data_config(network)
     network.reset_classifier(0)
     return network, _timm_preprocessing(config, _LITE_MEAN, _LITE_STD)
@@ -89,7 +91,7 @@ def _lite_file(name: str) -> Path:
     return file
 
 
-def _timm(name: str, weights: str) -> tuple[nn.Module, Preprocessing]:
+def _timm(name: str, weights: str, file: Path) -> tuple[nn.Module, Preprocessing]:
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=3)
         raise UserError(f"model.backbone: timm has no {name!r}; {_did_you_mean([f'timm/{other}' for other in close])}")
@@ -100,7 +102,7 @@ def _timm(name: str, weights: str) -> tuple[nn.Module, Preprocessing]:
         raise UserError(f"model.weights: timm could not get the weights of {name} ({_first_line(error)})") from None
     if weights not in ("default", "none"):
         known = "timm's models have 'default' and 'none', and tags in the name (timm/resnet50.a1_in1k)"
-        _load_into(network, _read_state(_local(weights, known)), weights)
+        _load_into(network, _read_state(_local(file, known)), weights)
     config = resolve_model_data_config(network)
     network.reset_classifier(0)
     return network, _timm_preprocessing(config, config["mean"], config["std"])
@@ -110,7 +112,7 @@ def _timm_preprocessing(config: Mapping[str, Any], mean: Any, std: Any) -> Prepr
     return Preprocessing(config["input_size"][-1], config["crop_pct"], config["interpolation"], tuple(mean), tuple(std))
 
 
-def _torchvision(name: str, weights: str, size: int | None) -> tuple[nn.Module, Preprocessing]:
+def _torchvision(name: str, weights: str, file: Path, size: int | None) -> tuple[nn.Module, Preprocessing]:
     models = torchvision.models
     known = models.list_models(module=models)
     if name not in known:
@@ -138,7 +140,7 @@ def _torchvision(name: str, weights: str, size: int | None) -> tuple[nn.Module, 
         raise UserError(f"model.weights: {name}'s weights could not be fetched ({_first_line(error)})") from None
     if chosen is None and weights != "none":
         names = ", ".join(["default", *published.__members__, "none"])
-        _load_into(network, _read_state(_local(weights, f"{name} has {names}")), weights)
+        _load_into(network, _read_state(_local(file, f"{name} has {names}")), weights)
     _cut_torchvision(network)
     preprocessing = Preprocessing(
         side,
@@ -166,11 +168,12 @@ def _cut_torchvision(network: nn.Module) -> None:
     setattr(network.get_submodule(parent), child, nn.Identity())
 
 
-def _local(weights: str, known: str) -> Path:
-    path = Path(weights)
-    if not path.is_file():
-        raise UserError(f"model.weights: {weights!r} is neither published weights nor a file here; {known}")
-    return path
+def _local(file: Path, known: str) -> Path:
+    if not file.is_file():
+        raise UserError(
+            f"model.weights: {file.name!r} is neither published weights nor a file in {file.parent}; {known}"
+        )
+    return file
 
 
 def _read_state(path: Path) -> Mapping[str, Tensor]:

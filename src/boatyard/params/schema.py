@@ -92,9 +92,15 @@ class Head(Section):
     dropout: Probability = Field(examples=[0.4])
 
 
+def _file_name(weights: str) -> str:
+    if "/" in weights:
+        raise ValueError("write the file's name alone, and put it into models/weights/, where DVC sees it change")
+    return weights
+
+
 class Model(Section):
     backbone: str = Field(min_length=1, examples=["efficientnet_lite0"])
-    weights: str = Field(min_length=1, examples=["default"])
+    weights: Annotated[str, AfterValidator(_file_name)] = Field(min_length=1, examples=["default"])
     head: Head
 
 
