@@ -319,10 +319,10 @@ def test_a_damaged_file_in_torch_hubs_cache(hub: Path) -> None:
         (
             "resnet18",
             "IMAGENET1K_V9",
-            "'IMAGENET1K_V9' is neither published weights nor a file in \.; resnet18 has default",
+            r"'IMAGENET1K_V9' is neither published weights nor a file in \.; resnet18 has default",
         ),
-        ("efficientnet_lite0", "IMAGENET1K_V1", "neither published weights nor a file in \.; efficientnet_lite"),
-        ("timm/resnet18", "V1", "neither published weights nor a file in \.; timm's models have 'default'"),
+        ("efficientnet_lite0", "IMAGENET1K_V1", r"neither published weights nor a file in \.; efficientnet_lite"),
+        ("timm/resnet18", "V1", r"neither published weights nor a file in \.; timm's models have 'default'"),
     ],
 )
 def test_wrong_names(name: str, weights: str, message: str) -> None:
