@@ -1,6 +1,7 @@
 """Train the head on cached features, then, if asked to, fine-tune the backbone; save the best network whole."""
 
 import hashlib
+import inspect
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -8,9 +9,9 @@ from pathlib import Path
 import torch
 
 from boatyard import errors, files, machine, params, paths
-from boatyard.data import splitting
+from boatyard.data import splitting, views
 from boatyard.data.views import Recipe
-from boatyard.model import backbones, checkpoint, distributed, features, finetuning, training
+from boatyard.model import backbones, checkpoint, distributed, features, finetuning, optimisation, training
 from boatyard.model.engine import fingerprint
 from boatyard.model.header import Header
 from boatyard.model.history import Epoch, best
@@ -52,8 +53,9 @@ def train(settings: Params, device: str) -> None:
     if settings.finetune.epochs:
         trained += sum(map(parameter_count, finetuning.chosen(network, settings.finetune)))
         photos = [finetuning.photos(rows, classes, split, paths.RAW, recipe) for split in ("train", "validation")]
-        state = state_path(settings, network, rows)
-        where = finetuning.Machine(device, machine.precision(device), machine.workers(), state)
+        precision = machine.precision(device)
+        state = state_path(settings, fingerprint(network), rows, device, precision, distributed.size())
+        where = finetuning.Machine(device, precision, machine.workers(), state)
         for epoch in finetuning.fit(network, *photos, loss, settings.finetune, seed, best(history), where):
             follow(epoch, history)
     if distributed.rank() == 0:
@@ -79,8 +81,10 @@ def follow(epoch: Epoch, history: list[Epoch]) -> None:
         )
 
 
-def state_path(settings: Params, network: torch.nn.Module, rows: list[splitting.Row]) -> Path:
-    key = repr((params.dump(settings), fingerprint(network), rows)).encode()
+def state_path(settings: Params, *inputs: object) -> Path:
+    """Where a killed run's state is kept: a name that changes with all that the run depends on."""
+    code = [inspect.getsource(module) for module in (finetuning, optimisation, distributed, views)]
+    key = repr((params.dump(settings), inputs, torch.__version__, code)).encode()
     return paths.FINETUNING / f"{hashlib.sha256(key).hexdigest()[:16]}.pt"
 
 

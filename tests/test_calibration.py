@@ -6,15 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from boatyard.evaluation.calibration import (
-    COLDEST,
-    HOTTEST,
     ConfidenceBin,
     expected_calibration_error,
-    fit_temperature,
     reliability,
 )
 
@@ -85,49 +81,3 @@ def test_bins_hold_every_photo_once_and_one_bin_is_the_overall_gap(seed, photos,
 def test_a_calibrated_classifier_has_a_small_error_and_an_overconfident_one_a_large_one():
     assert expected_calibration_error(reliability(*drawn(1, 20_000, 5), bins=15)) < 0.015
     assert expected_calibration_error(reliability(*drawn(1, 20_000, 5, sharpness=3), bins=15)) > 0.1
-
-
-def test_temperature_in_closed_form():
-    # Nine to one every time, right three times of four: T makes it three to one, so 9^(1/T) = 3 and T = 2.
-    assert fit_temperature(two_classes(0.9, 0.9, 0.9, 0.9), np.array([0, 0, 0, 1])) == pytest.approx(2.0, rel=1e-6)
-    # Three to one, right nine times of ten: T = 1/2.
-    assert fit_temperature(two_classes(*[0.75] * 10), np.array([0] * 9 + [1])) == pytest.approx(0.5, rel=1e-6)
-
-
-def test_temperature_of_a_calibrated_classifier_is_the_one_it_was_heated_by():
-    assert fit_temperature(*drawn(2, 20_000, 4)) == pytest.approx(1.0, abs=0.03)
-    assert fit_temperature(*drawn(2, 20_000, 4, sharpness=2.5)) == pytest.approx(2.5, abs=0.08)
-
-
-@bounded
-@given(st.integers(0, 10_000), st.integers(20, 80), st.integers(2, 6), st.floats(0.3, 3))
-def test_temperature_minimises_the_cross_entropy(seed, photos, classes, sharpness):
-    log_probabilities, actual = drawn(seed, photos, classes, sharpness)
-
-    def cross_entropy(temperature):
-        return -log_softmax(log_probabilities / temperature, axis=1)[np.arange(photos), actual].mean()
-
-    found = fit_temperature(log_probabilities, actual)
-    best = minimize_scalar(cross_entropy, bounds=(COLDEST, HOTTEST), method="bounded", options={"xatol": 1e-7})
-    assert COLDEST <= found <= HOTTEST
-    assert cross_entropy(found) <= best.fun + 1e-9
-    assert cross_entropy(found) <= cross_entropy(1.0)
-
-
-@pytest.mark.parametrize(
-    ("log_probabilities", "actual", "expected"),
-    [
-        (two_classes(0.5, 0.5), [0, 1], 1.0),  # uniform: every temperature is as good
-        (two_classes(0.6, 0.7), [0, 0], COLDEST),  # always right: the surer the better
-        (two_classes(0.6, 0.7), [1, 1], HOTTEST),  # always wrong: the vaguer the better
-        (np.array([[0.0, -np.inf], [0.0, -np.inf]]), [0, 0], 1.0),  # nothing to gain
-    ],
-)
-def test_temperature_of_extreme_cases(log_probabilities, actual, expected):
-    assert fit_temperature(log_probabilities, np.array(actual)) == pytest.approx(expected, rel=1e-6)
-
-
-def test_temperature_of_impossible_answers_is_finite():
-    # Certain, right half of the time: as vague as can be.
-    log_probabilities = np.array([[0.0, -np.inf], [0.0, -np.inf]])
-    assert fit_temperature(log_probabilities, np.array([0, 1])) == pytest.approx(HOTTEST)

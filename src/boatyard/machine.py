@@ -28,17 +28,17 @@ def device() -> str:
     try:
         torch.zeros(1, device=value).cpu()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).split("\n")[0]
+        reason = str(error).split("\n")[0][:200]
         raise UserError(f"BOATYARD_DEVICE is {value!r}, which torch can't use here ({reason}); try cpu") from None
     return value
 
 
 def engine(device: str) -> str:
     """Which engine runs the network on `device`: 'onnx' or 'torch'."""
-    value = os.environ.get("BOATYARD_ENGINE", "onnx" if device == "cpu" else "torch")
+    value = os.environ.get("BOATYARD_ENGINE", "onnx" if _kind(device) == "cpu" else "torch")
     if value not in ("onnx", "torch"):
         raise UserError(f"BOATYARD_ENGINE is {value!r}; set it to onnx or torch, or unset it")
-    if value == "onnx" and device != "cpu":
+    if value == "onnx" and _kind(device) != "cpu":
         raise UserError(
             f"BOATYARD_ENGINE is onnx, which runs on the cpu alone, and the device is {device}; change either"
         )
@@ -49,7 +49,7 @@ def precision(device: str) -> str:
     """The precision of fine-tuning on `device`: 'fp32', 'bf16' or 'fp16'."""
     import torch
 
-    kind = device.split(":", 1)[0]
+    kind = _kind(device)
     default = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
     value = os.environ.get("BOATYARD_PRECISION", default)
     if value not in ("fp32", "bf16", "fp16"):
@@ -64,6 +64,10 @@ def processes(device: str) -> int:
     import torch
 
     return _count("BOATYARD_PROCESSES", max(1, torch.cuda.device_count()) if device == "cuda" else 1)
+
+
+def _kind(device: str) -> str:
+    return device.split(":", 1)[0]
 
 
 def _count(name: str, default: int) -> int:

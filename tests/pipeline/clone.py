@@ -24,16 +24,23 @@ class Clone:
 
     @classmethod
     def of_working_tree(cls, folder: Path, home: Path) -> "Clone":
-        """Copy what `git clone` would bring if everything that git does not ignore were committed; commit it."""
+        """Copy what `git clone` would bring if everything that git does not ignore were committed; commit it.
+
+        What belongs to the person who works here stays behind: their photos, their weights and their params.yaml, in
+        whose place the default's preset stands.
+        """
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=REPOSITORY, capture_output=True, check=True,
         )  # fmt: skip
         for name in sorted(set(os.fsdecode(listed.stdout).split("\0")) - {""}):
+            if name.startswith(("data/incoming/", "models/weights/")) and not name.endswith("/.gitkeep"):
+                continue
             source, target = REPOSITORY / name, folder / name
             if source.exists() or source.is_symlink():  # else deleted, and the deletion not yet committed
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, target, follow_symlinks=False)
+        shutil.copy2(REPOSITORY / "presets/solar_cells.yaml", folder / "params.yaml")
         home.mkdir(exist_ok=True)
         clone = cls(folder, home)
         clone.git("init", "--quiet", "--initial-branch", "main")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from boatyard.evaluation.checks import Integers
-from boatyard.evaluation.intervals import LEVEL, bootstrap
+from boatyard.evaluation.intervals import LEVEL, Interval, bootstrap, wilson
 
 _MINUS = "\N{MINUS SIGN}"
 
@@ -30,6 +30,8 @@ class Comparison:
 def compare(plain: Integers, tta: Integers, actual: Integers, *, resamples: int, seed: int) -> Comparison:
     """Top-1 with TTA minus top-1 without, with the 95 % interval of a bootstrap over photos, each with both answers.
 
+    Where TTA changes no photo the interval is Wilson's for a share of 0, to either side.
+
     Args:
         plain: predicted class indices [n] from the plain view.
         tta: the same photos' class indices [n] with TTA.
@@ -43,7 +45,13 @@ def compare(plain: Integers, tta: Integers, actual: Integers, *, resamples: int,
     """
     _check(plain, tta, actual)
     gains = (tta == actual).astype(np.int64) - (plain == actual)
-    interval = bootstrap(gains, resamples=resamples, seed=seed)
+    if gains.any():
+        interval = bootstrap(gains, resamples=resamples, seed=seed)
+    else:
+        # No resample differs from another, and the bootstrap would claim to be certain. What few photos can tell is
+        # how many are put right, or wrong, at the most.
+        most = wilson(0, actual.size).high
+        interval = Interval(-most, most)
     return Comparison(
         images=actual.size,
         top1_gain=float(gains.mean()),

@@ -28,6 +28,7 @@ from boatyard.errors import UserError
 # timm gives for the architecture, cost 9 points of accuracy.
 _LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
+_OFFLINE = "without network, put them into models/weights/ and name the file, or use efficientnet_lite0, 1 or 2"
 _LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
 
@@ -99,7 +100,9 @@ def _timm(name: str, weights: str, file: Path) -> tuple[nn.Module, Preprocessing
     try:
         network = timm.create_model(name, pretrained=published)
     except (OSError, RuntimeError) as error:
-        raise UserError(f"model.weights: timm could not get the weights of {name} ({_first_line(error)})") from None
+        raise UserError(
+            f"model.weights: timm could not get those of {name} ({_first_line(error)}); {_OFFLINE}"
+        ) from None
     if weights not in ("default", "none"):
         known = "timm's models have 'default' and 'none', and tags in the name (timm/resnet50.a1_in1k)"
         _load_into(network, _read_state(_local(file, known)), weights)
@@ -137,7 +140,7 @@ def _torchvision(name: str, weights: str, file: Path, size: int | None) -> tuple
     try:
         network = models.get_model(name, weights=chosen, **extra)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise UserError(f"model.weights: {name}'s weights could not be fetched ({_first_line(error)})") from None
+        raise UserError(f"model.weights: {name}'s could not be fetched ({_first_line(error)}); {_OFFLINE}") from None
     if chosen is None and weights != "none":
         names = ", ".join(["default", *published.__members__, "none"])
         _load_into(network, _read_state(_local(file, f"{name} has {names}")), weights)
