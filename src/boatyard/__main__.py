@@ -1,0 +1,5 @@
+"""`python -m boatyard` is the command `boatyard`."""
+
+from boatyard.cli import main
+
+main()
