@@ -32,7 +32,7 @@ def main() -> None:
         if count:
             print(f"  left out: {count:,} {reason.replace('_', ' ')} (see {paths.REJECTED})")
     if leaks:
-        print(f"  a leak: {leaks:,} photos stand in two of the data set's own splits (see {paths.REJECTED})")
+        print(f"  a leak: photos in two of the data set's own splits: {leaks:,} (see {paths.REJECTED})")
 
 
 if __name__ == "__main__":
