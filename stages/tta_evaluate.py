@@ -8,7 +8,8 @@ from tqdm import tqdm
 
 from boatyard import errors, files, machine, params, paths
 from boatyard.data import splitting
-from boatyard.data.views import Recipe
+from boatyard.data.photos import open_checked
+from boatyard.data.views import Recipe, View
 from boatyard.evaluation import comparison, metrics, predictions, tta
 from boatyard.model import checkpoint, engine, inference
 
@@ -23,7 +24,11 @@ def main() -> None:
 
     def answers(split: str, plan: tta.Plan) -> tuple[list[splitting.Row], NDArray[np.float32]]:
         photos = [row for row in rows if row.split == split]
-        outputs = inference.run(run, photos, lambda row: plan.draw(recipe, paths.RAW / row.path, row.sha256), workers)
+
+        def draw(row: splitting.Row) -> list[View]:
+            return plan.draw(recipe, open_checked(paths.RAW / row.path), row.sha256)
+
+        outputs = inference.run(run, photos, draw, workers)
         return photos, np.stack(list(tqdm(outputs, f"TTA on {split}", len(photos), unit=" photos", disable=None)))
 
     def planned(policies: list[str]) -> tta.Plan:

@@ -20,6 +20,8 @@ SPLITS = Path("data/splits.csv")
 FEATURES = Path("data/features")
 
 MODEL = Path("models/model.safetensors")
+ONNX = Path("models/model.onnx")
+MODEL_CARD = Path("models/MODEL_CARD.md")
 
 # metrics/: one JSON file per stage, tracked by git.
 DOWNLOAD_METRICS = Path("metrics/download.json")

@@ -40,7 +40,15 @@ def open_photo(path: Path) -> Image.Image:
     Raises:
         UnreadablePhoto: the file is missing, no photo, damaged, of a format outside `FORMATS`, or over `MAX_PIXELS`.
     """
-    image = _decode(path)
+    return as_rgb(_decode(path))
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """What `open_photo` makes of a decoded image.
+
+    Raises:
+        UnreadablePhoto: its pixels have 32 bits.
+    """
     return _to_rgb(_upright(image))
 
 
@@ -59,7 +67,7 @@ def open_checked(path: Path) -> Image.Image:
 def inspect_photo(path: Path) -> tuple[Image.Image, str]:
     """The same photo, and the mode that its file has ('L', 'RGB', 'CMYK', …)."""
     image = _decode(path)
-    return _to_rgb(_upright(image)), image.mode
+    return as_rgb(image), image.mode
 
 
 def _decode(path: Path) -> Image.Image:

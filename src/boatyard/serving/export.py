@@ -1,0 +1,77 @@
+"""Exporting a model to one ONNX file, which is not written unless it says of real photos what the model says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from boatyard.data.photos import open_photo
+from boatyard.data.views import plain_view
+from boatyard.errors import UserError
+from boatyard.model.engine import session
+from boatyard.model.graph import exported
+from boatyard.model.header import Header
+from boatyard.model.network import Classifier
+from boatyard.serving import onnx_file
+
+# Largest difference of a probability between PyTorch and ONNX Runtime. They add in different orders: 1e-6 was seen.
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the exported file was held against.
+
+    Attributes:
+        photos: how many.
+        difference: the largest of any class's probability.
+        other_answers: photos whose most probable class differs.
+    """
+
+    photos: int
+    difference: float
+    other_answers: int
+
+
+def export(network: Classifier, about: Header, photos: Sequence[Path], graphs: Path | None) -> tuple[bytes, Check]:
+    """The content of an ONNX file that maps a photo to probabilities, checked on real photos.
+
+    Args:
+        network: on the CPU, in eval mode.
+        about: its header, which goes into the file.
+        photos: files to check on, at least one.
+        graphs: folder that keeps exported networks, if any.
+
+    Raises:
+        UserError: a probability differs from the network's own by more than `TOLERANCE`, a photo can't be read, or the
+            network can't be written as ONNX.
+        UnreadablePhoto: a photo can't be read.
+    """
+    if not photos:
+        raise UserError("the exported file is checked on real photos, and there is none: name some")
+    content = onnx_file.build(exported(network, about.preprocessing.size, graphs), about)
+    check = compare(content, network, about, photos)
+    if not check.difference <= TOLERANCE:
+        raise UserError(
+            f"not exported: on {check.photos} photos, a probability of the ONNX file differs from the model's by "
+            f"{check.difference:.2g}, more than {TOLERANCE:g}; please report this with the name of the backbone "
+            f"({about.backbone})"
+        )
+    return content, check
+
+
+@torch.inference_mode()
+def compare(content: bytes, network: Classifier, about: Header, photos: Sequence[Path]) -> Check:
+    """The whole file on each photo's pixels, against PyTorch on the plain view that the pipeline draws of it."""
+    run = session(content)
+    difference, others = 0.0, 0
+    for path in photos:
+        photo = open_photo(path)
+        view = torch.from_numpy(plain_view(photo, about.preprocessing))[None]
+        expected = network(view)[0].double().exp().numpy()
+        (found,) = run.run([onnx_file.PROBABILITIES], {onnx_file.PHOTO: np.asarray(photo)})
+        difference = float(np.maximum(difference, np.abs(found - expected).max()))  # NaN stays
+        others += int(found.argmax() != expected.argmax())
+    return Check(len(photos), difference, others)
