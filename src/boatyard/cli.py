@@ -1,7 +1,6 @@
 """The command line: `boatyard predict | export | serve | compare`.
 
-Each command's work is in `boatyard.serving`; what it imports is imported when it is chosen, so that `predict` answers at
-once.
+Each command's work is in `boatyard.serving`; what it imports is imported when it is chosen: `predict` answers at once.
 """
 
 import argparse
@@ -13,7 +12,8 @@ from pathlib import Path
 from boatyard import errors, paths
 
 _MODEL_HELP = (
-    "a model file: .onnx runs on the CPU and starts at once, .safetensors on the GPU where there is one; default: %(default)s"
+    "a model file: .onnx runs on the CPU and starts at once, .safetensors on the GPU where there is one; "
+    "default: %(default)s"
 )
 
 
@@ -47,8 +47,8 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         "photos",
         nargs="*",
         metavar="PATH",
-        help="a photo, a folder (searched through), a pattern in quotes ('holiday/**/*.jpg'), or - for paths on standard "
-        "input, a line each; default: -",
+        help="a photo, a folder (searched through), a pattern in quotes ('holiday/**/*.jpg'), or - for paths on "
+        "standard input, a line each; default: -",
     )
     parser.add_argument("--model", type=Path, default=paths.ONNX, metavar="FILE", help=_MODEL_HELP)
     parser.add_argument("--topk", type=_count, default=5, metavar="K", help="classes to name; default: %(default)s")
@@ -72,21 +72,21 @@ def _predict(chosen: argparse.Namespace) -> int:
     from boatyard.serving import predict
 
     return predict.run(
-        chosen.photos or ["-"],
+        chosen.photos or ([] if sys.stdin.isatty() else ["-"]),
         model=chosen.model,
         top=chosen.topk,
         form=chosen.format,
         output=chosen.output,
-        tta=chosen.tta,
+        policy=chosen.tta,
         pictures=chosen.picture,
     )
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Write a model as one ONNX file that maps a photo, uint8 [height, width, 3], to probabilities. The pipeline does "
-        "this by itself; the command is for a model that came without. It is checked on real photos, and not written "
-        "where it differs."
+        "Write a model as one ONNX file that maps a photo, uint8 [height, width, 3], to probabilities. The pipeline "
+        "does this by itself; the command is for a model that came without. It is checked on real photos, and not "
+        "written where it differs."
     )
     parser.add_argument("--model", type=Path, default=paths.MODEL, metavar="FILE", help="default: %(default)s")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: the model's name, ending in .onnx")
@@ -94,21 +94,38 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "--photos",
         nargs="+",
         metavar="PATH",
-        help="photos or folders to check on; default: the validation photos of this repository",
+        help="photos or folders to check on; default: this repository's validation photos",
     )
     parser.set_defaults(run=_export)
 
 
 def _export(chosen: argparse.Namespace) -> int:
-    from boatyard.serving import export
+    from boatyard import files
+    from boatyard.data import splitting
+    from boatyard.model import checkpoint
+    from boatyard.serving import photos_named
+    from boatyard.serving.export import export
 
-    return export.run(chosen.model, chosen.output or chosen.model.with_suffix(".onnx"), chosen.photos)
+    network, about = checkpoint.load(chosen.model)
+    if chosen.photos:
+        photos = photos_named.find(chosen.photos, sys.stdin)
+    else:
+        photos = [paths.RAW / row.path for row in splitting.read_splits(paths.SPLITS) if row.split == "validation"]
+    content, check = export(network, about, photos, paths.GRAPHS if paths.WORK.is_dir() else None)
+    output = chosen.output or chosen.model.with_suffix(".onnx")
+    files.write_bytes(output, content)
+    print(f"{output}: {check}")
+    return 0
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
-    parser.description = "A web page to drop a photo on, on this machine. It needs the extra: pip install 'boatyard[serve]'"
+    parser.description = (
+        "A web page to drop a photo on, on this machine. It needs the extra: pip install 'boatyard[serve]'"
+    )
     parser.add_argument("--model", type=Path, default=paths.ONNX, metavar="FILE", help=_MODEL_HELP)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: %(default)s, this machine alone")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; default: %(default)s, this machine alone"
+    )
     parser.add_argument("--port", type=int, default=7860, help="default: %(default)s")
     parser.set_defaults(run=_serve)
 

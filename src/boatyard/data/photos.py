@@ -87,6 +87,8 @@ def _decode(path: Path) -> Image.Image:
         raise UnreadablePhoto("not a photo of a known format") from None
     except Image.DecompressionBombError:
         raise UnreadablePhoto(f"over {MAX_PIXELS // 1_000_000} megapixels") from None
+    except FileNotFoundError:
+        raise UnreadablePhoto("no such file") from None
     except OSError as error:
         raise UnreadablePhoto(f"damaged or unreadable ({error.strerror or error})") from None
     # Pillow's decoders meet hostile bytes with these as well.
@@ -98,11 +100,29 @@ def _upright(image: Image.Image) -> Image.Image:
     # Not ImageOps.exif_transpose, which also writes the EXIF anew and fails where any of it is damaged. TIFF photos are
     # upright already: Pillow turns them while it decodes them.
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        if orientation is None:
+            orientation = _orientation_entry(image.info.get("exif", b""))
+        turn = _TURNS.get(orientation or 1)
     except (SyntaxError, ValueError, TypeError, KeyError, EOFError, struct.error, OSError):
         # Damaged EXIF says nothing about the orientation, and nothing against the pixels.
         return image
     return image if turn is None else image.transpose(turn)
+
+
+def _orientation_entry(exif: bytes) -> int | None:
+    """The orientation in an EXIF block's first folder of tags: before 13, Pillow stops at the first damaged tag."""
+    block = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(block[:2])
+    if order is None:
+        return None
+    (folder,) = struct.unpack_from(f"{order}I", block, 4)
+    (entries,) = struct.unpack_from(f"{order}H", block, folder)
+    for place in range(folder + 2, folder + 2 + 12 * entries, 12):
+        tag, _, _, value = struct.unpack_from(f"{order}HHIH", block, place)
+        if tag == ExifTags.Base.Orientation:
+            return int(value)
+    return None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -52,9 +52,7 @@ def top_classes(log_probabilities: Floats, count: int) -> NDArray[np.int64]:
     return np.concatenate(chunks).astype(np.int64, copy=False)
 
 
-def ranked(
-    log_probabilities: Floats, classes: Sequence[str], count: int
-) -> list[tuple[tuple[str, float], ...]]:
+def ranked(log_probabilities: Floats, classes: Sequence[str], count: int) -> list[tuple[tuple[str, float], ...]]:
     """The most probable classes of n photos with their probabilities, the most probable first.
 
     Args:

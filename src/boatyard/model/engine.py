@@ -41,7 +41,7 @@ def create(network: "nn.Module", size: int, kind: str, device: str, workers: int
         kind: 'onnx' or 'torch'.
         device: as torch names it; 'onnx' runs on the CPU.
         workers: CPU threads.
-        graphs: folder that keeps exported graphs, so that the next stage need not export again; None: they are not kept.
+        graphs: folder that keeps exported graphs, so that the next stage need not export again; None: keep none.
 
     Raises:
         UserError: the network is too large for ONNX.

@@ -43,9 +43,9 @@ def exported(network: nn.Module, size: int, graphs: Path | None) -> bytes:
         raise UserError("the network's weights are over 2 GB, too much for ONNX: set BOATYARD_ENGINE=torch")
     name = f"{fingerprint(network)}-{size}-{torch.__version__}"
     for path in sorted(graphs.glob(f"{name}.*.onnx")) if graphs else []:
-        graph = path.read_bytes()
-        if path.name == f"{name}.{_digest(graph)}.onnx":
-            return graph
+        kept = path.read_bytes()
+        if path.name == f"{name}.{_digest(kept)}.onnx":
+            return kept
         path.unlink(missing_ok=True)
     views = torch.zeros(1, 3, size, size, dtype=torch.uint8)
     program = torch.onnx.export(

@@ -20,8 +20,9 @@ Output = NDArray[np.float32]
 def run(engine: Engine, items: Sequence[Item], views_of: Callable[[Item], Views], workers: int) -> Iterator[Output]:
     """Yield the network's outputs, float32 [views of the item, d], item by item in the order given.
 
-    An item without views gets an output without rows, [0, 0]. Photos are decoded by `workers` threads. An engine that takes a call from each of them at once runs there too; any
+    Photos are decoded by `workers` threads. An engine that takes a call from each of them at once runs there too; any
     other runs in the caller's, on batches that it fills across items. At most a few photos per worker are held at once.
+    An item without views gets an output without rows, [0, 0].
 
     Args:
         engine: runs the network.

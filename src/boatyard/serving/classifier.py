@@ -1,9 +1,9 @@
 """A trained model, ready to use: a photo in, the probability of each class out.
 
-    from boatyard import Classifier
+from boatyard import Classifier
 
-    classifier = Classifier.load("models/model.onnx")
-    classifier("photo.jpg").label
+classifier = Classifier.load("models/model.onnx")
+classifier("photo.jpg").label
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -113,9 +113,7 @@ class Classifier:
         Raises:
             UnreadablePhoto: it is no usable photo; the message says why.
         """
-        (answer,) = self.each([photo], lambda item: [self.plain_view(item)])
-        assert answer
-        return answer
+        return Answer(self.classes, self._engine(self.plain_view(photo)[None])[0])
 
     def plain_view(self, photo: str | Path | Image.Image | NDArray[np.uint8]) -> View:
         """The photo as the network sees it: uint8 [3, size, size]."""

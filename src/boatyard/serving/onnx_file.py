@@ -115,7 +115,13 @@ def read(path: Path) -> OnnxFile:
         _check(model, about)
         network = Extractor(model).extract_model([OnnxEngine.INPUT], [OnnxEngine.OUTPUT])
         return OnnxFile(about, network.SerializeToString())
-    except (ValueError, TypeError, KeyError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+    ) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} is no model that Boatyard exported ({reason}): export or fetch it again") from None
 

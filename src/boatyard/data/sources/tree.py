@@ -8,8 +8,11 @@ from boatyard.errors import UserError
 # What file managers, archivers and DVC leave beside the photos. Hidden files are skipped as well.
 CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
-# For messages alone: what a file is, the filter finds out by decoding it.
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2", ".avif"}
+# What a file is, decoding it tells; these are for messages, and for what `boatyard predict` looks for in a folder.
+PHOTO_SUFFIXES = {
+    *(".jpg", ".jpeg", ".mpo", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+    *(".ppm", ".pgm", ".jp2", ".avif", ".heic"),  # which are refused, with a reason
+}
 
 
 def files(folder: Path, shown: str) -> list[PurePosixPath]:
@@ -23,13 +26,13 @@ def files(folder: Path, shown: str) -> list[PurePosixPath]:
     inside = folder.resolve()
     found = []
     for parent, folders, names in os.walk(folder, onerror=_fail):
-        folders[:] = sorted(name for name in folders if not _is_clutter(name))
+        folders[:] = sorted(name for name in folders if not is_clutter(name))
         here = Path(parent)
         for name in folders:
             if (here / name).is_symlink():
                 raise _link(here / name, folder, shown)
         for name in names:
-            if _is_clutter(name):
+            if is_clutter(name):
                 continue
             path = here / name
             if path.is_symlink() and not (path.is_file() and path.resolve().is_relative_to(inside)):
@@ -44,7 +47,8 @@ def looks_like_photo(path: PurePosixPath) -> bool:
     return path.suffix.lower() in PHOTO_SUFFIXES
 
 
-def _is_clutter(name: str) -> bool:
+def is_clutter(name: str) -> bool:
+    """Whether a file or folder of this name is none of the user's: hidden, or left by a system or by DVC."""
     return name.startswith(".") or name.lower() in CLUTTER or name.endswith(".dvc")
 
 
