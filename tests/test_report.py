@@ -1,7 +1,6 @@
 """The report says what the run's files say, in one file that asks for nothing, whatever the classes are called."""
 
 import base64
-import contextlib
 import csv
 import hashlib
 import html
@@ -9,7 +8,6 @@ import io
 import itertools
 import os
 import re
-import runpy
 import shutil
 import subprocess
 import sys
@@ -38,15 +36,6 @@ VOID = {"meta", "link", "img", "input", "br", "wbr"}
 INLINE = {"b", "bdi", "wbr", "code", "a", "i", "s"}
 
 
-def make(root: Path, labels: tuple[str, ...], each: int, rare: int = 6) -> Path:
-    """The inputs of the report in `root`, and what the stage makes of them."""
-    pretend_run.draw_photos(root / paths.RAW, labels, each)
-    pretend_run.write(root, rare=rare)
-    for name in (paths.PARAMS, paths.PIPELINE):
-        shutil.copy(REPOSITORY / name, root / name)
-    return root
-
-
 def report(root: Path, hash_seed: int = 0) -> str:
     """Run the stage, and make sure that it did not load torch."""
     script = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__'); assert 'torch' not in sys.modules"
@@ -66,36 +55,28 @@ def report(root: Path, hash_seed: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def six(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = make(tmp_path_factory.mktemp("six"), pretend_run.SIX, 40)
+    root = pretend_run.make(tmp_path_factory.mktemp("six"), pretend_run.SIX, 40)
     report(root)
     return root
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = make(tmp_path_factory.mktemp("hostile"), pretend_run.HOSTILE, 20)
+    root = pretend_run.make(tmp_path_factory.mktemp("hostile"), pretend_run.HOSTILE, 20)
     report(root)
     return root
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = make(tmp_path_factory.mktemp("many"), pretend_run.MANY, 6)
+    root = pretend_run.make(tmp_path_factory.mktemp("many"), pretend_run.MANY, 6)
     report(root)
     return root
 
 
-def read_run(root: Path) -> Run:
-    with contextlib.chdir(root):
-        read: Any = runpy.run_path(str(REPOSITORY / "stages/report.py"))["read"]
-        run = read(params.load("report"))
-    assert isinstance(run, Run)
-    return run
-
-
 @pytest.fixture(scope="module")
 def run(six: Path) -> Run:
-    return read_run(six)
+    return pretend_run.read(six)
 
 
 @pytest.fixture(scope="module")

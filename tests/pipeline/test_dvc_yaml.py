@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from clone import REPOSITORY
 from ruamel.yaml import YAML
+from small_run import STAGES as STAGE_ORDER
 from source_tree import imported_files, opened_files, params_read, path_constants
 
 from boatyard import paths
@@ -52,7 +53,7 @@ def code_files(entries: list[str]) -> set[str]:
 
 
 def test_the_stages_are_the_ones_of_the_design_in_order() -> None:
-    assert NAMES == ["download", "filter", "split", "featurize", "train", "evaluate", "tta_evaluate", "report"]
+    assert NAMES == list(STAGE_ORDER)
     assert [STAGES[name]["cmd"] for name in NAMES] == [f"python stages/{name}.py" for name in NAMES]
 
 

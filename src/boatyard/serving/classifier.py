@@ -88,7 +88,11 @@ class Classifier:
             from boatyard.serving import onnx_file
 
             model = onnx_file.read(path)
-            return cls(model.about, OnnxEngine(model.network, workers))
+            try:
+                return cls(model.about, OnnxEngine(model.network, workers))
+            except Exception as error:  # onnxruntime's own, a class for each of its status codes
+                reason = " ".join(str(error).split())[:200]
+                raise UserError(f"{path} can't be run ({reason}): export or fetch it again") from None
         if path.suffix == ".safetensors":
             from boatyard.model import checkpoint
 
@@ -112,8 +116,9 @@ class Classifier:
 
         Raises:
             UnreadablePhoto: it is no usable photo; the message says why.
+            UserError: the model's weights are damaged.
         """
-        return Answer(self.classes, self._engine(self.plain_view(photo)[None])[0])
+        return self._answer(self._engine(self.plain_view(photo)[None])[0])
 
     def plain_view(self, photo: str | Path | Image.Image | NDArray[np.uint8]) -> View:
         """The photo as the network sees it: uint8 [3, size, size]."""
@@ -125,14 +130,20 @@ class Classifier:
         Args:
             items: whatever names a photo.
             views_of: draws the views whose probabilities are averaged; called in the worker threads.
+
+        Raises:
+            UserError: the model's weights are damaged.
         """
         for outputs in inference.run(self._engine, items, views_of, machine.workers()):
             if not len(outputs):
                 yield None
-            elif len(outputs) == 1:
-                yield Answer(self.classes, outputs[0])
             else:
-                yield Answer(self.classes, mean_probabilities(outputs[None])[0])
+                yield self._answer(outputs[0] if len(outputs) == 1 else mean_probabilities(outputs[None])[0])
+
+    def _answer(self, log_probabilities: Floats) -> Answer:
+        if np.isnan(log_probabilities).any():
+            raise UserError("the model's weights are damaged: it gives no numbers; train or fetch it again")
+        return Answer(self.classes, log_probabilities)
 
 
 def _opened(photo: str | Path | Image.Image | NDArray[np.uint8]) -> Image.Image:

@@ -130,7 +130,9 @@ def _check(model: onnx.ModelProto, about: Header) -> None:
     """Raise ValueError for what `build` would not have written."""
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in model.graph.initializer):
         raise ValueError("it keeps weights in other files")
-    (output,) = (value for value in model.graph.output if value.name == PROBABILITIES)
-    shape = [dimension.dim_value for dimension in output.type.tensor_type.shape.dim]
+    outputs = {value.name: value.type.tensor_type for value in model.graph.output}
+    if PROBABILITIES not in outputs:
+        raise ValueError(f"it gives no {PROBABILITIES}")
+    shape = [dimension.dim_value for dimension in outputs[PROBABILITIES].shape.dim]
     if shape != [len(about.classes)]:
         raise ValueError(f"it names {len(about.classes)} classes, and gives probabilities of the shape {shape}")

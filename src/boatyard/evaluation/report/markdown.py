@@ -21,13 +21,11 @@ def render(run: Run) -> str:
         f"{escape(run.settings['model']['backbone'])}, {count(test['images'], 'test photo')}. "
         f"Licence of the data: {escape(run.download['licence'])}.",
         "",
-        "| | plain view | several views |",
-        "|---|---:|---:|",
+        *headline_table(run),
     ]
-    lines += [f"| {name} | {show(test)} | {show(tta)} |" for name, show in _measures(run)]
     views = f"{tta['policy']}, {tta['views']} views, chosen on validation"
     lines += ["", f"**Test-time augmentation** ({views}): {comparison.verdict(run.comparison)}", ""]
-    lines += _classes(run)
+    lines += classes_table(run)
     return "\n".join(lines).replace(NBSP, " ") + "\n"
 
 
@@ -58,7 +56,14 @@ def _measures(run: Run) -> list[tuple[str, Callable[[Metrics], str]]]:
     ]
 
 
-def _classes(run: Run) -> list[str]:
+def headline_table(run: Run) -> list[str]:
+    """The figures on the test photos, from the plain view and with test-time augmentation: lines of Markdown."""
+    rows = [f"| {name} | {show(run.test)} | {show(run.tta)} |" for name, show in _measures(run)]
+    return ["| | plain view | several views |", "|---|---:|---:|", *rows]
+
+
+def classes_table(run: Run) -> list[str]:
+    """The figures of each class on its test photos, the worst first, under a heading: lines of Markdown."""
     table = [
         "| class | train photos | test photos | top-1 | 95 % interval | precision | F1 |",
         "|---|---:|---:|---:|---:|---:|---:|",
