@@ -96,7 +96,7 @@ def test_a_bad_file_is_told_and_skipped_and_the_rest_is_not_lost(
     [
         (["photos", "--model", "nowhere.onnx"], "nowhere.onnx is not here"),
         (["nothing*.jpg"], "no photo matches"),
-        (["photos", "--tta"], "metrics/tta_evaluate.json is not here to say which policy was chosen"),
+        (["--tta", "photos"], "metrics/tta_evaluate.json is not here to say which views were chosen: say --tta-policy"),
     ],
 )
 def test_a_users_mistake_is_one_line(
@@ -142,7 +142,7 @@ def test_tta_takes_the_views_that_the_stage_takes(photos: Path, capsys: pytest.C
         assert len(views) == count
         rows = np.stack([next(classifier.each([0], lambda _, v=view: [v])).log_probabilities for view in views])
         mean = np.exp(tta.mean_probabilities(rows[None])[0])
-        run(str(photo), "--tta", policy, "--format", "jsonl", "--topk", "3")
+        run("--tta-policy", policy, str(photo), "--format", "jsonl", "--topk", "3")
         ((_, top),) = answers(capsys).items()
         assert dict(top) == {name: round(float(share), 6) for name, share in zip(about.classes, mean, strict=True)}
 
@@ -151,14 +151,14 @@ def test_tta_without_a_word_is_what_was_chosen(photos: Path, capsys: pytest.Capt
     paths.TTA_METRICS.parent.mkdir()
     paths.TTA_METRICS.write_text('{"policy": "random", "views": 3}')
 
-    run("photos", "--tta", "--format", "jsonl")
+    run("--tta", "photos", "--format", "jsonl")
     chosen = answers(capsys)
-    run("photos", "--tta", "random", "--format", "jsonl")
+    run("photos", "--tta-policy", "random", "--format", "jsonl")
     assert chosen != answers(capsys)  # five views
     paths.TTA_METRICS.write_text('{"policy": "flips", "views": 2}')
-    run("photos", "--tta", "--format", "jsonl")
+    run("--tta", "photos", "--format", "jsonl")
     flips = answers(capsys)
-    run("photos", "--tta", "flips", "--format", "jsonl")
+    run("photos", "--tta-policy", "flips", "--format", "jsonl")
     assert flips == answers(capsys)
 
 
@@ -166,7 +166,7 @@ def test_flips_that_the_photos_do_not_allow_are_refused(photos: Path) -> None:
     about = header.read(paths.MODEL)
     about.params["augment"]["horizontal_flip"] = False
 
-    with pytest.raises(predict.UserError, match="photos that allow no flip; use --tta random"):
+    with pytest.raises(predict.UserError, match="photos that allow no flip; say random"):
         predict.views_of(about, "flips")
     with pytest.raises(predict.UserError, match="does not say how its photos were augmented"):
         predict.views_of(header.Header(**{**vars(about), "params": {"augment": {"scale": "x"}}}), "random")

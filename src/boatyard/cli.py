@@ -56,11 +56,13 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of to standard output")
     parser.add_argument(
         "--tta",
-        nargs="?",
+        dest="policy",
+        action="store_const",
         const="chosen",
-        choices=["chosen", "flips", "random"],
-        help="average several views of each photo: flips or random ones; without a word, the policy that the stage "
-        f"tta_evaluate chose ({paths.TTA_METRICS})",
+        help=f"average several views of each photo, as the stage tta_evaluate chose to do ({paths.TTA_METRICS})",
+    )
+    parser.add_argument(
+        "--tta-policy", dest="policy", choices=["flips", "random"], help="the same, with these views instead"
     )
     parser.add_argument(
         "--picture", type=Path, metavar="DIR", help="also draw each photo with its probabilities, a PNG each, into DIR"
@@ -77,7 +79,7 @@ def _predict(chosen: argparse.Namespace) -> int:
         top=chosen.topk,
         form=chosen.format,
         output=chosen.output,
-        policy=chosen.tta,
+        policy=chosen.policy,
         pictures=chosen.picture,
     )
 

@@ -53,7 +53,7 @@ def code_files(entries: list[str]) -> set[str]:
 
 
 def test_the_stages_are_the_ones_of_the_design_in_order() -> None:
-    assert NAMES == list(STAGE_ORDER)
+    assert list(STAGE_ORDER) == NAMES
     assert [STAGES[name]["cmd"] for name in NAMES] == [f"python stages/{name}.py" for name in NAMES]
 
 

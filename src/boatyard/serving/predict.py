@@ -104,7 +104,7 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], list[View]]:
     if policy == "chosen":
         if not paths.TTA_METRICS.exists():
             raise UserError(
-                f"--tta: {paths.TTA_METRICS} is not here to say which policy was chosen: name flips or random"
+                f"--tta: {paths.TTA_METRICS} is not here to say which views were chosen: say --tta-policy random"
             )
         chosen = files.read_json(paths.TTA_METRICS)
         policy, count = str(chosen["policy"]), int(chosen["views"])
@@ -117,7 +117,7 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], list[View]]:
         ) from None
     plan = tta.plan([policy], count, augment.horizontal_flip, augment.vertical_flip)
     if policy == "flips" and not plan.flips:
-        raise UserError("--tta flips: the model was trained on photos that allow no flip; use --tta random")
+        raise UserError("--tta-policy flips: the model was trained on photos that allow no flip; say random")
     recipe = Recipe(about.preprocessing, augment, seed)
 
     def draw(photo: Path) -> list[View]:
