@@ -14,6 +14,7 @@ from boatyard.model.network import Classifier, embedder, head
 from boatyard.serving import onnx_file
 
 CLASSES = ["barge", "canoe", "ferry"]
+TEMPERATURE = 1.25
 AUGMENT = {
     "scale": [0.5, 1.0],
     "aspect": [0.75, 1.3333],
@@ -35,14 +36,14 @@ def network(
     body = backbones.create(backbone, "none", size=size)
     published = body.preprocessing
     preprocessing = Preprocessing(size, crop, published.interpolation, published.mean, published.std)
-    top = head(body.width, hidden, 0.4, len(CLASSES))
+    top = head(body.width, hidden, 0.4, len(CLASSES), TEMPERATURE)
     whole = Classifier(embedder(body, preprocessing), top)
     with torch.inference_mode():
         views = torch.randint(0, 256, (4, 3, size, size), dtype=torch.uint8)
         spread = whole.embedder(views).std().item()
     with torch.no_grad():  # random weights leave embeddings small: make the classes differ by some nats
         next(iter(top.parameters())).mul_(3 / spread)
-    about = Header(CLASSES, backbone, hidden, 0.4, preprocessing, {"seed": 0, "augment": AUGMENT})
+    about = Header(CLASSES, backbone, hidden, 0.4, preprocessing, TEMPERATURE, {"seed": 0, "augment": AUGMENT})
     return whole.eval().requires_grad_(False), about
 
 

@@ -275,6 +275,19 @@ def test_training_says_why_it_stopped(parsed: Parsed) -> None:
     assert "The weights kept are those of epoch 28, which has the lowest validation loss." in parsed.text
 
 
+def test_the_temperature_is_told_before_and_after(parsed: Parsed, run: Run, six: Path) -> None:
+    before, after = run.training["uncalibrated"], run.training["calibrated"]
+    assert (
+        f"Temperature 1.25, fitted to the validation photos: loss {before['validation_loss']:.3f} before it, "
+        f"{after['validation_loss']:.3f} with it; calibration error 6.1 % before, 3.2 % with it"
+    ) in parsed.text
+    test, plain = run.test, run.test["uncalibrated"]
+    assert f"{100 * test['ece']:.1f} % expected, 15 bins {100 * plain['ece']:.1f} % uncalibrated" in parsed.text
+    assert f"{test['loss']:.3f} cross entropy {plain['loss']:.3f} uncalibrated" in parsed.text
+    summary = (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
+    assert f"Plain view without it: loss {plain['loss']:.3f}, calibration error {100 * plain['ece']:.1f} %." in summary
+
+
 def test_fine_tuning_is_a_phase_of_its_own(run: Run, shown: pictures.Pictures) -> None:
     tuned = [replace(row, phase="finetune" if row.epoch > 30 else "head") for row in run.history]
     settings = {**run.settings, "finetune": {**run.settings["finetune"], "epochs": 4, "blocks": 2}}

@@ -74,10 +74,18 @@ def macro_f1(confusion: Integers) -> float:
     return float((2 * confusion.diagonal()[present] / either[present]).mean())
 
 
+def loss_and_error(log_probabilities: Floats, actual: Integers, *, bins: int) -> dict[str, float]:
+    """What a temperature changes: the mean cross entropy and the calibration error."""
+    return {
+        "loss": float(losses(log_probabilities, actual).mean()),
+        "ece": expected_calibration_error(reliability(log_probabilities, actual, bins=bins)),
+    }
+
+
 def summary(
     log_probabilities: Floats, actual: Integers, *, resamples: int, seed: int, bins: int
 ) -> dict[str, int | float]:
-    """The whole of metrics/evaluate.json, in order.
+    """The figures of metrics/evaluate.json, in order.
 
     Args:
         log_probabilities: [n, k].

@@ -49,7 +49,8 @@ view = ImageOps.fit(photo, ({view.size}, {view.size}), {method}, bleed={bleed!r}
 pixels = torch.from_numpy(np.array(view)).permute(2, 0, 1)[None] / 255
 mean, std = (torch.tensor(about["preprocessing"][key]).view(3, 1, 1) for key in ("mean", "std"))
 x = backbone((pixels - mean) / std)
-{hidden}probabilities = linear(x, state["head.classes.weight"], state["head.classes.bias"]).softmax(1)[0]
+{hidden}logits = linear(x, state["head.classes.weight"], state["head.classes.bias"])[0]
+probabilities = (logits / about["temperature"]).softmax(0)
 print(about["classes"][probabilities.argmax()], probabilities.max().item())
 """.strip()
 
