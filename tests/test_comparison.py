@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from boatyard import files
-from boatyard.evaluation.comparison import Comparison, TtaClassResult, compare, mcnemar, per_class, verdict
+from boatyard.evaluation.comparison import (
+    ClassChange,
+    Comparison,
+    TtaClassResult,
+    compare,
+    mcnemar,
+    per_class,
+    verdict,
+)
 
 bounded = settings(derandomize=True, max_examples=60, deadline=None, database=None)
 
@@ -150,15 +158,15 @@ def test_a_real_gain_is_found():
 
 def test_per_class_by_hand():
     assert per_class(PLAIN, TTA, ACTUAL, ["a", "b", "c", "d"]) == [
-        TtaClassResult("a", 3, pytest.approx(1 / 3), pytest.approx(2 / 3), pytest.approx(1 / 3), 1, 0),
-        TtaClassResult("b", 2, 1.0, 0.5, -0.5, 0, 1),
-        TtaClassResult("c", 1, 0.0, 1.0, 1.0, 1, 0),
-        TtaClassResult("d", 0, None, None, None, 0, 0),
+        ClassChange("a", 3, pytest.approx(1 / 3), pytest.approx(2 / 3), 1, 0),
+        ClassChange("b", 2, 1.0, 0.5, 0, 1),
+        ClassChange("c", 1, 0.0, 1.0, 1, 0),
+        ClassChange("d", 0, None, None, 0, 0),
     ]
 
 
 def test_a_class_without_a_test_photo_has_empty_cells(tmp_path):
-    rows = per_class(PLAIN, TTA, ACTUAL, ["a", "b", "c", "d"])
+    rows = [TtaClassResult.of(change) for change in per_class(PLAIN, TTA, ACTUAL, ["a", "b", "c", "d"])]
     files.write_csv(tmp_path / "rows.csv", list(vars(rows[0])), map(astuple, rows))
     lines = (tmp_path / "rows.csv").read_text().splitlines()
     assert lines[0] == "label,test_images,plain_top1,tta_top1,gain,fixed,broken"
@@ -173,7 +181,7 @@ def test_classes_add_up_to_the_whole(answers):
     rows = per_class(plain, tta, actual, ["a", "b", "c", "d"])
     assert sum(row.fixed for row in rows) == whole.fixed
     assert sum(row.broken for row in rows) == whole.broken
-    assert sum(row.test_images for row in rows) == whole.images
+    assert sum(row.images for row in rows) == whole.images
     assert (whole.fixed - whole.broken) / whole.images == pytest.approx(whole.top1_gain)
     assert re.fullmatch(r"(TTA helps|TTA hurts|No evidence that TTA helps): .+\.", verdict(whole))
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from boatyard.evaluation import comparison
+
 NBSP = "\u00a0"
 
 _REASONS = {
@@ -21,8 +23,7 @@ def percent(fraction: float) -> str:
 
 def points(fraction: float) -> str:
     """A difference of fractions in percentage points, with its sign: '+0.6', '−1.2', '0.0'."""
-    rounded = round(100 * fraction, 1)
-    return f"{'+' if rounded > 0 else '−' if rounded < 0 else ''}{abs(rounded):.1f}"
+    return comparison.points(fraction)
 
 
 def interval(low: float, high: float) -> str:
