@@ -177,9 +177,16 @@ def per_class(before: Integers, after: Integers, actual: Integers, classes: Sequ
     for number, label in enumerate(classes):
         own = actual == number
         right, stays = before[own] == number, after[own] == number
-        shares = (float(right.mean()), float(stays.mean())) if own.any() else (None, None)
-        fixed, broken = int((stays & ~right).sum()), int((right & ~stays).sum())
-        rows.append(ClassChange(label, int(own.sum()), *shares, fixed, broken))
+        rows.append(
+            ClassChange(
+                label=label,
+                images=right.size,
+                before=float(right.mean()) if right.size else None,
+                after=float(stays.mean()) if right.size else None,
+                fixed=int((stays & ~right).sum()),
+                broken=int((right & ~stays).sum()),
+            )
+        )
     return rows
 
 
