@@ -116,7 +116,7 @@ def proportion(before: tuple[int, int], after: tuple[int, int]) -> Change:
     return Change(before[0] / before[1], after[0] / after[1], interval, excludes_zero(interval))
 
 
-def paired(before: Answers, after: Answers, *, bins: int, resamples: int, seed: int) -> dict[str, Change]:
+def paired(before: Answers, after: Answers, *, bins: int | None, resamples: int, seed: int) -> dict[str, Change]:
     """The change of each figure on n photos to which both classifiers gave an answer.
 
     A change is evident if the 95 % interval of a bootstrap over photos excludes 0, and if swapping the two answers to
@@ -126,7 +126,7 @@ def paired(before: Answers, after: Answers, *, bins: int, resamples: int, seed: 
     Args:
         before: on n ≥ 1 photos.
         after: on the same photos, in the same order.
-        bins: of the calibration error.
+        bins: of the calibration error; None leaves it out.
         resamples: of the bootstrap, and throws of the coins.
         seed: of both.
 
@@ -153,13 +153,13 @@ def paired(before: Answers, after: Answers, *, bins: int, resamples: int, seed: 
     return changes
 
 
-def unpaired(before: Answers, after: Answers, *, bins: int, resamples: int, seed: int) -> dict[str, Change]:
+def unpaired(before: Answers, after: Answers, *, bins: int | None, resamples: int, seed: int) -> dict[str, Change]:
     """The change of each figure from one test set to another: Newcombe's interval for top-k, two bootstraps elsewhere.
 
     Args:
         before: on n ≥ 1 photos.
         after: on m ≥ 1 other ones.
-        bins: of the calibration error.
+        bins: of the calibration error; None leaves it out.
         resamples: of each bootstrap.
         seed: of the first one; the second takes the next.
     """
@@ -185,14 +185,14 @@ _Weights = NDArray[np.float64]
 _Figure = Callable[[Answers, _Weights], NDArray[np.float64]]
 
 
-def _figures(bins: int) -> dict[str, _Figure]:
-    return {
+def _figures(bins: int | None) -> dict[str, _Figure]:
+    figures: dict[str, _Figure] = {
         "loss": lambda answers, weights: _mean(answers.loss, weights),
         "mean_class_accuracy": _mean_class_accuracy,
         "macro_f1": _macro_f1,
-        "ece": partial(_ece, bins=bins),
         "top1_gain": lambda answers, weights: _mean(answers.top1_gain, weights),
     }
+    return figures if bins is None else figures | {"ece": partial(_ece, bins=bins)}
 
 
 def _mean(values: NDArray[Any], weights: _Weights) -> NDArray[np.float64]:

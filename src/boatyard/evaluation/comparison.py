@@ -103,6 +103,19 @@ def mcnemar(fixed: int, broken: int) -> float:
     return min(1.0, 2 * tail)
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values made larger for being several, in the order given (Holm, Scandinavian Journal of Statistics 1979).
+
+    With those below 0.05 called evidence, the chance that even one of them is a coin's throw stays below 0.05.
+    """
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    ranked = sorted(range(len(p_values)), key=lambda number: p_values[number])
+    for rank, number in enumerate(ranked):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[number]))
+        adjusted[number] = highest
+    return adjusted
+
+
 def verdict(comparison: Comparison) -> str:
     """One sentence in plain words: whether TTA helps, hurts, or nobody can tell, and on what evidence.
 
@@ -139,7 +152,12 @@ def point_decimals(images: int) -> int:
 
 def points(fraction: float, decimals: int = 1) -> str:
     """A difference of fractions in percentage points, with its sign: '+0.6', '−1.2', '0.0'."""
-    text = f"{100 * fraction:+.{decimals}f}"
+    return signed(100 * fraction, decimals)
+
+
+def signed(value: float, decimals: int) -> str:
+    """A difference with its sign; what rounds to 0 has none."""
+    text = f"{value:+.{decimals}f}"
     return text.replace("-", _MINUS) if float(text) else text[1:]
 
 

@@ -19,7 +19,7 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class Measure:
-    """A figure of metrics/evaluate.json: its key there, its name, whether it is a share or in nats, and what is good."""
+    """A figure of metrics/evaluate.json: its key there, its name, a share or in nats, and which way is good."""
 
     key: str
     name: str

@@ -1,0 +1,154 @@
+"""The test photos' figures and classes, before and after, as Markdown."""
+
+from collections.abc import Sequence
+
+from boatyard import paths
+from boatyard.evaluation.changes import Change
+from boatyard.evaluation.comparison import holm, mcnemar, point_decimals, points, signed
+from boatyard.evaluation.intervals import LEVEL
+from boatyard.evaluation.report.wording import Measure, count, interval, measures, percent
+from boatyard.serving.commits import markdown
+from boatyard.serving.commits.difference import Difference, Figures
+from boatyard.serving.commits.results import Metrics
+
+BETTER, WORSE = "better", "worse"
+NO_EVIDENCE = "no evidence of a change"
+
+MOST_CLASSES = 10
+
+GAIN = Measure("top1_gain", "gain over the plain view")
+
+# A probability's sixth decimal is the last one that the files hold.
+_LEAST = 5e-7
+
+
+def verdict(change: Change | None, higher_is_better: bool = True) -> str:
+    """A change in words."""
+    if change is None:
+        return markdown.NONE
+    if change.evident is None:
+        return "too few photos to tell"
+    if not change.evident:
+        return NO_EVIDENCE if change.interval else "no change"
+    return BETTER if (change.after > change.before) == higher_is_better else WORSE
+
+
+def class_count(difference: Difference) -> int:
+    """Of the side with more classes, so that no top-k is left out that says something of one side."""
+    named = [len(figures.classes) + len(figures.shares) for figures in (difference.test,)]
+    return max(*named, *(len(results.classes) for results in (difference.before, difference.after)))
+
+
+def test(difference: Difference) -> list[str]:
+    """The plain view's figures."""
+    return ["### Test photos", _table(difference.test, measures(class_count(difference)))]
+
+
+def tta(difference: Difference) -> list[str]:
+    """The figures with test-time augmentation, folded."""
+    figures = difference.tta
+    if figures is None:
+        sides = [side for side in (difference.before, difference.after) if paths.TTA_METRICS.stem in side.metrics]
+        return [f"Test-time augmentation: only {side.side.name} has figures of it." for side in sides]
+    top1 = figures.changes["top1"]
+    title = f"With test-time augmentation: top-1 {percent(top1.before)} → {percent(top1.after)}, {verdict(top1)}"
+    return markdown.folded(title, _table(figures, [*measures(class_count(difference)), GAIN]))
+
+
+def _table(figures: Figures, rows: Sequence[Measure]) -> str:
+    old, new = figures.before, figures.after
+    photos = [f"{old['images']:,}", f"{new['images']:,}", markdown.shift(old["images"], new["images"])]
+    cells = [["test photos", *photos, "", ""]]
+    for measure in rows:
+        if measure.key in old or measure.key in new:
+            change = figures.changes.get(measure.key)
+            said = verdict(change, measure.higher_is_better)
+            evident = change is not None and change.evident
+            values = (_value(measure, side) for side in (old, new))
+            cells.append([measure.name, *values, *_change(measure, figures), f"**{said}**" if evident else said])
+    on = f" on {figures.pairs:,} in common" if figures.photos == "common" else ""
+    return markdown.table(["", "before", "after", f"change{on}", "95 % interval", ""], cells, range(1, 5))
+
+
+def _value(measure: Measure, metrics: Metrics) -> str:
+    if measure.key not in metrics:
+        return markdown.NONE
+    value = metrics[measure.key]
+    if measure is GAIN:
+        return points(value)
+    low, high = metrics.get(f"{measure.key}_low"), metrics.get(f"{measure.key}_high")
+    bounds = "" if low is None or high is None else f" ({interval(low, high)})"
+    return f"{measure.show(value)}{bounds}"
+
+
+def _change(measure: Measure, figures: Figures) -> tuple[str, str]:
+    """The change of a figure and its interval, with digits enough that nothing but 0 reads as 0."""
+    old, new, change = figures.before, figures.after, figures.changes.get(measure.key)
+    if measure.key not in old or measure.key not in new:
+        return markdown.NONE, markdown.NONE
+    value = new[measure.key] - old[measure.key] if change is None else change.after - change.before
+    numbers = [value, *(change.interval if change is not None and change.interval is not None else ())]
+    if measure.share:
+        images = figures.pairs or min(old["images"], new["images"])
+        shown = [points(number, point_decimals(images)) for number in numbers]
+    else:
+        shown = [signed(number, _decimals(numbers)) for number in numbers]
+    return shown[0], f"{shown[1]} to {shown[2]}" if len(shown) == 3 else markdown.NONE
+
+
+def _decimals(numbers: Sequence[float]) -> int:
+    """Three, or as many more as it takes to tell each of the numbers from 0."""
+    visible = [abs(number) for number in numbers if abs(number) >= _LEAST]
+    return next((decimals for decimals in (3, 4, 5) if all(size >= 0.5 * 10**-decimals for size in visible)), 6)
+
+
+def classes(test: Figures) -> list[str]:
+    """The classes in which something happened."""
+    found = _separate_classes(test) if test.photos == "other" else _paired_classes(test)
+    return ["### Classes that moved", *found] if found else []
+
+
+def _paired_classes(test: Figures) -> list[str]:
+    p_values = holm([mcnemar(row.fixed, row.broken) for row in test.classes])
+    evident = {row.label for row, p in zip(test.classes, p_values, strict=True) if p < 1 - LEVEL}
+    changed = [row for row in test.classes if row.fixed or row.broken]
+    changed.sort(key=lambda row: (row.label not in evident, -row.fixed - row.broken, row.label))
+    if not changed:
+        return []
+    rows = []
+    for row in changed[:MOST_CLASSES]:
+        said = f"**{BETTER if row.fixed > row.broken else WORSE}**" if row.label in evident else NO_EVIDENCE
+        shares = (percent(share or 0.0) for share in (row.before, row.after))
+        rows.append([markdown.short(row.label), f"{row.images:,}", *shares, f"{row.fixed}", f"{row.broken}", said])
+    columns = ["class", "test photos", "top-1 before", "after", "put right", "put wrong", ""]
+    first = "those with evidence, then " if evident else ""
+    chosen = (
+        f"Chosen: {first}the classes with the most photos put right or wrong. Evidence: McNemar's exact p < 0.05, after "
+        f"Holm's correction for {count(len(test.classes), 'class', 'classes')}."
+    )
+    others = changed[MOST_CLASSES:]
+    if others:
+        fixed, broken = sum(row.fixed for row in others), sum(row.broken for row in others)
+        chosen += (
+            f" In {count(len(others), 'more class', 'more classes')} {fixed} were put right and {broken} put wrong."
+        )
+    return [markdown.table(columns, rows, range(1, 6)), chosen]
+
+
+def _separate_classes(test: Figures) -> list[str]:
+    moved = [row for row in test.shares if row.top1.evident]
+    moved.sort(key=lambda row: (-abs(row.top1.after - row.top1.before), row.label))
+    rows = []
+    for row in moved[:MOST_CLASSES]:
+        before, after = (percent(share) for share in (row.top1.before, row.top1.after))
+        shift = points(row.top1.after - row.top1.before)
+        bounds = " to ".join(points(bound) for bound in row.top1.interval or ())
+        label = markdown.short(row.label)
+        rows.append([label, f"{before} of {row.photos_before:,}", f"{after} of {row.photos_after:,}", shift, bounds])
+    more = f" {len(moved) - MOST_CLASSES:,} more are not shown." if len(moved) > MOST_CLASSES else ""
+    chosen = (
+        "Chosen: the classes whose change has a 95 % interval without 0. The photos are different ones, and of twenty "
+        f"classes that stay the same one would be among them; there are {len(test.shares):,} classes.{more}"
+    )
+    columns = ["class", "top-1 before", "after", "change", "95 % interval"]
+    return [markdown.table(columns, rows, range(1, 5)), chosen] if rows else []
