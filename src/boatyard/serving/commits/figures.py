@@ -13,6 +13,7 @@ from boatyard.serving.commits.results import Metrics
 
 BETTER, WORSE = "better", "worse"
 NO_EVIDENCE = "no evidence of a change"
+EVIDENCE = "evidence of a change"
 
 MOST_CLASSES = 10
 
@@ -62,12 +63,16 @@ def _table(figures: Figures, rows: Sequence[Measure]) -> str:
     for measure in rows:
         if measure.key in old or measure.key in new:
             change = figures.changes.get(measure.key)
-            said = verdict(change, measure.higher_is_better)
-            evident = change is not None and change.evident
             values = (_value(measure, side) for side in (old, new))
-            cells.append([measure.name, *values, *_change(measure, figures), f"**{said}**" if evident else said])
+            said = _cell(verdict(change, measure.higher_is_better))
+            cells.append([measure.name, *values, *_change(measure, figures), said])
     on = f" on {figures.pairs:,} in common" if figures.photos == "common" else ""
-    return markdown.table(["", "before", "after", f"change{on}", "95 % interval", ""], cells, range(1, 5))
+    return markdown.table(["", "before", "after", f"change{on}", "95 % interval", EVIDENCE], cells, range(1, 5))
+
+
+def _cell(said: str) -> str:
+    """A verdict below the title 'evidence of a change'."""
+    return {NO_EVIDENCE: "none", BETTER: f"**{BETTER}**", WORSE: f"**{WORSE}**"}.get(said, said)
 
 
 def _value(measure: Measure, metrics: Metrics) -> str:
@@ -117,14 +122,16 @@ def _paired_classes(test: Figures) -> list[str]:
         return []
     rows = []
     for row in changed[:MOST_CLASSES]:
-        said = f"**{BETTER if row.fixed > row.broken else WORSE}**" if row.label in evident else NO_EVIDENCE
+        said = (BETTER if row.fixed > row.broken else WORSE) if row.label in evident else NO_EVIDENCE
         shares = (percent(share or 0.0) for share in (row.before, row.after))
-        rows.append([markdown.short(row.label), f"{row.images:,}", *shares, f"{row.fixed}", f"{row.broken}", said])
-    columns = ["class", "test photos", "top-1 before", "after", "put right", "put wrong", ""]
+        rows.append(
+            [markdown.short(row.label), f"{row.images:,}", *shares, f"{row.fixed}", f"{row.broken}", _cell(said)]
+        )
+    columns = ["class", "test photos", "top-1 before", "after", "put right", "put wrong", EVIDENCE]
     first = "those with evidence, then " if evident else ""
     chosen = (
-        f"Chosen: {first}the classes with the most photos put right or wrong. Evidence: McNemar's exact p < 0.05, after "
-        f"Holm's correction for {count(len(test.classes), 'class', 'classes')}."
+        f"Chosen: {first}the classes with the most photos put right or wrong. Evidence: McNemar's exact p < 0.05, "
+        f"after Holm's correction for {count(len(test.classes), 'class', 'classes')}."
     )
     others = changed[MOST_CLASSES:]
     if others:

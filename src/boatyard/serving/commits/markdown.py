@@ -56,7 +56,7 @@ def names(several: Sequence[str]) -> str:
 def metric(value: Any) -> str:
     """A value of a metrics file, of any kind."""
     match value:
-        case None:
+        case None | "":
             return NONE
         case bool() | str() | list():
             return short(setting(value))

@@ -8,6 +8,7 @@ from boatyard.evaluation.report.markdown import escape
 from boatyard.evaluation.report.wording import NBSP, count, measures, percent
 from boatyard.serving.commits import contents, figures, markdown
 from boatyard.serving.commits.difference import Difference
+from boatyard.serving.commits.results import Results
 from boatyard.serving.commits.revision import Commit, WorkingTree
 
 
@@ -59,11 +60,12 @@ def _evidence(difference: Difference) -> str:
         decimals = point_decimals(min(old["images"], new["images"]))
         bounds = " to ".join(points(bound, decimals) for bound in top1.interval or ())
         sentences = [f"{points(top1.after - top1.before, decimals)} points (95 % interval {bounds})."]
-    sizes = f"{count(old['images'], 'test photo')} before and {new['images']:,} after"
+    sizes = f"{count(old['images'], 'photo')} before and {new['images']:,} after"
     if test.photos == "common":
-        sentences.append(f"Of all {sizes}, which are not the same: {percent(old['top1'])} → {percent(new['top1'])}.")
+        whole = f"{percent(old['top1'])} → {percent(new['top1'])}"
+        sentences.append(f"The whole test sets, {sizes}, are not of the same photos: {whole}.")
     elif test.photos == "other":
-        sentences.append(f"Of the {sizes}, too few are the same to be paired.")
+        sentences.append(f"Of the test photos, {sizes}, too few are the same to be paired.")
     moved = [
         f"{measure.name} ({figures.verdict(test.changes[measure.key], measure.higher_is_better)})"
         for measure in measures(figures.class_count(difference))
@@ -78,35 +80,34 @@ def _sides(commit: Commit, tree: WorkingTree) -> str:
     before = f"`{commit.name}`"
     if commit.ahead is None:
         before += "" if commit.sha.startswith(commit.label) else f" ({escape(commit.label)})"
-    elif tree.head != commit.sha:
+    elif tree.branch != commit.label:
         before += f", where it left {escape(commit.label)}"
         before += f", which has {count(commit.ahead, 'commit')} more by now" if commit.ahead else ""
-    elif not tree.dirty:
+    if tree.head == commit.sha and not tree.dirty:
         before += ", the same commit; name another one, as in `boatyard compare HEAD~1`"
     return f"After: {after}. Before: {before}."
 
 
 def _warnings(difference: Difference) -> list[str]:
     """What keeps the figures from being what they seem."""
-    warnings = []
-    for results in (difference.before, difference.after):
-        name, rerun = results.side.name, results.side.rerun
-        if results.stale:
-            keys = markdown.names(results.stale)
-            warnings.append(f"**The results of {name} were not made with its {paths.PARAMS}:** {keys}. {rerun}")
-        if results.recoded:
-            files = markdown.names(results.recoded)
-            warnings.append(f"**The results of {name} were not made with its code:** {files}. {rerun}")
-        if results.altered:
-            files = markdown.names(results.altered)
-            warnings.append(f"**Not as DVC wrote them, by the {paths.LOCK} of {name}:** {files}. {rerun}")
-    warnings += [shown.note for shown in (difference.test, difference.tta) if shown is not None and shown.note]
+    warnings = [_mismatch(results) for results in (difference.before, difference.after)]
+    warnings += [shown.note for shown in (difference.test, difference.tta) if shown is not None]
     if difference.test.relabelled:
         photos = count(difference.test.relabelled, "test photo")
-        warnings.append(
-            f"{photos} changed the label, and can't be paired: right by one label need not be right by another."
-        )
+        warnings.append(f"{photos} changed the label and can't be paired: what is right has changed as well.")
     return warnings
+
+
+def _mismatch(results: Results) -> str:
+    """What of a side does not belong to its results; empty if all does."""
+    parts = {
+        f"other values in {paths.PARAMS}": results.stale,
+        "other code": results.recoded,
+        "not as DVC wrote them": results.altered,
+    }
+    told = "; ".join(f"{what}: {markdown.names(several)}" for what, several in parts.items() if several)
+    name, rerun = results.side.name, results.side.rerun
+    return f"**The results of {name} are not those of its files** ({told}). {rerun}" if told else ""
 
 
 def _code(names: Sequence[str]) -> str:
