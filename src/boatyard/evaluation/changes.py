@@ -250,5 +250,5 @@ def _swaps(photos: int, throws: int, seed: int, tails: bool) -> Iterator[_Weight
     generator = np.random.default_rng(seed)
     step = max(1, CELLS // (2 * photos))
     for start in range(0, throws, step):
-        swapped = generator.integers(2, size=(min(step, throws - start), photos), dtype=np.int8) == 1
+        swapped = generator.integers(2, size=(min(step, throws - start), photos)) == 1
         yield np.concatenate([swapped == tails, swapped != tails], axis=1).astype(np.float64)

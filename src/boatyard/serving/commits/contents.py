@@ -8,10 +8,10 @@ from boatyard.serving.commits import markdown
 from boatyard.serving.commits.difference import Difference
 from boatyard.serving.commits.markdown import NONE, short
 from boatyard.serving.commits.photos import PhotoChanges
-from boatyard.serving.commits.results import Results
+from boatyard.serving.commits.results import SHARES, Results
 
 # The metrics that the tables of the test photos show.
-_SHOWN = ("images", "top1", "top1_low", "top1_high", "top3", "top5", "loss", "mean_class_accuracy", "macro_f1", "ece")
+_SHOWN = ("images", "loss", *SHARES)
 _HIDDEN = {
     paths.EVALUATE_METRICS.stem: _SHOWN,
     paths.TTA_METRICS.stem: (*_SHOWN, "top1_gain", "top1_gain_low", "top1_gain_high"),

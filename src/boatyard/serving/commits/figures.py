@@ -19,8 +19,7 @@ MOST_CLASSES = 10
 
 GAIN = Measure("top1_gain", "gain over the plain view")
 
-# A probability's sixth decimal is the last one that the files hold.
-_LEAST = 5e-7
+MOST_DECIMALS = 4
 
 
 def verdict(change: Change | None, higher_is_better: bool = True) -> str:
@@ -36,8 +35,8 @@ def verdict(change: Change | None, higher_is_better: bool = True) -> str:
 
 def class_count(difference: Difference) -> int:
     """Of the side with more classes, so that no top-k is left out that says something of one side."""
-    named = [len(figures.classes) + len(figures.shares) for figures in (difference.test,)]
-    return max(*named, *(len(results.classes) for results in (difference.before, difference.after)))
+    named = len(difference.test.classes or difference.test.shares)
+    return max(named, len(difference.before.classes), len(difference.after.classes))
 
 
 def test(difference: Difference) -> list[str]:
@@ -94,17 +93,15 @@ def _change(measure: Measure, figures: Figures) -> tuple[str, str]:
     value = new[measure.key] - old[measure.key] if change is None else change.after - change.before
     numbers = [value, *(change.interval if change is not None and change.interval is not None else ())]
     if measure.share:
-        images = figures.pairs or min(old["images"], new["images"])
-        shown = [points(number, point_decimals(images)) for number in numbers]
+        numbers = [100 * number for number in numbers]
+        least = point_decimals(figures.pairs or min(old["images"], new["images"]))
     else:
-        shown = [signed(number, _decimals(numbers)) for number in numbers]
+        least = 3
+    visible = [abs(number) for number in numbers if abs(number) > 0.5 * 10**-MOST_DECIMALS]
+    fitting = (n for n in range(least, MOST_DECIMALS) if all(size >= 0.5 * 10**-n for size in visible))
+    decimals = next(fitting, MOST_DECIMALS)
+    shown = [signed(number, decimals) for number in numbers]
     return shown[0], f"{shown[1]} to {shown[2]}" if len(shown) == 3 else markdown.NONE
-
-
-def _decimals(numbers: Sequence[float]) -> int:
-    """Three, or as many more as it takes to tell each of the numbers from 0."""
-    visible = [abs(number) for number in numbers if abs(number) >= _LEAST]
-    return next((decimals for decimals in (3, 4, 5) if all(size >= 0.5 * 10**-decimals for size in visible)), 6)
 
 
 def classes(test: Figures) -> list[str]:

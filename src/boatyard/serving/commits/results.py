@@ -1,5 +1,6 @@
 """What one side of a comparison says: its settings, its metrics, its answers on the test photos, its photos."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import md5
@@ -27,6 +28,10 @@ METRICS = {
     )
 }
 _TABLES = (paths.PREDICTIONS, paths.TTA_PREDICTIONS, paths.CLASS_COUNTS)
+# The metrics files of the test photos, and their keys that are shares of them or of classes.
+FIGURES = (paths.EVALUATE_METRICS, paths.TTA_METRICS)
+SHARES = ("top1", "top1_low", "top1_high", "top3", "top5", "mean_class_accuracy", "macro_f1", "ece")
+
 _SMALL = [path.as_posix() for path in (*METRICS.values(), *_TABLES)]
 
 # What a side is read from; git holds all of it but data/splits.csv.
@@ -85,9 +90,8 @@ def read(side: Side) -> Results:
     test = found.get(paths.EVALUATE_METRICS.stem)
     if test is None:
         raise UserError(f"{side.name} has no {paths.EVALUATE_METRICS}: {side.make}")
-    for key in ("images", "top1"):
-        if not isinstance(test.get(key), int | float):
-            raise UserError(f"{side.name}: {paths.EVALUATE_METRICS} holds no number {key!r}; {side.mend}")
+    for path in FIGURES:
+        _check(side, path, found.get(path.stem))
     params = leaves(_read(side, paths.PARAMS, files.read_yaml) or {})
     lock = _read(side, paths.LOCK, read_lock)
     if lock is None:  # nothing to hold the results against
@@ -161,6 +165,22 @@ def _photos(side: Side, digest: str | None) -> tuple[list[Row] | None, str]:
 def _sum(results: Results) -> str | None:
     source = results.side.open(paths.SPLITS)
     return results.lock.sums.get(_NAME) if source is None else _md5(source)
+
+
+def _check(side: Side, path: Path, metrics: Metrics | None) -> None:
+    """What the comparison computes with must be numbers that it can compute with."""
+    if metrics is None:
+        return
+    faults = [key for key in ("images", "top1") if key not in metrics]
+    faults += [key for key in SHARES if key in metrics and not _is_number(metrics[key], 0, 1)]
+    faults += [key for key, lowest in (("loss", 0), ("top1_gain", -1)) if not _is_number(metrics.get(key, 0), lowest)]
+    faults += [] if isinstance(metrics.get("images"), int) and metrics["images"] > 0 else ["images"]
+    if faults:
+        raise UserError(f"{side.name}: {path} has no sound number {faults[0]!r}; {side.mend}")
+
+
+def _is_number(value: Any, lowest: float, highest: float = math.inf) -> bool:
+    return isinstance(value, int | float) and lowest <= value <= highest and math.isfinite(value)
 
 
 def _read(side: Side, path: Path, reader: Callable[[files.Source], _Content]) -> _Content | None:

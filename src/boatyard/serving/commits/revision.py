@@ -6,12 +6,12 @@ keeps is read from its cache on this machine; nothing is ever fetched from a rem
 """
 
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from boatyard import files
+from boatyard import files, paths
 from boatyard.errors import UserError
 
 # Where the main branch may be, the first that exists; a checkout on a build server often has the remote's alone.
@@ -127,13 +127,13 @@ class Commit:
         return f"`dvc fetch --all-commits {path.as_posix()}` fetches it, if it was pushed"
 
 
-def find(revision: str | None, paths: Iterable[Path]) -> Commit:
+def find(revision: str | None, wanted: Sequence[Path]) -> Commit:
     """The commit to compare with.
 
     Args:
         revision: a commit, branch, tag or DVC experiment, taken as it is. None: where the branch here left the main
             one, so that what others did on the main branch since is not taken for a change of this branch.
-        paths: the files to read of it, relative to this folder.
+        wanted: the files to read of it, relative to this folder.
 
     Raises:
         UserError: git or its repository is missing, or there is no such commit.
@@ -141,16 +141,18 @@ def find(revision: str | None, paths: Iterable[Path]) -> Commit:
     _check_repository()
     ahead: int | None
     sha, label, ahead = _where_it_left_main() if revision is None else (_resolve(revision), revision, None)
-    return Commit(sha, label, ahead, _contents(sha, paths))
+    return Commit(sha, label, ahead, _contents(sha, wanted))
 
 
 def working_tree() -> WorkingTree:
     """The files here, and the commit that they stem from.
 
     Raises:
-        UserError: git or its repository is missing, or it has no commit yet.
+        UserError: git or its repository is missing, or it has no commit yet, or this is not the pipeline's folder.
     """
     _check_repository()
+    if not paths.PARAMS.is_file():
+        raise UserError(f"{paths.PARAMS} is not here: run from the repository's root")
     head = _ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     if head is None:
         raise UserError("there is no commit here yet to compare with: commit first, as in `git commit`")
@@ -226,8 +228,7 @@ def _where_it_left_main() -> tuple[str, str, int]:
     return sha, label, int(_ask("rev-list", "--count", f"{sha}..{main}") or 0)
 
 
-def _contents(sha: str, paths: Iterable[Path]) -> dict[Path, bytes]:
-    wanted = list(paths)
+def _contents(sha: str, wanted: Sequence[Path]) -> dict[Path, bytes]:
     # './' makes git start from this folder, which need not be the repository's root.
     asked = "".join(f"{sha}:./{path.as_posix()}\n" for path in wanted).encode()
     done = _run("cat-file", "--batch", given=asked)
