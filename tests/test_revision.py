@@ -114,7 +114,7 @@ def test_a_shallow_clone_may_not_reach_the_main_branch(tmp_path: Path, monkeypat
         "clone", "--quiet", "--depth", "1", "--no-single-branch", "--branch", "mine", f"file://{Path.cwd()}", str(clone)
     )
     monkeypatch.chdir(clone)
-    with pytest.raises(UserError, match=r"^origin/HEAD and the branch here have no commit in common: .*--unshallow"):
+    with pytest.raises(UserError, match=r"^origin/main and the branch here have no commit in common: .*--unshallow"):
         revision.find(None, [])
     assert read(revision.find("origin/main", [FILE])) == b"first"
 

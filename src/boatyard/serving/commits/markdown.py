@@ -7,10 +7,12 @@ from boatyard.evaluation.comparison import signed
 from boatyard.evaluation.report.markdown import MOST_OPEN_ROWS, escape
 from boatyard.evaluation.report.wording import setting
 
-# GitHub takes 65,536 characters as a comment. These keep the longest one below that, whatever the classes are called.
-MOST_ROWS = 60
+# GitHub takes 65,536 characters as a comment. These keep the longest one below that, whatever the classes are called:
+# rows of a table, names in a sentence, characters of a name, and characters of a name once it is safe ('&' takes five).
+MOST_ROWS = 40
 MOST_NAMES = 12
-LONGEST = 80
+LONGEST = 60
+LONGEST_SAFE = 100
 
 NONE = "–"
 
@@ -44,7 +46,10 @@ def long_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 def short(text: str) -> str:
     """A name or value, made safe, and cut if it is too long."""
-    return escape(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")
+    if len(text) <= LONGEST and len(escape(text)) <= LONGEST_SAFE:
+        return escape(text)
+    cut = (f"{text[:length]}…" for length in range(LONGEST - 1, 0, -1))
+    return escape(next((name for name in cut if len(escape(name)) <= LONGEST_SAFE), "…"))
 
 
 def names(several: Sequence[str]) -> str:

@@ -218,7 +218,7 @@ def _where_it_left_main() -> tuple[str, str, int]:
     main = next((name for name in _MAIN if _ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")), None)
     if main is None:
         raise UserError("there is no main branch here (main, master, or origin's): name what to compare with")
-    label = main.removeprefix("refs/heads/").removeprefix("refs/remotes/")
+    label = _ask("rev-parse", "--abbrev-ref", main) or main  # of origin/HEAD, the branch that it stands for
     sha = _ask("merge-base", main, "HEAD")
     if sha is None:
         raise UserError(
