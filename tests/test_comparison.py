@@ -15,6 +15,7 @@ from boatyard.evaluation.comparison import (
     Comparison,
     TtaClassResult,
     compare,
+    holm,
     mcnemar,
     per_class,
     verdict,
@@ -82,6 +83,13 @@ def test_mcnemar_agrees_with_scipy(fixed, broken):
 
 def test_mcnemar_of_a_hundred_thousand_photos():
     assert mcnemar(50_300, 49_700) == pytest.approx(binomtest(50_300, 100_000, 0.5).pvalue, rel=1e-8)
+
+
+def test_holm_by_hand():
+    # In order of size 4 · 0.005, 3 · 0.01, 2 · 0.03, and 0.04, which may not fall below the one before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
 
 
 def test_verdict_without_evidence():
