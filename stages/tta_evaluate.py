@@ -52,8 +52,8 @@ def main() -> None:
     names = [row.path for row in photos]
     table = predictions.tabulate(names, averaged, actual, about.classes, plain)
     predictions.write_predictions(paths.TTA_PREDICTIONS, table)
-    per_class = comparison.per_class(plain, averaged.argmax(axis=1), actual, about.classes)
-    files.write_rows(paths.TTA_PER_CLASS, comparison.TtaClassResult, per_class)
+    changes = comparison.per_class(plain, averaged.argmax(axis=1), actual, about.classes)
+    files.write_rows(paths.TTA_PER_CLASS, comparison.TtaClassResult, map(comparison.TtaClassResult.of, changes))
 
     resamples, seed = settings.evaluate.resamples, settings.seed
     summary = metrics.summary(averaged, actual, resamples=resamples, seed=seed, bins=settings.evaluate.bins)

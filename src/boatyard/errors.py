@@ -8,6 +8,18 @@ class UserError(Exception):
     """Something that the user can mend. Its message is one line: what is wrong, where, and what to do."""
 
 
+class DamagedFile(UserError):
+    """A file that is not what it should be.
+
+    Attributes:
+        fault: what is wrong, and where; what to do about it (`mend`) depends on where the file comes from.
+    """
+
+    def __init__(self, fault: str, mend: str):
+        super().__init__(f"{fault}; {mend}")
+        self.fault = fault
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a command's `main`; end the process with 2 and one line for a user's mistake, with 130 for Ctrl-C.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 PIPELINE = Path("dvc.yaml")
+LOCK = Path("dvc.lock")
 
 # What a user brings.
 INCOMING = Path("data/incoming")

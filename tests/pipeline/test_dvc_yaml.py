@@ -19,7 +19,7 @@ STAGES: dict[str, dict[str, Any]] = PIPELINE["stages"]
 NAMES = list(STAGES)
 
 # Constants of paths.py that are not an artefact of the pipeline, and those that a stage may use undeclared.
-SETTINGS = {"PARAMS", "PIPELINE"}
+SETTINGS = {"PARAMS", "PIPELINE", "LOCK"}
 UNDECLARED = {name for name, path in vars(paths).items() if isinstance(path, Path) and path.is_relative_to(paths.WORK)}
 
 

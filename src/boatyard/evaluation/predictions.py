@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boatyard import files
-from boatyard.errors import UserError
+from boatyard.errors import DamagedFile
 from boatyard.evaluation.checks import Floats, Integers, check
 
 # How many of a photo's most probable classes the table holds.
@@ -123,7 +123,7 @@ def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
     files.write_csv(path, columns, (list(_cells(prediction, with_plain)) for prediction in predictions))
 
 
-def read_predictions(path: Path) -> list[Prediction]:
+def read_predictions(path: files.Source) -> list[Prediction]:
     """Read a predictions table; probabilities come with the digits of the file.
 
     Raises:
@@ -133,7 +133,7 @@ def read_predictions(path: Path) -> list[Prediction]:
     try:
         return [_parse(row) for row in files.read_csv(path)]
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is no table of predictions ({error}); run `dvc repro` to make it again") from error
+        raise DamagedFile(f"{path} is no table of predictions ({error})", files.MAKE_AGAIN) from error
 
 
 def _columns(top: int, with_plain: bool) -> list[str]:
@@ -155,8 +155,15 @@ def _parse(row: dict[str, str]) -> Prediction:
         path=row["path"],
         actual=row["actual"],
         predicted=row["predicted"],
-        probability=float(row["probability"]),
-        actual_probability=float(row["actual_probability"]),
-        top=tuple((row[f"label{rank}"], float(row[f"probability{rank}"])) for rank in ranks),
+        probability=_share(row["probability"]),
+        actual_probability=_share(row["actual_probability"]),
+        top=tuple((row[f"label{rank}"], _share(row[f"probability{rank}"])) for rank in ranks),
         plain_predicted=row.get(_PLAIN),
     )
+
+
+def _share(cell: str) -> float:
+    share = float(cell)
+    if not 0 <= share <= 1:  # NaN is not either
+        raise ValueError(f"{cell} is no probability")
+    return share
