@@ -1,5 +1,6 @@
 """A trained model for notebooks and commands: one answer, whichever file it was loaded from and however it is asked."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -142,3 +143,16 @@ def test_weights_that_give_no_numbers_are_one_line(photo: Path) -> None:
 
     with pytest.raises(UserError, match="the model's weights are damaged"):
         Classifier.load(ONNX)(photo)
+
+
+def test_onnx_runtime_tells_nobody(photo: Path, tmp_path: Path) -> None:
+    """Its telemetry keeps an id in the home folder and one in the temporary one."""
+    homes = {name: str(tmp_path / name) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
+    for home in homes.values():
+        Path(home).mkdir()
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    script = f"from boatyard import Classifier; print(Classifier.load('{ONNX}')('{photo}'))"
+
+    subprocess.run([sys.executable, "-c", script], env=environment | homes, check=True)
+
+    assert [path for home in homes.values() for path in Path(home).rglob("*")] == []

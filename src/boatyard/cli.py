@@ -122,13 +122,13 @@ def _export(chosen: argparse.Namespace) -> int:
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "A web page to drop a photo on, on this machine. It needs the extra: pip install 'boatyard[serve]'"
+        "A web page on this machine to drop a photo on. It needs Gradio, the extra 'serve': pip install 'gradio>=6'"
     )
     parser.add_argument("--model", type=Path, default=paths.ONNX, metavar="FILE", help=_MODEL_HELP)
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; default: %(default)s, this machine alone"
+        "--host", default="127.0.0.1", help="address to listen on; default: %(default)s, for this machine alone"
     )
-    parser.add_argument("--port", type=int, default=7860, help="default: %(default)s")
+    parser.add_argument("--port", type=int, default=7860, help="0: any free one; default: %(default)s")
     parser.set_defaults(run=_serve)
 
 

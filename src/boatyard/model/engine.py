@@ -8,6 +8,7 @@ filled up, for the same reason.
 This module does not import torch: a graph that lies on the disk runs without it.
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -72,6 +73,9 @@ class OnnxEngine:
 
 def session(graph: bytes) -> Any:
     """An `onnxruntime.InferenceSession` on the CPU, one thread a call."""
+    # From 1.29 on, its published builds tell their maker of every session (the model's name and hashes, a lasting id of
+    # the device) unless this stands before they are loaded.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
