@@ -11,10 +11,15 @@ from pathlib import Path
 
 import pytest
 
-# What Python code of the server connects to is printed; what it listens on is not.
+# Whom Python code of the server asks or wants to ask is printed.
 SERVE = """
 import sys
-sys.addaudithook(lambda event, args: event == "socket.connect" and print("connects to", args[1], file=sys.stderr))
+
+def note(event, args):
+    if event == "socket.connect" or (event == "socket.getaddrinfo" and args[0] != "127.0.0.1"):
+        print("asks", *args, file=sys.stderr)
+
+sys.addaudithook(note)
 from boatyard.cli import main
 main()
 """
