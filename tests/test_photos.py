@@ -1,39 +1,32 @@
-import io
 import os
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from block_photos import (
+    BLOCKS,
+    UPRIGHT,
+    blocks_of,
+    drawn,
+    encode,
+    exif_block,
+    grey_png,
+    orientation,
+    slow_jpeg,
+    wide_webp,
+)
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 from properties import examples
+from rights import nobody
 
 from boatyard.data.photos import UnreadablePhoto, inspect_photo, open_checked, open_photo
 from boatyard.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # as the module itself does; pytest undoes that
-
-Pixels = NDArray[np.uint8]
-
-# 3 wide, 2 high, in flat 8 × 8 blocks so that JPEG keeps the colours: red green blue over white grey black.
-BLOCKS = np.array(
-    [[(255, 0, 0), (0, 255, 0), (0, 0, 255)], [(255, 255, 255), (128, 128, 128), (0, 0, 0)]], dtype=np.uint8
-)
-
-
-def drawn() -> Image.Image:
-    return Image.fromarray(BLOCKS.repeat(8, axis=0).repeat(8, axis=1))
-
-
-def encode(photo: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    photo.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def written(folder: Path, content: bytes, name: str = "photo") -> Path:
@@ -44,11 +37,6 @@ def written(folder: Path, content: bytes, name: str = "photo") -> Path:
 
 def saved(folder: Path, photo: Image.Image, kind: str, **options: object) -> Path:
     return written(folder, encode(photo, kind, **options))
-
-
-def blocks_of(photo: Image.Image) -> Pixels:
-    """The middle pixel of every block of 8 × 8."""
-    return np.asarray(photo)[4::8, 4::8]
 
 
 def reason(path: Path) -> str:
@@ -169,27 +157,6 @@ def test_of_several_frames_the_first_counts(tmp_path: Path, kind: str, options: 
 
 # Orientation
 
-# How the blocks must lie after a photo with that EXIF orientation is turned upright.
-UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
-    1: lambda stored: stored,
-    2: lambda stored: stored[:, ::-1],
-    3: lambda stored: stored[::-1, ::-1],
-    4: lambda stored: stored[::-1],
-    5: lambda stored: stored.swapaxes(0, 1),
-    6: lambda stored: np.rot90(stored, -1),
-    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
-    8: lambda stored: np.rot90(stored, 1),
-}
-# 'top of the photo is at the stored right' and so on, written out for the two that cameras use most.
-assert UPRIGHT[6](np.arange(6).reshape(2, 3)).tolist() == [[3, 0], [4, 1], [5, 2]]
-assert UPRIGHT[8](np.arange(6).reshape(2, 3)).tolist() == [[2, 5], [1, 4], [0, 3]]
-
-
-def orientation(value: int) -> Image.Exif:
-    exif = Image.Exif()
-    exif[274] = value
-    return exif
-
 
 @pytest.mark.parametrize("turn", UPRIGHT)
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "MPO"])
@@ -216,12 +183,6 @@ def test_an_orientation_that_does_not_exist_turns_nothing(tmp_path: Path, value:
     assert (blocks_of(photo) == BLOCKS).all()
 
 
-def exif_block(entries: list[tuple[int, int, int, bytes]]) -> bytes:
-    """A little-endian EXIF block with these entries: tag, type, count, value or offset."""
-    body = b"".join(struct.pack("<HHI4s", *entry) for entry in entries)
-    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + body + b"\0\0\0\0"
-
-
 ASIDE = (274, 3, 1, b"\x06\0\0\0")
 
 
@@ -240,6 +201,19 @@ def test_damage_elsewhere_in_the_exif_does_not_hide_the_orientation(
 ) -> None:
     path = saved(tmp_path, drawn(), "JPEG", subsampling=0, exif=exif_block(sorted([other, ASIDE])))
     assert abs(blocks_of(open_photo(path)).astype(int) - UPRIGHT[6](BLOCKS)).max() <= 4
+
+
+def test_damage_in_the_exif_of_the_other_byte_order(tmp_path: Path) -> None:
+    entries = [struct.pack(">HHII", 270, 2, 4_000_000_000, 0), struct.pack(">HHIHxx", 274, 3, 1, 6)]
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x02" + b"".join(entries) + bytes(4)
+    path = saved(tmp_path, drawn(), "JPEG", subsampling=0, exif=exif)
+    assert abs(blocks_of(open_photo(path)).astype(int) - UPRIGHT[6](BLOCKS)).max() <= 4
+
+
+def test_a_text_called_exif_is_no_exif(tmp_path: Path) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("exif", "Exif")
+    assert (blocks_of(open_photo(saved(tmp_path, drawn(), "PNG", pnginfo=info))) == BLOCKS).all()
 
 
 @pytest.mark.parametrize(
@@ -261,24 +235,34 @@ def test_thin_photos(tmp_path: Path, kind: str, size: tuple[int, int]) -> None:
     assert np.abs(np.asarray(photo).astype(int) - (10, 200, 30)).max() <= 2
 
 
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims to be this large and holds next to nothing."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
 def test_a_photo_that_would_fill_the_memory_is_refused_by_its_header(tmp_path: Path) -> None:
-    assert reason(written(tmp_path, png_header(16_001, 8_000))) == "16001×8000 is over 128 megapixels"
-    assert reason(written(tmp_path, png_header(60_000, 60_000))) == "over 128 megapixels"
+    assert reason(written(tmp_path, grey_png(16_001, 8_000, rows=0))) == "16001×8000 is over 128 megapixels"
+    assert reason(written(tmp_path, grey_png(60_000, 60_000, rows=0))) == "over 128 megapixels"
     gif = bytearray(encode(Image.new("L", (2, 2)), "GIF"))
     gif[6:10] = b"\xff\xff\xff\xff"
     assert reason(written(tmp_path, bytes(gif))) == "over 128 megapixels"
     # As large as is allowed: refused for what is missing and not for its size.
-    assert reason(written(tmp_path, png_header(16_000, 8_000))).startswith("damaged")
+    assert reason(written(tmp_path, grey_png(16_000, 8_000, rows=0))).startswith("damaged")
+
+
+def test_a_row_of_millions_is_refused_by_its_header(tmp_path: Path) -> None:
+    # Found by fuzzing: a file of 1 KB over which Pillow took a minute and a half.
+    assert reason(written(tmp_path, wide_webp(7_000_000))) == "7000000×16 is over 65535 pixels long"
+    assert reason(written(tmp_path, grey_png(1, 65_536, rows=65_536))) == "1×65536 is over 65535 pixels long"
+    assert open_photo(written(tmp_path, grey_png(1, 65_535, rows=65_535))).size == (1, 65_535)
+
+
+def test_a_jpeg_that_is_gone_over_again_and_again_is_refused(tmp_path: Path) -> None:
+    slow = "over 100 scans, which only a JPEG made to be slow has"
+    assert reason(written(tmp_path, slow_jpeg(101))) == slow
+    assert open_photo(written(tmp_path, slow_jpeg(100))).size == (16, 16)
+    # The two bytes that begin a scan, in a thumbnail and behind the end, as in a photo with a film.
+    thumbnail = b"\xff\xe3" + struct.pack(">H", 2 + 2 * 200) + b"\xff\xda" * 200
+    content = encode(drawn(), "JPEG", quality=95, subsampling=0)
+    path = written(tmp_path, content[:2] + thumbnail + content[2:] + b"\xff\xda" * 200)
+    assert abs(blocks_of(open_photo(path)).astype(int) - BLOCKS).max() <= 2
+    assert reason(written(tmp_path, content[:2] + thumbnail + slow_jpeg(101)[2:])) == slow
+    assert reason(written(tmp_path, content[:2] + thumbnail)) == "not a photo of a known format"
 
 
 # What is no photo
@@ -323,11 +307,10 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
     assert (blocks_of(open_photo(tmp_path / "link.png")) == BLOCKS).all()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_a_file_without_rights(tmp_path: Path) -> None:
-    path = saved(tmp_path, drawn(), "PNG")
-    path.chmod(0)
-    assert reason(path) == "damaged or unreadable (Permission denied)"
+    saved(tmp_path, drawn(), "PNG").chmod(0)
+    with nobody(tmp_path):
+        assert reason(Path("photo")) == "damaged or unreadable (Permission denied)"
 
 
 def test_a_photo_that_passed_the_filter_and_is_gone_is_the_users_to_mend(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A user's mistake: one line that says what is wrong, where, and what to do, and exit status 2."""
 
+import re
 import sys
 from collections.abc import Callable
 
@@ -20,6 +21,11 @@ class DamagedFile(UserError):
         self.fault = fault
 
 
+def one_line(text: str) -> str:
+    """Text that may hold file names, fit for a terminal: one line, control characters written out as Python does."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], " ".join(text.split()))
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a command's `main`; end the process with 2 and one line for a user's mistake, with 130 for Ctrl-C.
 
@@ -28,8 +34,7 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except UserError as error:
-        message = " ".join(str(error).split())
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

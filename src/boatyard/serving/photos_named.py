@@ -4,7 +4,8 @@ import glob
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath, PurePosixPath
 
-from boatyard.data.sources.tree import is_clutter, looks_like_photo
+from boatyard.data.names import is_clutter
+from boatyard.data.sources.tree import looks_like_photo
 from boatyard.errors import UserError
 
 
