@@ -68,7 +68,7 @@ def test_the_default_goal_lists_every_target(project: Project) -> None:
     lines = project.make().stdout.splitlines()
 
     assert [line.split()[:2] for line in lines] == [
-        ["make", target] for target in ("help", "repro", "test", "check", "lock")
+        ["make", target] for target in ("help", "repro", "test", "test-browser", "check", "lock")
     ]
     assert project.calls() == []
 
