@@ -299,7 +299,7 @@ def test_without_predictions_the_counts_tell(repository: Repository) -> None:
     repository.lock()
     text = repository.compare()
     sha = repository.git("rev-parse", "--short=7", "HEAD")
-    assert f"The table of predictions of {sha} is not there, so photos can't be paired." in text
+    assert f"plots/predictions.csv of {sha} is not there, so its photos can't be paired." in text
     assert cells(text, "top-1")[4] == "**better**"
     assert cells(text, "loss")[3:] == ["–", "–"]
     assert "Classes that moved" not in text
@@ -309,7 +309,7 @@ def test_a_table_of_another_run_is_not_believed(repository: Repository) -> None:
     repository.metrics(paths.EVALUATE_METRICS, top1=0.5)
     repository.lock()
     text = repository.compare()
-    assert "The table of predictions of the working tree is of another run than its metrics" in text
+    assert "plots/predictions.csv of the working tree is of another run than its metrics" in text
 
 
 def test_results_that_were_not_made_with_the_files_beside_them(repository: Repository) -> None:
@@ -371,6 +371,7 @@ def test_figures_that_one_side_has_not(repository: Repository) -> None:
 
 
 def test_every_other_metric_is_there(repository: Repository) -> None:
+    assert set(results.METRICS.values()) == {path for name, path in vars(paths).items() if name.endswith("_METRICS")}
     repository.metrics(paths.TRAIN_METRICS, epochs=12_345, validation_loss=0.25, extra="new")
     repository.metrics(paths.TTA_METRICS, policy="random", validation={"plain": {"loss": 0.5}})
     repository.lock()

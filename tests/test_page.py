@@ -96,7 +96,7 @@ def test_an_example_says_whether_the_answer_is_right() -> None:
 
 @pytest.mark.parametrize("file", [*HOSTILE, "'><script>alert(1)</script>.jpg", "{{ 7 * 7 }} ${7 * 7}.jpg"])
 def test_names_are_text(file: str) -> None:
-    about = Header(list(HOSTILE), "<b>net</b>", 0, 0.0, PREPROCESSING, {})
+    about = Header(list(HOSTILE), "<b>net</b>", 0, 0.0, PREPROCESSING, 1.0, {})
     picture = Picture("", Image.new("RGB", (8, 8)))
     parts = {
         "answer": answer(HOSTILE, file, file)[1],
@@ -120,7 +120,7 @@ def test_names_are_text(file: str) -> None:
 
 
 def test_many_classes_are_not_all_named() -> None:
-    about = Header([f"class {number:03d}" for number in range(101)], "net", 0, 0.0, PREPROCESSING, {})
+    about = Header([f"class {number:03d}" for number in range(101)], "net", 0, 0.0, PREPROCESSING, 1.0, {})
 
     read = Reader(page.waiting(about))
 

@@ -18,6 +18,9 @@ from boatyard.serving.commits.results import Metrics, PhotoTables, Results
 RESAMPLES = 2000
 SEED = 0
 
+# The predictions that the figures of a metrics file are of.
+TABLES = {paths.EVALUATE_METRICS.stem: paths.PREDICTIONS, paths.TTA_METRICS.stem: paths.TTA_PREDICTIONS}
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -62,8 +65,7 @@ class Difference:
     """Everything that a comparison tells of.
 
     Attributes:
-        params: old and new value of each parameter that differs, by dotted key; a key that a side has not is missing
-            from its mapping.
+        params: the dotted keys of the parameters that differ, or that only one side has.
         test: the plain view's figures on the test photos.
         tta: the same of test-time augmentation; None where a side has none.
         photos: which photos came and went; None where they are the same, or a side's table is not at hand.
@@ -134,7 +136,7 @@ def _figures(
     for results, rows in zip((before, after), tables, strict=True):
         fault = _fault(results.metrics[name], rows)
         if fault:
-            note = f"The table of predictions of {results.side.name} {fault}, so photos can't be paired."
+            note = f"{TABLES[name].as_posix()} of {results.side.name} {fault}, so its photos can't be paired."
             return Figures(old, new, "unknown", 0, 0, _from_counts(old, new), None, [], [], note)
     pairs = match(*tables, identities)
     labels = sorted({label for rows in tables for row in rows for label in (row.actual, row.predicted)})
@@ -162,7 +164,7 @@ def _figures(
 def _bins(before: Results, after: Results) -> int | None:
     """The bins of the calibration error; None where the two sides have not the same ones."""
     bins, other = (results.params.get("evaluate.bins") for results in (before, after))
-    return bins if isinstance(bins, int) and bins == other else None
+    return bins if isinstance(bins, int) and bins > 0 and bins == other else None
 
 
 def _fault(metrics: Metrics, rows: Sequence[Prediction]) -> str:
@@ -191,9 +193,8 @@ def _named(found: Mapping[str, Change], before: Metrics, after: Metrics) -> dict
 def _class_shares(before: Answers, after: Answers, labels: Sequence[str]) -> list[ClassShares]:
     rows = []
     for number, label in enumerate(labels):
-        counts = [
-            (int(side.top1[own].sum()), int(own.sum())) for side in (before, after) for own in [side.actual == number]
-        ]
+        own = before.top1[before.actual == number], after.top1[after.actual == number]
+        counts = [(int(right.sum()), right.size) for right in own]
         if counts[0][1] and counts[1][1]:
             rows.append(ClassShares(label, counts[0][1], counts[1][1], changes.proportion(*counts)))
     return rows

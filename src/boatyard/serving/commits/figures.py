@@ -6,7 +6,7 @@ from boatyard import paths
 from boatyard.evaluation.changes import Change
 from boatyard.evaluation.comparison import holm, mcnemar, point_decimals, points, signed
 from boatyard.evaluation.intervals import LEVEL
-from boatyard.evaluation.report.wording import Measure, count, interval, measures, percent
+from boatyard.evaluation.report.wording import Measure, count, measures, percent
 from boatyard.serving.commits import markdown
 from boatyard.serving.commits.difference import Difference, Figures
 from boatyard.serving.commits.results import Metrics
@@ -81,7 +81,7 @@ def _value(measure: Measure, metrics: Metrics) -> str:
     if measure is GAIN:
         return points(value)
     low, high = metrics.get(f"{measure.key}_low"), metrics.get(f"{measure.key}_high")
-    bounds = "" if low is None or high is None else f" ({interval(low, high)})"
+    bounds = "" if low is None or high is None else f" ({100 * low:.1f}–{100 * high:.1f})"
     return f"{measure.show(value)}{bounds}"
 
 

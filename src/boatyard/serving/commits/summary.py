@@ -127,8 +127,9 @@ def _method(difference: Difference) -> list[str]:
         "other figures, where there are predictions to draw from. A change is called better or worse if it excludes 0."
     )
     limits = (
-        "Each row is a test of its own: of twenty figures that stay the same, one is called changed. The intervals say "
-        "how far other test photos could move a change; what another seed would do to the training is not in them."
+        "In parentheses: the 95 % interval of the figure itself. Each row is a test of its own: of twenty figures that "
+        "stay the same, one is called changed. The intervals say how far other test photos could move a change; what "
+        "another seed would do to the training is not in them."
     )
     text = paired if difference.test.photos in ("same", "common") else separate
     return markdown.folded("How this was compared", text, limits)
