@@ -78,7 +78,7 @@ def output(network: nn.Module, of: Tensor) -> Tensor:
 
 
 def about(name: str, preprocessing: Preprocessing, classes: int = 3) -> Header:
-    return Header([f"class {number}" for number in range(classes)], name, 0, 0.0, preprocessing, {})
+    return Header([f"class {number}" for number in range(classes)], name, 0, 0.0, preprocessing, 1.0, {})
 
 
 @pytest.mark.parametrize(("name", "width", "size", "parameters"), FAMILIES, ids=[family[0] for family in FAMILIES])

@@ -35,7 +35,7 @@ from boatyard.model.network import Classifier, embedder, head
 torch.manual_seed(0)
 backbone = backbones.create({NAME!r}, "none")
 network = Classifier(embedder(backbone, backbone.preprocessing), head(512, 4, 0.4, 3))
-about = Header(["a", "b", "c"], {NAME!r}, 4, 0.4, backbone.preprocessing, {{"train": {{"lr": 0.1}}, "seed": 0}})
+about = Header(["a", "b", "c"], {NAME!r}, 4, 0.4, backbone.preprocessing, 1.6, {{"train": {{"lr": 0.1}}, "seed": 0}})
 checkpoint.save(Path(sys.argv[1]), network, about)
 """
 
@@ -45,7 +45,7 @@ def made() -> tuple[Classifier, Header]:
     torch.manual_seed(0)
     backbone = backbones.create(NAME, "none")
     network = Classifier(embedder(backbone, backbone.preprocessing), head(512, 4, 0.4, 3))
-    about = Header(["a", "b", "c"], NAME, 4, 0.4, backbone.preprocessing, {"train": {"lr": 0.1}, "seed": 0})
+    about = Header(["a", "b", "c"], NAME, 4, 0.4, backbone.preprocessing, 1.6, {"train": {"lr": 0.1}, "seed": 0})
     return network, about
 
 
@@ -88,7 +88,10 @@ def test_a_loaded_network_gives_the_same_output_and_is_frozen(tmp_path: Path) ->
     assert read == about
     views = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
     with torch.inference_mode():
-        assert torch.equal(loaded(views), network(views))
+        # `network` was made at temperature 1: logits divided by 1.6 are all that differs.
+        logits = network.head[:-2](network.embedder(views))
+        assert torch.equal(loaded(views), torch.log_softmax(logits / torch.tensor(1.6), 1))
+        assert not torch.allclose(loaded(views), network(views), atol=0.01)
     assert not any(module.training for module in loaded.modules())
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 

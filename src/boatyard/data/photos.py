@@ -52,6 +52,15 @@ def open_photo(path: Path) -> Image.Image:
     return inspect_photo(path)[0]
 
 
+def as_rgb(image: Image.Image) -> Image.Image:
+    """What `open_photo` makes of a decoded image.
+
+    Raises:
+        UnreadablePhoto: its pixels have 32 bits.
+    """
+    return _to_rgb(_upright(image))
+
+
 def open_checked(path: Path) -> Image.Image:
     """`open_photo` for a photo that the filter has let through.
 
@@ -67,7 +76,7 @@ def open_checked(path: Path) -> Image.Image:
 def inspect_photo(path: Path) -> tuple[Image.Image, str]:
     """The same photo, and the mode that its file has ('L', 'RGB', 'CMYK', …)."""
     image = _decode(path)
-    return _to_rgb(_upright(image)), image.mode
+    return as_rgb(image), image.mode
 
 
 def _decode(path: Path) -> Image.Image:
@@ -91,6 +100,8 @@ def _decode(path: Path) -> Image.Image:
         raise UnreadablePhoto("not a photo of a known format") from None
     except Image.DecompressionBombError:
         raise UnreadablePhoto(f"over {MAX_PIXELS // 1_000_000} megapixels") from None
+    except FileNotFoundError:
+        raise UnreadablePhoto("no such file") from None
     except OSError as error:
         raise UnreadablePhoto(f"damaged or unreadable ({error.strerror or error})") from None
     # Pillow's decoders meet hostile bytes with these as well.

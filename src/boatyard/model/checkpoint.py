@@ -59,5 +59,5 @@ def _check_head(path: Path, about: header.Header) -> None:
 def build(about: header.Header) -> Classifier:
     """The network that a header describes, its weights not yet loaded."""
     backbone = backbones.create(about.backbone, "none", size=about.preprocessing.size)
-    top = head(backbone.width, about.hidden, about.dropout, len(about.classes))
+    top = head(backbone.width, about.hidden, about.dropout, len(about.classes), about.temperature)
     return Classifier(embedder(backbone, about.preprocessing), top)

@@ -9,8 +9,11 @@ from boatyard.errors import UserError
 # Folders within folders. No data set has as many, and Python's own walks end at some hundreds.
 MOST_LEVELS = 100
 
-# For messages alone: what a file is, the filter finds out by decoding it.
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2", ".avif"}
+# What a file is, decoding it tells; these are for messages, and for what `boatyard predict` looks for in a folder.
+PHOTO_SUFFIXES = {
+    *(".jpg", ".jpeg", ".mpo", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+    *(".ppm", ".pgm", ".jp2", ".avif", ".heic"),  # which are refused, with a reason
+}
 
 
 def files(folder: Path, shown: str) -> list[PurePosixPath]:
