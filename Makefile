@@ -13,11 +13,11 @@ INSTALLING := $(VENV)/installing
 # The stages say `python stages/<name>.py`, and DVC's queue calls `dvc`: both are to be .venv's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help repro test check lock
+.PHONY: help repro test test-remotes check lock
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 repro: $(INSTALLED)  ## run what changed of the pipeline, from the photos to report/index.html
 	@git rev-parse --git-dir > /dev/null 2>&1 || { \
@@ -27,6 +27,10 @@ repro: $(INSTALLED)  ## run what changed of the pipeline, from the photos to rep
 
 test: check  ## check, then the unit tests and runs of the whole pipeline on a few drawn photos
 	@$(BIN)/python -m pytest
+
+test-remotes: $(INSTALLED)  ## push and pull over SSH, WebDAV and S3, on servers of this machine (Debian; installs them)
+	@$(BIN)/python tests/remotes/packages.py
+	@$(BIN)/python -m pytest -m remotes
 
 check: $(INSTALLED)  ## lint, format and types
 	@$(BIN)/python -m ruff check
