@@ -23,14 +23,16 @@ class Page:
         """What stands between a heading and the next one."""
         return self._sections()[heading]
 
-    def blocks(self, heading: str, language: str) -> list[str]:
-        """The fenced blocks of a language in a section."""
-        return re.findall(rf"^```{language}\n(.*?)^```$", self.section(heading), re.DOTALL | re.MULTILINE)
+    def blocks(self, language: str, heading: str | None = None) -> list[str]:
+        """The fenced blocks of a language, in one section or in the whole page."""
+        text = self.section(heading) if heading else self.text
+        return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
-    def commands(self, heading: str) -> list[str]:
-        """The lines of a section's console blocks that a reader types, without the prompt."""
-        lines = "".join(self.blocks(heading, "console")).splitlines()
-        return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    def commands(self, heading: str | None = None) -> list[str]:
+        """The commands of the console blocks, which hold nothing else, without their prompt."""
+        lines = "".join(self.blocks("console", heading)).splitlines()
+        assert all(line.startswith("$ ") for line in lines)
+        return [line.removeprefix("$ ") for line in lines]
 
     def _sections(self) -> dict[str, str]:
         # From the second level on: a single # may also begin a comment in a block.

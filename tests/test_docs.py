@@ -33,7 +33,7 @@ def test_the_data_page_has_every_source_and_split():
         assert f"method: {method}" in text
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/data.md", "docs/results.md", "docs/sharing.md"])
+@pytest.mark.parametrize("page", ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
 def test_links_lead_somewhere(page: str):
     targets = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8"))
     assert [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()] == []
@@ -51,7 +51,7 @@ def test_the_sharing_page_lists_every_output_that_is_pushed():
             number, unit = size.split()
             size_in_bytes = float(number) * {"kB": 1e3, "MB": 1e6}[unit]
             assert int(files.replace(",", "")) == of_default_run[path].get("nfiles", 1), path
-            assert size_in_bytes == pytest.approx(of_default_run[path]["size"], rel=0.3), path
+            assert size_in_bytes == pytest.approx(of_default_run[path]["size"], rel=0.3, abs=1000), path
 
 
 def pushed(stages: dict[str, Any]) -> list[str]:

@@ -36,7 +36,7 @@ class Remote:
         if self.account_file and self.heading:
             path = clone.home / self.account_file
             path.parent.mkdir()
-            (content,) = PAGE.blocks(self.heading, "text")
+            (content,) = PAGE.blocks("text", self.heading)
             path.write_text(self._as_here(content), encoding="utf-8")
         elif self.secrets:
             certificate = [line.replace("--local", "--global") for line in self.log_in() if "ssl_verify" in line]

@@ -34,6 +34,7 @@ def test_a_second_clone_takes_the_model_alone_then_everything_and_runs_nothing(s
     shared.run(clone, [pull])
 
     assert (clone.folder / MODEL).read_bytes() == (shared.publisher.folder / MODEL).read_bytes()
+    clone.dvc("pull", "models/model.onnx")
     assert not (clone.folder / "data/raw").exists()
 
     repro = Repro(shared.run(clone, PAGE.commands("Take everything")))

@@ -20,7 +20,7 @@ def remote(tmp_path: Path) -> Remote:
 
 def keep_photos(clone: Clone, line: str = PUSH_FALSE) -> None:
     """Give data/raw the page's extra line, or another in its place."""
-    (with_line,) = PAGE.blocks("Data that must not leave", "yaml")
+    (with_line,) = PAGE.blocks("yaml", "Data that must not leave")
     path = clone.folder / "dvc.yaml"
     text = path.read_text(encoding="utf-8")
     without = with_line.replace(PUSH_FALSE, "")
