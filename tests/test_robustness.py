@@ -19,7 +19,7 @@ from rights import nobody
 from ruamel.yaml import YAML
 from sources_drawing import sha256, tree, write
 
-from boatyard.data import catalog
+from boatyard.data import catalog, inspections
 from boatyard.data.given import mark
 from boatyard.data.photos import UnreadablePhoto, open_photo
 from boatyard.data.sources.layouts import SPLIT_NAMES
@@ -96,7 +96,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 def test_a_file(tmp_path: Path, case: hostile_photos.Case) -> None:
     contents = {f"a/{number:03d}.jpg": content for number, content in enumerate(case.make())}
     write(tmp_path, contents)
-    found = list(catalog.inspect(tmp_path, sorted(contents), 2))
+    found = list(catalog.inspect(tmp_path, sorted(contents), 2, inspections.none()))
     assert [entry.path for entry in found] == sorted(contents)
     for entry in found:
         if case.reasons:

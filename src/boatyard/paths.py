@@ -49,6 +49,7 @@ REPORT_MARKDOWN = Path("report/report.md")
 # Work folder: git-ignored, no stage declares it, and deleting it costs time and nothing else.
 WORK = Path(".work")
 DOWNLOADS = WORK / "downloads"
+INSPECTIONS = WORK / "inspections"
 FEATURE_ROWS = WORK / "features"
 GRAPHS = WORK / "graphs"
 FINETUNING = WORK / "finetuning"
