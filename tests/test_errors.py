@@ -61,7 +61,7 @@ def test_a_stage_ends_with_one_line_and_status_2(tmp_path: Path) -> None:
         (tmp_path / "params.yaml").write_text(broken, encoding="utf-8")
         done = stage(tmp_path, "filter")
         assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["dvc.yaml", "params.yaml"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".work", "dvc.yaml", "params.yaml"]
 
 
 HEAVY = ("torch", "torchvision", "timm", "onnxruntime")

@@ -2,10 +2,16 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 
 class UserError(Exception):
     """Something that the user can mend. Its message is one line: what is wrong, where, and what to do."""
+
+
+def unwritable(path: Path, error: OSError) -> UserError:
+    """What to say when a file or a folder can't be written."""
+    return UserError(f"{path} can't be written ({error.strerror or error}): free space, or mend the folder's rights")
 
 
 def run(main: Callable[[], None]) -> None:
