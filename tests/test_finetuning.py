@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -94,9 +93,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(photos: Path, tmp_path: Path):
 def test_several_processes_follow_the_same_curve_as_one(photos: Path, tmp_path: Path, processes: int):
     alone, history = fine_tune(photos, tmp_path / "alone.pt")
     script = Path(__file__).with_name("finetune_in_processes.py")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [*torchrun, str(script), str(photos), str(tmp_path / "history.csv")]
-    subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, timeout=300)
+    command = [sys.executable, str(script), str(photos), str(tmp_path / "history.csv"), str(processes)]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     together = files.read_rows(tmp_path / "history.csv", Epoch)
     assert [epoch.epoch for epoch in together] == [epoch.epoch for epoch in history]
     for name in ("train_loss", "validation_loss", "train_top1", "validation_top1", "lr"):
