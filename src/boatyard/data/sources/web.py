@@ -10,7 +10,7 @@ from typing import IO, cast
 from urllib.parse import urlsplit
 
 from boatyard.data.sources.origin import Progress
-from boatyard.errors import UserError
+from boatyard.errors import UserError, unwritable
 
 TIMEOUT = 60.0  # seconds without an answer or a byte
 ATTEMPTS = 3  # in a row that bring nothing new
@@ -139,7 +139,7 @@ def _write(writing: IO[bytes], chunk: bytes, part: Path) -> None:
     try:
         writing.write(chunk)
     except OSError as error:
-        raise UserError(f"{part} can't be written ({error.strerror}): free space") from error
+        raise unwritable(part, error) from error
 
 
 def _size(path: Path) -> int:
