@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from boatyard import stage
+from boatyard.locking import lock
 from boatyard.errors import UserError
 
 REPOSITORY = Path(__file__).parent.parent
@@ -19,8 +19,8 @@ RUN = "from boatyard.stage import run_stage\n\nimport slow\n\n\nrun_stage(lambda
 HOLD = """
 import sys
 from pathlib import Path
-from boatyard import stage
-with stage.lock('featurize', Path(sys.argv[1])):
+from boatyard.locking import lock
+with lock('featurize', Path(sys.argv[1])):
     print('locked', flush=True)
     input()
 """
@@ -77,15 +77,15 @@ def test_a_stage_that_runs_keeps_a_second_one_out_until_it_is_dead(tmp_path: Pat
     assert first.stdout.readline() == "locked\n"
 
     with pytest.raises(UserError) as caught:
-        stage.lock("featurize", path)
+        lock("featurize", path)
     assert str(caught.value) == (
         f"stage 'featurize' is running in this folder already (process {first.pid}): wait until it has ended, or end it"
     )
 
     first.kill()
     first.communicate()
-    stage.lock("featurize", path).close()
-    stage.lock("featurize", path).close()
+    lock("featurize", path).close()
+    lock("featurize", path).close()
 
 
 def test_a_file_system_without_locks_lets_a_stage_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,10 +93,10 @@ def test_a_file_system_without_locks_lets_a_stage_run(tmp_path: Path, monkeypatc
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    stage.lock("featurize", tmp_path / "featurize").close()
+    lock("featurize", tmp_path / "featurize").close()
 
 
 def test_a_lock_that_can_not_be_made_is_the_users_to_mend(tmp_path: Path) -> None:
     (tmp_path / ".work").write_text("a file where the folder should be")
     with pytest.raises(UserError, match=re.escape("/.work/locks/featurize can't be written (Not a directory): free")):
-        stage.lock("featurize", tmp_path / ".work/locks/featurize")
+        lock("featurize", tmp_path / ".work/locks/featurize")

@@ -1,5 +1,6 @@
 """A clone of this repository in a temporary folder, as it stands in the working tree, and DVC in it."""
 
+import hashlib
 import json
 import os
 import re
@@ -93,6 +94,19 @@ class Clone:
     def changed_stages(self) -> set[str]:
         """The stages of which `dvc status` says that something they depend on, or wrote, has changed."""
         return set(json.loads(self.dvc("status", "--json")))
+
+    def results(self) -> dict[str, str]:
+        """The sha256 of dvc.lock and of every file that a run writes, by its path."""
+        written = [path for top in ("data", "models", "metrics", "plots", "report") for path in self._files(top)]
+        return {
+            path.relative_to(self.folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in [self.folder / "dvc.lock", *written]
+        }
+
+    def _files(self, top: str) -> list[Path]:
+        brought = (self.folder / "data/incoming", self.folder / "models/weights")
+        found = (self.folder / top).rglob("*")
+        return [path for path in found if path.is_file() and not any(map(path.is_relative_to, brought))]
 
     def set_param(self, key: str, value: Any) -> None:
         """Change one key of params.yaml; the rest of the file keeps its bytes."""

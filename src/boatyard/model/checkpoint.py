@@ -24,7 +24,9 @@ def save(path: Path, network: Classifier, about: header.Header) -> None:
         try:
             save_file(state, temporary, metadata=header.encode(about))
         except SafetensorError as error:
-            raise UserError(f"{path} can't be written ({str(error)[:200]}): free space, or mend the folder's rights") from None
+            raise UserError(
+                f"{path} can't be written ({str(error)[:200]}): free space, or mend the folder's rights"
+            ) from None
         temporary.chmod(rights)
 
 
