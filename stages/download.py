@@ -4,7 +4,7 @@ from boatyard.stage import run_stage
 
 from tqdm import tqdm
 
-from boatyard import files, params, paths
+from boatyard import errors, files, params, paths
 from boatyard.data import sources
 
 
@@ -23,7 +23,7 @@ def main() -> None:
         },
     )
     for note in fetched.notes:
-        print(note)
+        print(errors.one_line(note))
     source = f"{fetched.source} {fetched.version}".strip()
     print(f"{fetched.images:,} photos in {fetched.classes} classes from {source} · licence {fetched.licence}")
 

@@ -11,7 +11,7 @@ from boatyard import files, machine, params, paths
 from boatyard.data import splitting
 from boatyard.data.photos import open_checked
 from boatyard.data.views import plain_view
-from boatyard.evaluation import calibration, metrics, predictions
+from boatyard.evaluation import calibration, metrics, predictions, temperature
 from boatyard.model import checkpoint, engine, inference
 
 
@@ -39,7 +39,10 @@ def main() -> None:
     summary = metrics.summary(
         plain, actual, resamples=settings.evaluate.resamples, seed=settings.seed, bins=settings.evaluate.bins
     )
-    files.write_json(paths.EVALUATE_METRICS, summary)
+    # The network has its temperature inside; what it would say without is to be had without running it again.
+    without = temperature.scale(plain, 1 / about.temperature)
+    uncalibrated = metrics.loss_and_error(without, actual, bins=settings.evaluate.bins)
+    files.write_json(paths.EVALUATE_METRICS, summary | {"uncalibrated": uncalibrated})
     print(
         f"top-1 {summary['top1']:.4f} (95 % interval {summary['top1_low']:.4f} to {summary['top1_high']:.4f}) "
         f"on {len(test):,} test photos"

@@ -4,16 +4,19 @@ from boatyard.stage import run_stage
 
 import hashlib
 import inspect
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from boatyard import files, machine, params, paths
 from boatyard.data import splitting, views
 from boatyard.data.views import Recipe
-from boatyard.model import backbones, checkpoint, distributed, features, finetuning, optimisation, training
-from boatyard.model.engine import fingerprint
+from boatyard.evaluation import temperature
+from boatyard.model import backbones, checkpoint, distributed, engine, features, finetuning, optimisation, training
+from boatyard.model.graph import fingerprint
 from boatyard.model.header import Header
 from boatyard.model.history import Epoch, best
 from boatyard.model.network import Classifier, embedder, head, parameter_count
@@ -58,12 +61,25 @@ def train(device: str) -> None:
         for epoch in finetuning.fit(network, *photos, loss, settings.finetune, seed, best(history), where):
             follow(epoch, history)
     if distributed.rank() == 0:
+        if settings.finetune.epochs:
+            size, kind, workers = recipe.preprocessing.size, machine.engine(device), machine.workers()
+            run = engine.create(network.embedder, size, kind, device, workers, paths.GRAPHS)
+            validation = finetuning.embed(photos[1], run, workers)
+        answers = training.answers(top, validation)
+        fitted = temperature.fit(answers, validation.labels)
         about = Header(
-            classes, model.backbone, model.head.hidden, model.head.dropout, recipe.preprocessing, params.dump(settings)
+            classes=classes,
+            backbone=model.backbone,
+            hidden=model.head.hidden,
+            dropout=model.head.dropout,
+            preprocessing=recipe.preprocessing,
+            temperature=fitted,
+            params=params.dump(settings),
         )
         checkpoint.save(paths.MODEL, network, about)
         files.write_rows(paths.HISTORY, Epoch, history)
-        write_metrics(history, parameter_count(network), trained)
+        calibration = temperature.summary(answers, validation.labels, fitted)
+        write_metrics(history, calibration, parameter_count(network), trained)
         if settings.finetune.epochs:
             state.unlink(missing_ok=True)
 
@@ -87,15 +103,18 @@ def state_path(settings: Params, *inputs: object) -> Path:
     return paths.FINETUNING / f"{hashlib.sha256(key).hexdigest()[:16]}.pt"
 
 
-def write_metrics(history: list[Epoch], parameters: int, trained: int) -> None:
+def write_metrics(history: list[Epoch], calibration: Mapping[str, Any], parameters: int, trained: int) -> None:
     kept = asdict(best(history))
     names = ("train_loss", "validation_loss", "train_top1", "validation_top1")
     metrics = {"epochs": len(history), "best_epoch": kept["epoch"]} | {name: kept[name] for name in names}
-    files.write_json(paths.TRAIN_METRICS, metrics | {"parameters": parameters, "parameters_trained": trained})
+    sizes = {"parameters": parameters, "parameters_trained": trained}
+    files.write_json(paths.TRAIN_METRICS, metrics | calibration | sizes)
     print(
         f"best epoch {kept['epoch']} of {len(history)}: validation top-1 {kept['validation_top1']:.4f}; "
         f"{trained:,} of {parameters:,} parameters trained"
     )
+    before, after = (calibration[key]["validation_loss"] for key in ("uncalibrated", "calibrated"))
+    print(f"temperature {calibration['temperature']:.3f}: validation loss {before:.4f} before it, {after:.4f} with it")
 
 
 if __name__ == "__main__":

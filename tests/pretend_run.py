@@ -1,21 +1,28 @@
 """A finished run of the pipeline, without the pipeline: drawn photos, and files that agree with one another.
 
-`draw_photos` fills data/raw, `write` makes every other input of the report stage for whatever photos lie there.
+`draw_photos` fills data/raw, `write` makes every other input of the report stage for whatever photos lie there, and
+`make` does both; `read` reads them as the stage does.
 """
 
+import contextlib
 import hashlib
+import runpy
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from safetensors.numpy import save_file
 
-from boatyard import files, paths
+from boatyard import files, params, paths
 from boatyard.data.views import Preprocessing
+from boatyard.evaluation.report.run import Run
 from boatyard.model import header
 
+REPOSITORY = Path(__file__).parents[1]
 PREPROCESSING = Preprocessing(32, 0.875, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 SIX = ("mono-defective", "mono-functional", "mono-likely-functional", "poly-defective", "poly-functional", "thin-film")
 MANY = tuple(f"class {number:03d}" for number in range(101))
@@ -29,6 +36,23 @@ HOSTILE = (
     "it's | `all` *fine*",
 )
 RARE = "rare"
+
+
+def make(root: Path, labels: Sequence[str], each: int, rare: int = 6) -> Path:
+    """Every input of the report stage, in `root`."""
+    draw_photos(root / paths.RAW, labels, each)
+    write(root, rare=rare)
+    for name in (paths.PARAMS, paths.PIPELINE):
+        shutil.copy(REPOSITORY / name, root / name)
+    return root
+
+
+def read(root: Path) -> Run:
+    with contextlib.chdir(root):
+        stage: Any = runpy.run_path(str(REPOSITORY / "stages/report.py"))["read"]
+        run = stage(params.load("report"))
+    assert isinstance(run, Run)
+    return run
 
 
 def draw_photos(raw: Path, labels: Sequence[str], each: int = 20) -> None:
@@ -93,7 +117,7 @@ def write(root: Path, gain: float = 0.004, low: float = -0.012, high: float = 0.
     test = _results(root, labels, train, actual, probabilities)
     _tta(root, labels, actual, probabilities, test, (gain, low, high))
 
-    about = header.Header(labels, "efficientnet_lite0", 256, 0.4, PREPROCESSING, {})
+    about = header.Header(labels, "efficientnet_lite0", 256, 0.4, PREPROCESSING, 1.25, {})
     (root / paths.MODEL).parent.mkdir(parents=True)
     save_file({"weight": np.zeros(1, np.float32)}, root / paths.MODEL, metadata=header.encode(about))
 
@@ -137,6 +161,9 @@ def _training(root: Path) -> None:
             "epochs": len(history),
             "best_epoch": best[0],
             **metrics,
+            "temperature": 1.25,
+            "uncalibrated": {"validation_loss": metrics["validation_loss"], "validation_ece": 0.061},
+            "calibrated": {"validation_loss": metrics["validation_loss"] - 0.02, "validation_ece": 0.032},
             "parameters": 3_702_214,
             "parameters_trained": 331_210,
         },
@@ -155,9 +182,7 @@ def _predictions(root: Path, names: list[str], labels: list[str], actual: np.nda
     files.write_csv(root / paths.PREDICTIONS, columns, rows)
 
 
-def _results(
-    root: Path, labels: list[str], train: Counter[str], actual: np.ndarray, p: np.ndarray
-) -> dict[str, float | int]:
+def _results(root: Path, labels: list[str], train: Counter[str], actual: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     place = (np.argsort(-p, axis=1, kind="stable") == actual[:, None]).argmax(axis=1)
     predicted, loss = p.argmax(axis=1), -np.log(p[np.arange(len(actual)), actual])
     rows = []
@@ -183,7 +208,7 @@ def _results(
             ece += abs(mean - accuracy) * float(inside.mean())
     files.write_csv(root / paths.RELIABILITY, ["bin_low", "bin_high", "images", "confidence", "accuracy"], bins)
     low, high = _wilson(int((place == 0).sum()), len(actual))
-    metrics: dict[str, float | int] = {
+    metrics: dict[str, Any] = {
         "images": len(actual),
         "top1": float((place == 0).mean()),
         "top1_low": low,
@@ -194,6 +219,7 @@ def _results(
         "mean_class_accuracy": float(np.mean([row[3] for row in rows])),
         "macro_f1": float(np.mean([row[-1] for row in rows])),
         "ece": ece,
+        "uncalibrated": {"loss": float(loss.mean()) + 0.015, "ece": ece + 0.025},
     }
     files.write_json(root / paths.EVALUATE_METRICS, metrics)
     return metrics
@@ -204,7 +230,7 @@ def _tta(
     labels: list[str],
     actual: np.ndarray,
     p: np.ndarray,
-    test: dict[str, float | int],
+    test: dict[str, Any],
     gain: tuple[float, float, float],
 ) -> None:
     count = len(actual)
@@ -214,7 +240,7 @@ def _tta(
     files.write_json(
         root / paths.TTA_METRICS,
         {
-            **test,
+            **{name: value for name, value in test.items() if name != "uncalibrated"},
             "top1": test["top1"] + added,
             "top1_low": test["top1_low"] + added,
             "top1_high": min(1.0, test["top1_high"] + added),

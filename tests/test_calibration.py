@@ -1,4 +1,4 @@
-"""Calibration: bins and error by hand, fitted temperatures against a closed form and scipy."""
+"""Calibration: bins and error by hand, and of classifiers whose calibration is known."""
 
 import math
 

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import resource
 import stat
 import subprocess
@@ -34,7 +35,7 @@ from boatyard.model.network import Classifier, embedder, head
 torch.manual_seed(0)
 backbone = backbones.create({NAME!r}, "none")
 network = Classifier(embedder(backbone, backbone.preprocessing), head(512, 4, 0.4, 3))
-about = Header(["a", "b", "c"], {NAME!r}, 4, 0.4, backbone.preprocessing, {{"train": {{"lr": 0.1}}, "seed": 0}})
+about = Header(["a", "b", "c"], {NAME!r}, 4, 0.4, backbone.preprocessing, 1.6, {{"train": {{"lr": 0.1}}, "seed": 0}})
 checkpoint.save(Path(sys.argv[1]), network, about)
 """
 
@@ -44,7 +45,7 @@ def made() -> tuple[Classifier, Header]:
     torch.manual_seed(0)
     backbone = backbones.create(NAME, "none")
     network = Classifier(embedder(backbone, backbone.preprocessing), head(512, 4, 0.4, 3))
-    about = Header(["a", "b", "c"], NAME, 4, 0.4, backbone.preprocessing, {"train": {"lr": 0.1}, "seed": 0})
+    about = Header(["a", "b", "c"], NAME, 4, 0.4, backbone.preprocessing, 1.6, {"train": {"lr": 0.1}, "seed": 0})
     return network, about
 
 
@@ -87,7 +88,10 @@ def test_a_loaded_network_gives_the_same_output_and_is_frozen(tmp_path: Path) ->
     assert read == about
     views = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
     with torch.inference_mode():
-        assert torch.equal(loaded(views), network(views))
+        # `network` was made at temperature 1: logits divided by 1.6 are all that differs.
+        logits = network.head[:-2](network.embedder(views))
+        assert torch.equal(loaded(views), torch.log_softmax(logits / torch.tensor(1.6), 1))
+        assert not torch.allclose(loaded(views), network(views), atol=0.01)
     assert not any(module.training for module in loaded.modules())
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 
@@ -113,7 +117,7 @@ def test_weights_that_do_not_fit_the_header(tmp_path: Path) -> None:
     path = saved(tmp_path / "model")
     about = header.read(path)
     wrong = {
-        r"size mismatch for head\.classes\.weight": rewritten(path, **{"head.classes.weight": torch.zeros(4, 4)}),
+        r"size mismatch for head\.classes\.bias": rewritten(path, **{"head.classes.bias": torch.zeros(4)}),
         r'Missing key\(s\) in state_dict: "head\.hidden\.bias"': rewritten(path, **{"head.hidden.bias": None}),
         r'Unexpected key\(s\) in state_dict: "more"': rewritten(path, more=torch.zeros(1)),
     }
@@ -126,6 +130,36 @@ def test_weights_that_do_not_fit_the_header(tmp_path: Path) -> None:
         replace(about, backbone="squeezenet1_0"),
     ):
         assert_refused(rewritten(path, other), "does not hold the network that its header names")
+
+
+def test_a_head_that_is_not_the_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "model")
+    about = header.read(path)
+    # Of a header that asks for a head of 20 GB, nothing may be built.
+    monkeypatch.setattr(checkpoint, "build", pytest.fail)
+    names = [f"class {number}" for number in range(300_000)]
+    wrong = {
+        "hidden.weight has the shape [4, 512], and the header says 16384": replace(about, classes=names, hidden=16384),
+        "hidden.weight has the shape [4, 512], and the header says 0": replace(about, hidden=0),
+        "classes.weight has the shape [3, 4], and the header says 300000": replace(about, classes=names),
+        "classes.weight has the shape [3, 4], and the header says 2": replace(about, classes=["a", "b"]),
+    }
+    for reason, other in wrong.items():
+        assert_refused(rewritten(path, other), rf"network that its header names \(head\.{re.escape(reason)} outputs\)")
+    for shape in ([], [1], [4, 4]):
+        changed = rewritten(path, **{"head.classes.weight": torch.zeros(shape)})
+        assert_refused(changed, r"head\.classes\.weight has the shape \[.*\], and the header says 3 outputs")
+    without = rewritten(path, **{"head.hidden.weight": None})
+    assert_refused(without, r"head\.hidden\.weight has the shape \[0\], and the header says 4 outputs")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_no_numbers(value: float, tmp_path: Path) -> None:
+    path = saved(tmp_path / "model")
+    weight = load_file(path)["embedder.backbone.features.0.weight"]
+    weight[5, 1] = value
+    changed = rewritten(path, **{"embedder.backbone.features.0.weight": weight})
+    assert_refused(changed, r"names \(embedder\.backbone\.features\.0\.weight holds NaN or infinity\): train it again")
 
 
 def assert_refused(path: Path, message: str) -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 import drawn_photos
 import pytest
 import torch
-from finetuning_case import BEFORE, SETTINGS, fine_tune, network
+from finetuning_case import AUGMENT, BEFORE, CLASSES, PREPROCESSING, SETTINGS, fine_tune, network, rows
 from torchvision import models
 
 from boatyard import files
+from boatyard.data.views import Recipe
 from boatyard.errors import UserError
-from boatyard.model import finetuning
+from boatyard.model import engine, finetuning, training
 from boatyard.model.history import Epoch
 
 
@@ -87,6 +88,17 @@ def test_a_loss_that_is_not_finite_stops_the_run(photos: Path, tmp_path: Path):
     wild = SETTINGS.model_copy(update={"lr": 1e30, "clip": 1e30, "optimiser": "sgd"})
     with pytest.raises(UserError, match=r"not finite in epoch \d+; lower finetune.lr"):
         fine_tune(photos, tmp_path / "state.pt", wild)
+
+
+def test_a_tuned_backbone_is_judged_by_its_plain_views(photos: Path, tmp_path: Path):
+    tuned, history = fine_tune(photos, tmp_path / "state.pt")
+    validation = finetuning.photos(rows(photos), CLASSES, "validation", photos, Recipe(PREPROCESSING, AUGMENT, 0))
+    run = engine.create(tuned.embedder, 32, "torch", "cpu", 2, tmp_path)
+    embedded = finetuning.embed(validation, run, 2)
+    assert embedded.features.shape == (len(validation.rows), 1, 16)
+    loss, top1 = training.evaluate(tuned.head, embedded)
+    kept = min(history, key=lambda epoch: epoch.validation_loss)
+    assert (loss, top1) == pytest.approx((kept.validation_loss, kept.validation_top1), abs=1e-5)
 
 
 @pytest.mark.parametrize("processes", [2, 3])

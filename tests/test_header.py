@@ -23,6 +23,7 @@ ABOUT = Header(
     hidden=256,
     dropout=0.4,
     preprocessing=Preprocessing(224, 0.875, "bicubic", (127 / 255,) * 3, (128 / 255, 0.1, 1 / 3)),
+    temperature=1.25,
     params={"train": {"lr": 0.001, "names": ["a", "b"]}, "seed": 2**62},
 )
 
@@ -59,7 +60,7 @@ def test_the_metadata_is_one_key_of_sorted_json() -> None:
     assert text.startswith(
         '{"backbone": "efficientnet_lite0", "classes": ["boot, groß", "ship", "with \\"quotes\\""], '
     )
-    assert '"format": 1, "hidden": 256, ' in text
+    assert '"format": 2, "hidden": 256, ' in text
     assert list(json.loads(text)) == sorted(json.loads(text))
 
 
@@ -84,8 +85,8 @@ WRONG: list[tuple[Mapping[str, str] | None, str]] = [
     ({header.KEY: "7"}, "damaged metadata"),
     ({header.KEY: "[" * 100_000}, "damaged metadata"),
     (without("format"), "damaged metadata .'format'"),
-    (changed(format=2), "has format 2, this version reads 1: use the version that wrote it"),
-    (changed(format="1" * 1000), "has format 1{20}, this version reads 1"),
+    (changed(format=1), "has format 1, this version reads 2: use the version that wrote it"),
+    (changed(format="1" * 1000), "has format 1{20}, this version reads 2"),
     (without("classes"), r"damaged metadata .classes: Field required"),
     (without("preprocessing"), r"damaged metadata .preprocessing: Field required"),
     (changed(classes="abc"), "damaged metadata .classes: Input should be a valid array"),
@@ -93,12 +94,22 @@ WRONG: list[tuple[Mapping[str, str] | None, str]] = [
     (changed(classes=["a"]), "damaged metadata .classes is out of range"),
     (changed(classes=["a", "a"]), "damaged metadata .classes is out of range"),
     (changed(classes=["a", ""]), "damaged metadata .classes is out of range"),
+    (changed(classes=["a", "../b"]), "damaged metadata .classes is out of range"),
+    (changed(classes=["a", "\x1b[2J"]), "damaged metadata .classes is out of range"),  # clears a terminal
+    (changed(classes=["a", "b" * 256]), "damaged metadata .classes is out of range"),
     (changed(backbone=None), "damaged metadata .backbone: Input should be a valid string"),
     (changed(hidden="256"), "damaged metadata .hidden: Input should be a valid integer"),
     (changed(hidden=10**12), "damaged metadata .hidden is out of range"),
     (changed(hidden=-1), "damaged metadata .hidden is out of range"),
     (changed(dropout=1), "damaged metadata .dropout is out of range"),
     (changed(dropout=float("nan")), "damaged metadata .dropout is out of range"),
+    (without("temperature"), "damaged metadata .temperature: Field required"),
+    (changed(temperature=None), "damaged metadata .temperature: Input should be a valid number"),
+    (changed(temperature="1"), "damaged metadata .temperature: Input should be a valid number"),
+    *(
+        (changed(temperature=value), "damaged metadata .temperature is out of range")
+        for value in (0, -0.5, float("inf"), float("nan"))
+    ),
     (changed(params=[]), "damaged metadata .params: Input should be"),
     (view(size=224.5), r"damaged metadata .preprocessing\.size: Input should be a valid integer"),
     (view(size=10**9), r"damaged metadata .preprocessing\.size is out of range"),

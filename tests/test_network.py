@@ -1,14 +1,18 @@
 """Normalisation, head and the frozen backbone."""
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from boatyard.data.views import Preprocessing
+from boatyard.model import engine
 from boatyard.model.backbones import Backbone
-from boatyard.model.network import Classifier, Embedder, embedder, head
+from boatyard.model.network import Classifier, Embedder, Temperature, embedder, head
 
 PREPROCESSING = Preprocessing(8, 1.0, "bilinear", (0.2, 0.4, 0.6), (0.5, 0.25, 0.1))
 
@@ -31,7 +35,8 @@ def test_the_normalisation_belongs_to_the_preprocessing_and_not_to_the_state() -
 
 
 def test_head_layers() -> None:
-    assert [type(layer) for layer in head(5, 7, 0.4, 3)] == [nn.Linear, nn.ReLU, nn.Dropout, nn.Linear, nn.LogSoftmax]
+    last = [nn.Linear, Temperature, nn.LogSoftmax]
+    assert [type(layer) for layer in head(5, 7, 0.4, 3)] == [nn.Linear, nn.ReLU, nn.Dropout, *last]
     assert {name: tuple(tensor.shape) for name, tensor in head(5, 7, 0.4, 3).state_dict().items()} == {
         "hidden.weight": (7, 5),
         "hidden.bias": (7,),
@@ -39,7 +44,7 @@ def test_head_layers() -> None:
         "classes.bias": (3,),
     }
     assert head(5, 7, 0.4, 3).get_submodule("dropout").p == 0.4
-    assert [type(layer) for layer in head(5, 0, 0.4, 3)] == [nn.Linear, nn.LogSoftmax]
+    assert [type(layer) for layer in head(5, 0, 0.4, 3)] == last
 
 
 def test_head_gives_log_probabilities() -> None:
@@ -48,6 +53,36 @@ def test_head_gives_log_probabilities() -> None:
     # Logits 1 and 1 + ln 3: probabilities 1/4 and 3/4.
     output = top(torch.tensor([[1.0, math.log(3)]]))
     assert output.exp().flatten().tolist() == pytest.approx([0.25, 0.75])
+
+
+def test_a_temperature_divides_the_logits_and_is_no_weight() -> None:
+    state = {"classes.weight": torch.eye(2), "classes.bias": torch.zeros(2)}
+    warm, plain = head(2, 0, 0.0, 2, temperature=2.0), head(2, 0, 0.0, 2)
+    for top in (warm, plain):
+        top.load_state_dict(state)
+    # Logits 0 and ln 9, halved: ln 3, so 1/4 and 3/4.
+    assert warm(torch.tensor([[0.0, math.log(9)]])).exp().flatten().tolist() == pytest.approx([0.25, 0.75])
+    logits = torch.randn(100, 2)
+    assert torch.equal(plain(logits), torch.log_softmax(plain[0](logits), 1))  # at 1, to the bit
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torch"])
+def test_engines_run_a_network_with_its_own_temperature(kind: str, tmp_path: Path) -> None:
+    views = np.random.default_rng(0).integers(0, 256, (5, 3, 8, 8), dtype=np.uint8)
+    outputs = []
+    for temperature in (1.0, 3.0):
+        frozen = embedder(small_backbone(), PREPROCESSING)
+        network = Classifier(frozen, head(4, 0, 0.0, 3, temperature)).eval().requires_grad_(False)
+        network.head.load_state_dict({"classes.weight": torch.eye(3, 4) * 9, "classes.bias": torch.zeros(3)})
+        # The same folder of graphs: the second is not the first one's.
+        outputs.append(engine.create(network, 8, kind, "cpu", 1, tmp_path)(views))
+    assert np.ptp(outputs[0], axis=1).min() > 0.01
+    assert outputs[1] == pytest.approx(temperature_of(outputs[0], 3.0), abs=1e-5)
+
+
+def temperature_of(log_probabilities: NDArray[np.float32], value: float) -> NDArray[np.float64]:
+    weights = np.exp(log_probabilities.astype(np.float64)) ** (1 / value)
+    return np.asarray(np.log(weights / weights.sum(axis=1, keepdims=True)))
 
 
 def test_the_frozen_backbone_learns_nothing_and_its_batch_norm_does_not_drift() -> None:

@@ -1,7 +1,6 @@
 """The report says what the run's files say, in one file that asks for nothing, whatever the classes are called."""
 
 import base64
-import contextlib
 import csv
 import hashlib
 import html
@@ -9,7 +8,6 @@ import io
 import itertools
 import os
 import re
-import runpy
 import shutil
 import subprocess
 import sys
@@ -38,15 +36,6 @@ VOID = {"meta", "link", "img", "input", "br", "wbr"}
 INLINE = {"b", "bdi", "wbr", "code", "a", "i", "s"}
 
 
-def make(root: Path, labels: tuple[str, ...], each: int, rare: int = 6) -> Path:
-    """The inputs of the report in `root`, and what the stage makes of them."""
-    pretend_run.draw_photos(root / paths.RAW, labels, each)
-    pretend_run.write(root, rare=rare)
-    for name in (paths.PARAMS, paths.PIPELINE):
-        shutil.copy(REPOSITORY / name, root / name)
-    return root
-
-
 def report(root: Path, hash_seed: int = 0) -> str:
     """Run the stage, and make sure that it did not load torch."""
     script = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__'); assert 'torch' not in sys.modules"
@@ -66,36 +55,28 @@ def report(root: Path, hash_seed: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def six(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = make(tmp_path_factory.mktemp("six"), pretend_run.SIX, 40)
+    root = pretend_run.make(tmp_path_factory.mktemp("six"), pretend_run.SIX, 40)
     report(root)
     return root
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = make(tmp_path_factory.mktemp("hostile"), pretend_run.HOSTILE, 20)
+    root = pretend_run.make(tmp_path_factory.mktemp("hostile"), pretend_run.HOSTILE, 20)
     report(root)
     return root
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = make(tmp_path_factory.mktemp("many"), pretend_run.MANY, 6)
+    root = pretend_run.make(tmp_path_factory.mktemp("many"), pretend_run.MANY, 6)
     report(root)
     return root
 
 
-def read_run(root: Path) -> Run:
-    with contextlib.chdir(root):
-        read: Any = runpy.run_path(str(REPOSITORY / "stages/report.py"))["read"]
-        run = read(params.load("report"))
-    assert isinstance(run, Run)
-    return run
-
-
 @pytest.fixture(scope="module")
 def run(six: Path) -> Run:
-    return read_run(six)
+    return pretend_run.read(six)
 
 
 @pytest.fixture(scope="module")
@@ -292,6 +273,19 @@ def test_the_worst_class_is_looked_into(parsed: Parsed, run: Run) -> None:
 def test_training_says_why_it_stopped(parsed: Parsed) -> None:
     assert "Training stopped after 34 epochs of at most 100, when 10 epochs in a row" in parsed.text
     assert "The weights kept are those of epoch 28, which has the lowest validation loss." in parsed.text
+
+
+def test_the_temperature_is_told_before_and_after(parsed: Parsed, run: Run, six: Path) -> None:
+    before, after = run.training["uncalibrated"], run.training["calibrated"]
+    assert (
+        f"Temperature 1.25, fitted to the validation photos: loss {before['validation_loss']:.3f} before it, "
+        f"{after['validation_loss']:.3f} with it; calibration error 6.1 % before, 3.2 % with it"
+    ) in parsed.text
+    test, plain = run.test, run.test["uncalibrated"]
+    assert f"{100 * test['ece']:.1f} % expected, 15 bins {100 * plain['ece']:.1f} % uncalibrated" in parsed.text
+    assert f"{test['loss']:.3f} cross entropy {plain['loss']:.3f} uncalibrated" in parsed.text
+    summary = (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
+    assert f"Plain view without it: loss {plain['loss']:.3f}, calibration error {100 * plain['ece']:.1f} %." in summary
 
 
 def test_fine_tuning_is_a_phase_of_its_own(run: Run, shown: pictures.Pictures) -> None:

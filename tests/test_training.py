@@ -308,6 +308,24 @@ def test_balanced_weights_give_a_rare_class_the_same_say() -> None:
         assert top(torch.zeros(1, 2)).exp()[0, 1].item() == pytest.approx(share, abs=0.01)
 
 
+def test_answers_are_those_that_evaluating_judges(monkeypatch: pytest.MonkeyPatch) -> None:
+    validation, top = clouds(2, 300), new_head(hidden=512)
+    used = []
+    top.register_forward_hook(lambda *_: used.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        answers = training.answers(top.train(), validation)
+        assert torch.get_num_threads() == 4
+        loss, top1 = training.evaluate(top, validation)
+    finally:
+        torch.set_num_threads(before)
+    assert used[0] == 1  # sums have one order on every number of cores
+    assert answers.shape == (300, 3)
+    assert -answers[np.arange(300), validation.labels].mean() == pytest.approx(loss, rel=1e-5)
+    assert (answers.argmax(axis=1) == validation.labels).mean() == pytest.approx(top1)
+
+
 def test_evaluating_uses_the_first_view_alone() -> None:
     top = new_head(width=2, classes=2)
     top.load_state_dict({"classes.weight": torch.eye(2), "classes.bias": torch.zeros(2)})

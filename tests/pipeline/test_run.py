@@ -5,11 +5,15 @@ import math
 import socket
 from collections import Counter, defaultdict
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+from clone import Clone
 from PIL import Image
 from safetensors import safe_open
 from small_run import STAGES, Run
+
+from boatyard.model import header
 
 # Published: efficientnet_lite0 has 4,652,008 parameters, with the classifier of ImageNet's 1,000 classes.
 BACKBONE_PARAMETERS = 4_652_008 - (1280 * 1000 + 1000)
@@ -24,7 +28,11 @@ SMALL = {  # what git tracks of a run; the rest is DVC's
 
 
 def table(run: Run, name: str) -> list[dict[str, str]]:
-    with (run.clone.folder / name).open(encoding="utf-8", newline="") as file:
+    return rows_of(run.clone.folder / name)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -66,6 +74,7 @@ def test_filter_says_why_each_photo_is_left_out(run: Run) -> None:
         "kept": 3 * drawn.per_class,
         "classes": 3,
         "rejected": {"unreadable": 1, "dropped_class": 0, "two_labels": 2, "duplicate": 1, "rare_class": 3},
+        "leaks": 0,
     }
     assert table(run, "plots/class_counts.csv") == [
         {"label": "crosses", "images": "3", "kept": "0"},
@@ -136,7 +145,7 @@ def test_evaluate_reports_what_its_predictions_say(run: Run) -> None:
 
     assert list(metrics) == [
         *("images", "top1", "top1_low", "top1_high", "top3", "top5", "loss"),
-        *("mean_class_accuracy", "macro_f1", "ece"),
+        *("mean_class_accuracy", "macro_f1", "ece", "uncalibrated"),
     ]
     assert {row["path"]: row["actual"] for row in rows} == labels
     assert [row["path"] for row in rows] == sorted(labels)
@@ -151,6 +160,35 @@ def test_evaluate_reports_what_its_predictions_say(run: Run) -> None:
         assert row["predicted"] == row["label1"]
         assert row["probability"] == row["probability1"]
         assert sum(float(row[f"probability{place}"]) for place in (1, 2, 3)) == pytest.approx(1, abs=1e-5)
+
+
+def test_photos_that_are_all_right_and_sure_need_no_temperature(run: Run) -> None:
+    metrics = run.clone.read_json("metrics/train.json")
+
+    assert metrics["validation_top1"] == 1
+    assert metrics["temperature"] == 1
+    assert metrics["calibrated"] == metrics["uncalibrated"]
+
+
+def test_the_temperature_is_fitted_on_validation_carried_in_the_model_and_applied(clone: Clone) -> None:
+    clone.set_param("train.label_smoothing", 0.5)  # which makes a head hesitate
+    for stage in ("train", "evaluate"):
+        clone.run("python", f"stages/{stage}.py")
+
+    trained, tested = clone.read_json("metrics/train.json"), clone.read_json("metrics/evaluate.json")
+    about = header.read(clone.folder / "models/model.safetensors")
+    assert about.temperature == pytest.approx(trained["temperature"], abs=1e-6)
+    assert about.temperature < 0.9
+    before, after = trained["uncalibrated"], trained["calibrated"]
+    assert before["validation_loss"] == pytest.approx(trained["validation_loss"], abs=1e-5)  # the best epoch's
+    assert after["validation_loss"] < before["validation_loss"]
+    # All three classes are among a photo's top five, so that what it would be told at temperature 1 can be computed.
+    losses = []
+    for row in rows_of(clone.folder / "plots/predictions.csv"):
+        shares = {row[f"label{rank}"]: float(row[f"probability{rank}"]) ** about.temperature for rank in (1, 2, 3)}
+        losses.append(-math.log(shares[row["actual"]] / sum(shares.values())))
+    assert tested["uncalibrated"]["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-2)
+    assert tested["uncalibrated"]["loss"] != tested["loss"]
 
 
 def test_photos_that_differ_in_shape_and_colour_are_told_apart(run: Run) -> None:

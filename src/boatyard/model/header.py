@@ -10,10 +10,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
+from boatyard.data.names import unfit
 from boatyard.data.views import RESAMPLING, Preprocessing
 from boatyard.errors import UserError
 
-FORMAT = 1
+FORMAT = 2  # 2: temperature
 # One key with JSON inside: safetensors writes several metadata keys in no fixed order, and the file's bytes would vary.
 KEY = "boatyard"
 
@@ -27,6 +28,7 @@ class Header:
         backbone: its name in params.yaml.
         hidden, dropout: of the head.
         preprocessing: of the views that the network takes.
+        temperature: that the logits are divided by, fitted on validation.
         params: the sections of params.yaml that it was trained with.
     """
 
@@ -35,6 +37,7 @@ class Header:
     hidden: int
     dropout: float
     preprocessing: Preprocessing
+    temperature: float
     params: dict[str, Any]
 
 
@@ -87,9 +90,12 @@ def _check(header: Header) -> None:
     """Raise ValueError for what could not be built or would not end."""
     view = header.preprocessing
     wrong = {
-        "classes": len(header.classes) < 2 or len(set(header.classes)) < len(header.classes) or "" in header.classes,
+        "classes": len(header.classes) < 2
+        or len(set(header.classes)) < len(header.classes)
+        or any(map(unfit, header.classes)),
         "hidden": not 0 <= header.hidden <= 16384,
         "dropout": not 0 <= header.dropout < 1,
+        "temperature": not 0 < header.temperature < math.inf,
         "preprocessing.size": not 1 <= view.size <= 4096,
         "preprocessing.crop": not 0 < view.crop <= 1,
         "preprocessing.interpolation": view.interpolation not in RESAMPLING,

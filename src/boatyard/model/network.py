@@ -10,14 +10,32 @@ from boatyard.errors import UserError
 from boatyard.model.backbones import Backbone
 
 
-def head(width: int, hidden: int, dropout: float, classes: int) -> nn.Sequential:
-    """Linear – ReLU – Dropout – Linear – LogSoftmax on embeddings [n, width]; the last two alone if hidden is 0."""
+class Temperature(nn.Module):
+    """Divides logits by one number: how sure the network is, not what it answers (Guo et al., ICML 2017)."""
+
+    value: Tensor
+
+    def __init__(self, value: float):
+        super().__init__()
+        # Not part of the state: it is no weight, and the model file's header says it.
+        self.register_buffer("value", torch.tensor(value), persistent=False)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits / self.value
+
+
+def head(width: int, hidden: int, dropout: float, classes: int, temperature: float = 1.0) -> nn.Sequential:
+    """Linear – ReLU – Dropout – Linear – Temperature – LogSoftmax on embeddings [n, width].
+
+    Without the first three if hidden is 0. It is trained at temperature 1, which changes no bit.
+    """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     if hidden:
         layers["hidden"] = nn.Linear(width, hidden)
         layers["relu"] = nn.ReLU()
         layers["dropout"] = nn.Dropout(dropout)
     layers["classes"] = nn.Linear(hidden or width, classes)
+    layers["temperature"] = Temperature(temperature)
     layers["log_softmax"] = nn.LogSoftmax(dim=1)
     return nn.Sequential(layers)
 

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -36,10 +38,16 @@ def fit(
     Raises:
         UserError: the loss is not finite.
     """
+    with _one_thread():
+        yield from _fit(head, train, validation, loss, settings, seed)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield from _fit(head, train, validation, loss, settings, seed)
+        yield
     finally:
         torch.set_num_threads(threads)
 
@@ -90,11 +98,22 @@ def _one_epoch(
     return loss_sum / len(labels), correct / len(labels)
 
 
+def answers(head: nn.Module, examples: Examples) -> NDArray[np.float32]:
+    """The head's log-probabilities of every example's first view, float32 [n, classes]; on one CPU thread as well."""
+    with _one_thread(), torch.inference_mode():
+        return np.asarray(_answers(head, examples).numpy(), np.float32)
+
+
+def _answers(head: nn.Module, examples: Examples) -> Tensor:
+    head.eval()
+    log_probabilities: Tensor = head(torch.from_numpy(np.array(examples.features[:, 0])))
+    return log_probabilities
+
+
 @torch.inference_mode()
 def evaluate(head: nn.Module, examples: Examples) -> tuple[float, float]:
     """Mean negative log-likelihood (nats) and top-1 of the head on every example's first view."""
-    head.eval()
     labels = torch.from_numpy(examples.labels)
-    log_probabilities = head(torch.from_numpy(np.array(examples.features[:, 0])))
+    log_probabilities = _answers(head, examples)
     loss = functional.nll_loss(log_probabilities, labels).item()
     return loss, (log_probabilities.argmax(1) == labels).float().mean().item()

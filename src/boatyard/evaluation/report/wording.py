@@ -1,7 +1,10 @@
-"""Numbers and reasons as the report writes them. A space inside a number is a no-break one."""
+"""Numbers, names and reasons as the report writes them. A space inside a number is a no-break one."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from boatyard.evaluation import comparison
 
 NBSP = "\u00a0"
 
@@ -14,6 +17,33 @@ _REASONS = {
 }
 
 
+@dataclass(frozen=True)
+class Measure:
+    """A figure of metrics/evaluate.json: its key there, its name, a share or in nats, and which way is good."""
+
+    key: str
+    name: str
+    share: bool = True
+    higher_is_better: bool = True
+
+    def show(self, value: float) -> str:
+        """A share in percent, a loss with three decimals."""
+        return percent(value) if self.share else f"{value:.3f}"
+
+
+def measures(classes: int) -> list[Measure]:
+    """The figures worth showing of a classifier of so many classes: no top-3 of three."""
+    return [
+        Measure("top1", "top-1"),
+        *([Measure("top3", "top-3")] if classes > 3 else []),
+        *([Measure("top5", "top-5")] if classes > 5 else []),
+        Measure("loss", "loss", share=False, higher_is_better=False),
+        Measure("mean_class_accuracy", "mean class accuracy"),
+        Measure("macro_f1", "macro F1"),
+        Measure("ece", "calibration error", higher_is_better=False),
+    ]
+
+
 def percent(fraction: float) -> str:
     """A fraction as '80.3 %'."""
     return f"{100 * fraction:.1f}{NBSP}%"
@@ -21,8 +51,7 @@ def percent(fraction: float) -> str:
 
 def points(fraction: float) -> str:
     """A difference of fractions in percentage points, with its sign: '+0.6', '−1.2', '0.0'."""
-    rounded = round(100 * fraction, 1)
-    return f"{'+' if rounded > 0 else '−' if rounded < 0 else ''}{abs(rounded):.1f}"
+    return comparison.points(fraction)
 
 
 def interval(low: float, high: float) -> str:
@@ -51,12 +80,17 @@ def setting(value: Any) -> str:
             return str(value)
 
 
-def flatten(section: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """The keys of a section of params.yaml, nested ones joined by dots, and their values as text."""
-    rows: list[tuple[str, str]] = []
+def leaves(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of a section of params.yaml, or of a metrics file, by their keys, nested ones joined by dots."""
+    values: dict[str, Any] = {}
     for key, value in section.items():
         if isinstance(value, Mapping) and value:
-            rows += flatten(value, f"{prefix}{key}.")
+            values |= leaves(value, f"{prefix}{key}.")
         else:
-            rows.append((f"{prefix}{key}", "{}" if isinstance(value, Mapping) else setting(value)))
-    return rows
+            values[f"{prefix}{key}"] = value
+    return values
+
+
+def flatten(section: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The keys of a section of params.yaml, nested ones joined by dots, and their values as text."""
+    return [(key, setting(value)) for key, value in leaves(section).items()]
