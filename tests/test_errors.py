@@ -1,3 +1,5 @@
+import errno
+import os
 import re
 import shutil
 import subprocess
@@ -41,12 +43,32 @@ def test_ctrl_c_is_one_line_and_status_130(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr() == ("", "stopped\n")
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS], ids=errno.errorcode.get)
+def test_a_disk_that_can_not_be_written_to_is_the_users_to_mend(
+    number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main() -> None:
+        raise OSError(number, os.strerror(number), "data/raw")
+
+    with pytest.raises(SystemExit) as caught:
+        errors.run(main)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == (
+        f"error: data/raw can't be written ({os.strerror(number)}): free space, or mend the folder's rights\n"
+    )
+
+
 def test_a_mistake_of_ours_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     def main() -> None:
         raise ZeroDivisionError
 
+    def read() -> None:
+        Path("nowhere").read_bytes()
+
     with pytest.raises(ZeroDivisionError):
         errors.run(main)
+    with pytest.raises(FileNotFoundError):
+        errors.run(read)
     errors.run(lambda: print("done"))
     assert capsys.readouterr() == ("done\n", "")
 

@@ -181,15 +181,6 @@ def test_the_content_is_on_the_disk_before_the_name(tmp_path: Path, monkeypatch:
     assert synced == [(4, False)]
 
 
-def test_a_file_is_removed_or_the_reason_told(tmp_path: Path) -> None:
-    (tmp_path / "x").touch()
-    files.remove(tmp_path / "x")
-    files.remove(tmp_path / "x")
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(UserError, match=r"can't be written \(Is a directory\): free space, or mend"):
-        files.remove(tmp_path)
-
-
 def test_rows_that_fail_half_way_leave_the_old_table(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     files.write_csv(path, ["a"], [[1]])

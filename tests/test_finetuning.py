@@ -6,6 +6,7 @@ import drawn_photos
 import pytest
 import torch
 from finetuning_case import AUGMENT, BEFORE, CLASSES, PREPROCESSING, SETTINGS, fine_tune, network, rows
+from small_disk import blocks, small_disk
 from torchvision import models
 
 from boatyard import files
@@ -82,6 +83,20 @@ def test_the_head_alone_is_kept_when_no_epoch_is_better(photos: Path, tmp_path: 
     tuned, history = fine_tune(photos, tmp_path / "state.pt", SETTINGS.model_copy(update={"patience": 2}))
     assert len(history) == 2
     assert weights(tuned) == weights(network())
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_state_of_the_epoch_before(photos: Path, tmp_path: Path):
+    with small_disk(tmp_path / "disk", 1) as disk:
+        state = disk.folder / "state.pt"
+        fine_tune(photos, state, stop_after=1)
+        before = state.read_bytes()
+        disk.leave(blocks(state) // 2)
+
+        with pytest.raises(UserError, match=r"state\.pt can't be written \(No space left on device\): free space"):
+            fine_tune(photos, state)
+
+        assert state.read_bytes() == before
+        assert sorted(path.name for path in disk.folder.iterdir()) == ["ballast", "state.pt"]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(photos: Path, tmp_path: Path):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from boatyard.locking import lock
 from boatyard.errors import UserError
+from boatyard.locking import lock
 
 REPOSITORY = Path(__file__).parent.parent
 # Tells that it has begun, then takes as long as torch does on a slow machine.

@@ -1,9 +1,14 @@
 """A user's mistake: one line that says what is wrong, where, and what to do, and exit status 2."""
 
+import errno
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
+
+# What a write says of the machine, wherever in a library it happens.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class UserError(Exception):
@@ -22,9 +27,10 @@ class DamagedFile(UserError):
         self.fault = fault
 
 
-def unwritable(path: Path, error: OSError) -> UserError:
+def unwritable(path: Path | str, error: Exception) -> UserError:
     """What to say when a file or a folder can't be written."""
-    return UserError(f"{path} can't be written ({error.strerror or error}): free space, or mend the folder's rights")
+    reason = getattr(error, "strerror", None) or str(error)[:200]
+    return UserError(f"{path} can't be written ({reason}): free space, or mend the folder's rights")
 
 
 def one_line(text: str) -> str:
@@ -35,13 +41,22 @@ def one_line(text: str) -> str:
 def run(main: Callable[[], None]) -> None:
     """Run a command's `main`; end the process with 2 and one line for a user's mistake, with 130 for Ctrl-C.
 
-    Anything else is ours, and keeps its traceback.
+    A full or read-only disk is the user's to mend, whatever was being written. Anything else is ours, and keeps its
+    traceback.
     """
     try:
         main()
     except UserError as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
-        sys.exit(2)
+        _end(error)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        _end(unwritable(error.filename or "a file", error))
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def _end(error: UserError) -> NoReturn:
+    print(f"error: {one_line(str(error))}", file=sys.stderr)
+    sys.exit(2)

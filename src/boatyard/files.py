@@ -78,18 +78,6 @@ def _reach_the_disk(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def remove(path: Path) -> None:
-    """Remove a file if it is there.
-
-    Raises:
-        UserError: the folder can't be written.
-    """
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise unwritable(path, error) from error
-
-
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `path` whole or not at all."""
     with replacing(path) as temporary:

@@ -3,7 +3,7 @@
 A stage's script imports this module before all others (ruff's import order holds it there), for importing torch takes
 seconds in which Ctrl-C must work too. From then on Ctrl-C ends the process by the signal's default action: at once,
 wherever it is, in an import, in a step of a large network, while threads decode. Nothing is tidied up, for nothing need
-be: a stage can be killed at any moment (docs/interruptions.md).
+be: a stage can be killed at any moment (docs/robustness.md).
 """
 
 import os
@@ -22,11 +22,14 @@ sys.dont_write_bytecode |= _disk.f_bavail * _disk.f_frsize < 16 << 20
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Run a stage's `main`, unless another process is running this stage; `errors.run` tells of mistakes."""
-    from boatyard import errors, locking, paths  # after the lines above
+    """Run the `main` of a stage's script, alone in this folder; `errors.run` tells of mistakes."""
+    import inspect  # after the lines above, as all that takes time
+
+    from boatyard import errors, locking, paths
+
+    name = Path(inspect.getfile(main)).stem
 
     def alone() -> None:
-        name = Path(sys.argv[0]).stem
         with locking.lock(name, paths.LOCKS / name):
             main()
 

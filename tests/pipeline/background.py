@@ -34,7 +34,7 @@ class Background:
     def over(self) -> bool:
         return self.process.poll() is not None
 
-    def wait_until(self, moment: Callable[[], bool], seconds: float = 300) -> None:
+    def wait_until(self, moment: Callable[[], object], seconds: float = 300) -> None:
         """Look for the moment until it has come; the command must not be over before."""
         end = time.monotonic() + seconds
         while not moment():
@@ -42,13 +42,14 @@ class Background:
             assert time.monotonic() < end, f"the moment never came:\n{self.output[-3000:]}"
             time.sleep(0.005)
 
+    def wait_for(self, text: str) -> None:
+        """Wait until the command has written this."""
+        self.wait_until(lambda: text in self.output)
+
     def wait(self, seconds: float) -> None:
         """Wait so long, or until the command is over."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
-
-    def wait_for(self, text: str) -> None:
-        self.wait_until(lambda: text in self.output)
 
     def ctrl_c(self) -> None:
         """Press it: the terminal sends SIGINT to all processes of the command."""
@@ -60,15 +61,27 @@ class Background:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def processes(self) -> list[psutil.Process]:
-        """Those of the command that are left, the dead that nobody has waited for aside."""
-        return [process for process in psutil.process_iter() if self._is_ours(process)]
+    def processes(self, script: str = "") -> list[psutil.Process]:
+        """Those of the command that live, or those of them that run a script."""
+        return [process for process in psutil.process_iter() if self._is_ours(process, script)]
 
-    def _is_ours(self, process: psutil.Process) -> bool:
+    def _is_ours(self, process: psutil.Process, script: str) -> bool:
         try:
-            return process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == self.mark
+            return (
+                process.status() != psutil.STATUS_ZOMBIE
+                and process.environ().get(MARK) == self.mark
+                and (not script or script in process.cmdline())
+            )
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return False
+
+    def has_loaded(self, library: str, script: str = "") -> bool:
+        """Whether one of the command's processes has mapped a library."""
+        for process in self.processes(script):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if any(library in mapped.path for mapped in process.memory_maps()):
+                    return True
+        return False
 
 
 @contextlib.contextmanager
@@ -80,7 +93,7 @@ def started(clone: Clone, *command: str, **environment: str) -> Iterator[Backgro
     process = subprocess.Popen(
         command,
         cwd=clone.folder,
-        env=clone._environment() | {"PYTHONUNBUFFERED": "1", MARK: mark} | environment,
+        env=clone.environment() | {"PYTHONUNBUFFERED": "1", MARK: mark} | environment,
         preexec_fn=lambda: os.login_tty(its_end),
     )
     os.close(its_end)

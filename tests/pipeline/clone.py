@@ -56,14 +56,15 @@ class Clone:
     def run(self, *command: str, fails: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the folder; it must fail if `fails`, else succeed."""
         done = subprocess.run(
-            command, cwd=self.folder, env=self._environment() | environment, capture_output=True, text=True
+            command, cwd=self.folder, env=self.environment() | environment, capture_output=True, text=True
         )
         assert (done.returncode != 0) == fails, (
             f"{command}: {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
         )
         return done
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """The variables that a command in the folder is given."""
         return {
             # The stages say `python`: it must be the one that runs the tests.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

@@ -38,7 +38,8 @@ class Run:
     drawn: drawn_photos.DrawnSet
     repro: Repro
     git_status: str  # after the run, before the commit
-    seconds: float
+    begun: dict[str, float]  # seconds after the start of `dvc repro`, by stage
+    seconds: float  # that all of it took
 
     def fresh(self, folder: Path, home: Path) -> Clone:
         """A clone of the commit before the run: nothing has run in it."""

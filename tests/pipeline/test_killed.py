@@ -2,77 +2,117 @@
 
 import os
 import random
-import signal
-from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-import pytest
 from background import Background, started
 from clone import Clone
 from small_run import STAGES, Run
 
-# Other moments, which are no more likely to matter than these: docs/interruptions.md.
-SEED, KILLS = int(os.environ.get("KILL_SEED", "0")), 20
-# How long each stage of the small run takes, beside the others.
-SECONDS = {
-    **{"download": 1.1, "filter": 1.7, "split": 1.1, "featurize": 16.5},
-    **{"train": 6.1, "evaluate": 14.9, "tta_evaluate": 10.7, "report": 4.7},
-}
+# Where the moments fall; another seed draws others.
+SEED = int(os.environ.get("KILL_SEED", "0"))
+KILLS = 20
+SPARE = 2  # a run may be over before the last moments, on a machine that has become faster meanwhile
 
 # Enough views and epochs that there is a middle to kill in.
 LONGER = {"features.views": 40, "train.epochs": 20, "train.patience": 20, "finetune.epochs": 3}
 
 
-def moments(seconds: float) -> list[tuple[str, float]]:
-    """The stages to kill in, and how many seconds after the stage has begun: one of each twentieth of a run."""
+def moments(run: Run) -> list[tuple[str, float]]:
+    """Where to kill: a moment from each part of the run, as a stage and the seconds since it has begun.
+
+    The stage is "" for what DVC does before the first.
+    """
+    begun = {"": 0.0} | run.begun
+    count = KILLS + SPARE
     chance = random.Random(SEED)
-    chosen = []
-    for number in range(KILLS):
-        place = (number + chance.random()) / KILLS * sum(SECONDS.values())
-        for stage in STAGES:
-            if place < SECONDS[stage]:
-                break
-            place -= SECONDS[stage]
-        chosen.append((stage, place * seconds / sum(SECONDS.values())))
-    return chosen
+    chosen = [(number + chance.random()) / count * run.seconds for number in range(count)]
+    stages = [max((name for name in begun if begun[name] <= moment), key=begun.__getitem__) for moment in chosen]
+    return [(stage, moment - begun[stage]) for stage, moment in zip(stages, chosen, strict=True)]
 
 
 def test_a_run_killed_twenty_times_ends_in_the_bytes_of_one_left_alone(run: Run, tmp_path: Path) -> None:
     clone = run.fresh(tmp_path / "clone", tmp_path / "home")
-    story = [f"seed {SEED}"]
+    told = [f"KILL_SEED={SEED}"]
     killed = 0
-    for stage, seconds in moments(run.seconds):
-        # A kill that came after the stage's end has let the run get further than planned.
-        begun = [f"Running stage '{name}'" for name in STAGES[STAGES.index(stage) :]]
-        with started(clone, "dvc", "repro") as repro:
-            repro.wait_until(lambda: repro.over or any(text in repro.output for text in begun))
-            repro.wait(seconds)
-            killed += not repro.over
-            repro.kill()
-        story.append(f"{stage} +{seconds:.2f} s: {repro.process.returncode} {repair(clone, repro)}\n{repro.output}")
+    for stage, seconds in moments(run):
+        repro = kill(clone, stage, seconds)
+        while is_mended(clone, repro):
+            repro = kill(clone, stage, seconds)
+        assert repro.process.returncode in (0, -9), repro.output
+        killed += repro.process.returncode == -9
+        told.append(f"{repro.process.returncode} {stage} +{seconds:.2f} s\n{repro.output}")
 
-    last = clone.run("dvc", "repro")
+    last = clone.repro()
 
-    told = "\n".join([*story, last.stdout, last.stderr])
-    assert killed >= KILLS * 0.6, told
-    assert clone.results() == run.clone.results(), told
-    assert clone.changed_stages() == set(), told
-    assert left_behind(clone) == [], told
+    story = "\n".join([*told, last.output])
+    print(story)
+    assert killed >= KILLS
+    assert clone.results() == run.clone.results()
+    assert clone.changed_stages() == set()
+    assert left_behind(clone) == []
 
 
-def repair(clone: Clone, repro: Background) -> str:
-    """Do what docs/interruptions.md says where DVC was killed while it wrote one of two files of its own."""
-    assert repro.process.returncode in (0, -signal.SIGKILL), repro.output
-    done = []
-    for name, mend in (("dvc.lock", ("git", "restore", "dvc.lock")), (".dvc/tmp/rwlock", ("rm", ".dvc/tmp/rwlock"))):
-        path = clone.folder / name
-        if path.exists() and path.stat().st_size % 8192 == 0:  # empty, or cut off where a buffer ended
-            clone.run(*mend)
-            done.append(f"mended {name}")
-    return ", ".join(done)
+def kill(clone: Clone, stage: str, seconds: float) -> Background:
+    """Start `dvc repro`, and kill it and all that it started so long after the stage has begun, or a later one."""
+    begun = [f"Running stage '{name}'" for name in STAGES[STAGES.index(stage) :]] if stage else [""]
+    with started(clone, "dvc", "repro") as repro:
+        repro.wait_until(lambda: repro.over or any(text in repro.output for text in begun))
+        repro.wait(seconds)
+        repro.kill()
+    return repro
+
+
+def is_mended(clone: Clone, repro: Background) -> bool:
+    """Do what docs/robustness.md says where DVC was killed while it wrote a file of its own, if it was."""
+    if "Unable to read RWLock-file" in repro.output:
+        clone.run("rm", ".dvc/tmp/rwlock")
+    elif "dvc.lock' " in repro.output and "ERROR" in repro.output:
+        clone.run("git", "restore", "dvc.lock")
+    else:
+        return False
+    return True
 
 
 def left_behind(clone: Clone) -> list[Path]:
-    """Half-written files, in the work folder too."""
+    """Half-written files, in the work folder too; DVC's own are its own."""
     return [path for path in clone.folder.rglob("*.part") if not path.is_relative_to(clone.folder / ".dvc")]
+
+
+def test_a_run_killed_three_times_does_nothing_twice(run: Run, tmp_path: Path) -> None:
+    """In the middle of featurize, of training the head and of fine-tuning."""
+    whole = run.clone.copy(tmp_path / "whole")
+    for key, value in LONGER.items():
+        whole.set_param(key, value)
+    clone = whole.copy(tmp_path / "killed")
+    whole.repro("train")
+
+    with started(clone, "dvc", "repro", "train") as repro:
+        repro.wait_until(lambda: rows_kept(clone) > 700)
+        repro.kill()
+    assert clone.lock()["featurize"] == run.clone.lock()["featurize"]
+    with started(clone, "dvc", "repro", "train") as repro:
+        repro.wait_for("head epoch  10")
+        repro.kill()
+    computed, total = (int(word.replace(",", "")) for word in views_line(repro.output).split(" ")[0:3:2])
+    assert 0 < computed < total - 400
+    with started(clone, "dvc", "repro", "train") as repro:
+        repro.wait_for("finetune epoch  22")
+        repro.kill()
+    assert len(list((clone.folder / ".work/finetuning").glob("*.pt"))) == 1  # what the next run goes on from
+    output = clone.repro("train").output
+
+    assert "finetune epoch  21" in output  # epochs of the killed run are told again
+    assert {name: clone.lock()[name] for name in ("featurize", "train")} == {
+        name: whole.lock()[name] for name in ("featurize", "train")
+    }
+    assert left_behind(clone) == []
+    assert not list((clone.folder / ".work/finetuning").glob("*"))
+
+
+def rows_kept(clone: Clone) -> int:
+    """How many rows of features the work folder holds."""
+    return sum(len(keys.read_bytes().splitlines()) for keys in clone.folder.glob(".work/features/*/keys*.txt"))
+
+
+def views_line(output: str) -> str:
+    return next(line for line in output.splitlines() if " views went through " in line)

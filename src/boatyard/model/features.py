@@ -78,7 +78,8 @@ def compute(
 
 def write(folder: Path, rows: Sequence[Row], views: int, recipe: Recipe, store: RowStore) -> None:
     """Write data/features/ from the store, a batch of photos in memory at a time."""
-    files.remove(folder / "photos.csv")  # comes back last: arrays of two runs must not be taken for those of one
+    # It comes back last, so that the arrays of two runs are not taken for those of one.
+    (folder / "photos.csv").unlink(missing_ok=True)
     training = [row for row in rows if row.split == "train"]
     plain_keys = [recipe.name(row.sha256, PLAIN) for row in rows]
     _write_array(folder / "plain.npy", (len(rows), store.width), plain_keys, store)
