@@ -33,14 +33,17 @@ def test_a_name_in_a_message_moves_no_cursor(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == r"error: größe\x1b[2J\x07\x9b2K 船.jpg: rename it" + "\n"
 
 
-def test_ctrl_c_is_one_line_and_status_130(capsys: pytest.CaptureFixture[str]) -> None:
-    def main() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(SystemExit) as caught:
-        errors.run(main)
-    assert caught.value.code == 130
-    assert capsys.readouterr() == ("", "stopped\n")
+def test_ctrl_c_is_one_line_and_status_130_and_waits_for_no_thread() -> None:
+    code = (
+        "import threading, time\n"
+        "from boatyard import errors\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "def main():\n"
+        "    raise KeyboardInterrupt\n"
+        "errors.run(main)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS], ids=errno.errorcode.get)

@@ -1,6 +1,7 @@
 """A user's mistake: one line that says what is wrong, where, and what to do, and exit status 2."""
 
 import errno
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -53,8 +54,8 @@ def run(main: Callable[[], None]) -> None:
             raise
         _end(unwritable(error.filename or "a file", error))
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
+        print("stopped", file=sys.stderr, flush=True)
+        os._exit(130)  # Python's own way out waits for threads, and one that decodes a large photo takes seconds
 
 
 def _end(error: UserError) -> NoReturn:

@@ -1,5 +1,6 @@
 """Ctrl-C, pressed in a terminal: within two seconds all has ended, without a traceback."""
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,12 +36,13 @@ def press(running: Background) -> None:
 
 @pytest.mark.parametrize("command", [REPRO, STAGE], ids=" ".join)
 def test_while_a_stage_imports_its_libraries(copy: Clone, command: tuple[str, ...]) -> None:
+    copy.set_param("features.views", 200)
     with started(copy, *command) as running:
         running.wait_until(lambda: running.has_loaded("libtorch_cpu", "stages/featurize.py"))
         press(running)
     assert running.process.returncode != 0
     assert not (copy.folder / ".work/locks/featurize").exists()  # the imports were not over
-    assert ("ERROR: failed to reproduce 'featurize'" in running.output) == (command == REPRO)
+    assert ("failed to reproduce 'featurize'" in running.output) == (command == REPRO)
 
 
 @pytest.mark.parametrize("command", [REPRO, STAGE], ids=" ".join)
@@ -51,7 +53,7 @@ def test_while_a_stage_works(copy: Clone, command: tuple[str, ...]) -> None:
         press(running)
     assert running.process.returncode != 0
     assert 0 < rows_kept(copy) < 42 * 200
-    assert ("ERROR: failed to reproduce 'featurize'" in running.output) == (command == REPRO)
+    assert ("failed to reproduce 'featurize'" in running.output) == (command == REPRO)
 
 
 def rows_kept(clone: Clone) -> int:
@@ -71,24 +73,26 @@ def test_while_several_processes_fine_tune(run: Run, copy: Clone) -> None:
     assert len(list((copy.folder / ".work/finetuning").glob("*.pt"))) == 1  # what the next run goes on from
 
 
-def test_between_two_stages(run: Run, copy: Clone) -> None:
+def test_between_two_stages(copy: Clone) -> None:
     with started(copy, "dvc", "repro") as running:
         running.wait_for("Stage 'download' didn't change")
         press(running)
     assert running.process.returncode != 0
-    assert "ERROR: interrupted by the user" in running.output
+    assert "interrupted by the user" in running.output
 
 
 @pytest.mark.parametrize("moment", ["imports", "works"])
 def test_predict(copy: Clone, moment: str) -> None:
     photos = copy.folder / "photos"
     photos.mkdir()
-    Image.effect_noise((4000, 4000), 50).save(photos / "0.png")
-    for number in range(1, 40):
+    Image.effect_noise((1000, 1000), 50).resize((11_000, 11_000)).save(
+        photos / "0.png", compress_level=1
+    )  # seconds each
+    for number in range(1, 10):
         (photos / f"{number}.png").hardlink_to(photos / "0.png")
     moments: dict[str, Callable[[], object]] = {
         "imports": lambda: running.has_loaded("onnxruntime"),
-        "works": lambda: "| 2/40" in running.output,
+        "works": lambda: classified(running),
     }
     names = ("--output", "answers.csv", "--format", "csv", "photos")
     with started(copy, *PREDICT, *names, PYTHONPATH=str(copy.folder / "src")) as running:
@@ -96,5 +100,10 @@ def test_predict(copy: Clone, moment: str) -> None:
         press(running)
     assert running.process.returncode == 130
     assert running.output.endswith("stopped\n")
-    assert ("| 2/40" in running.output) == (moment == "works")
+    assert classified(running) == (moment == "works")
     assert not [*copy.folder.glob("*answers*")]
+
+
+def classified(predict: Background) -> bool:
+    """Whether a photo of the 10 has been."""
+    return re.search(r"\| [1-9]/10", predict.output) is not None
