@@ -84,7 +84,7 @@ def test_between_two_stages(copy: Clone) -> None:
 @pytest.mark.parametrize("moment", ["imports", "works"])
 def test_predict(copy: Clone, moment: str) -> None:
     photos = copy.folder / "photos"
-    photos.mkdir()
+    photos.mkdir()  # such that each takes seconds to decode
     Image.effect_noise((1000, 1000), 50).resize((11_000, 11_000)).save(
         photos / "0.png", compress_level=1
     )  # seconds each
