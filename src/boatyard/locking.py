@@ -28,22 +28,26 @@ def lock(stage: str, path: Path) -> IO[str]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
-    except OSError as error:
-        raise errors.unwritable(path, error) from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        raise UserError(
-            f"stage {stage!r} is running in this folder already (process {file.read()}): wait until it has ended, "
-            "or end it"
-        ) from None
-    except OSError:
-        pass  # a file system without locks; DVC's own, which can do without, must do
-    try:
+        if not _taken(file):
+            file.seek(0)
+            raise UserError(
+                f"stage {stage!r} is running in this folder already (process {file.read()}): wait until it has ended, "
+                "or end it"
+            )
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
     except OSError as error:
         raise errors.unwritable(path, error) from None
     return file
+
+
+def _taken(file: IO[str]) -> bool:
+    """Lock a file, unless another process has. A file system without locks lets everyone in; DVC's own must do there."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
