@@ -43,7 +43,7 @@ def lock(stage: str, path: Path) -> IO[str]:
 
 
 def _taken(file: IO[str]) -> bool:
-    """Lock a file, unless another process has. A file system without locks lets everyone in; DVC's own must do there."""
+    """Lock a file, unless another process has. Where the file system has no locks, DVC's own must do."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
