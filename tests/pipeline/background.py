@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import termios
@@ -28,7 +29,8 @@ class Background:
 
     @property
     def output(self) -> str:
-        return self.written.decode(errors="replace").replace("\r\n", "\n")
+        """Without colours."""
+        return re.sub(r"\x1b\[[0-9;]*m", "", self.written.decode(errors="replace").replace("\r\n", "\n"))
 
     @property
     def over(self) -> bool:
@@ -37,10 +39,12 @@ class Background:
     def wait_until(self, moment: Callable[[], object], seconds: float = 300) -> None:
         """Look for the moment until it has come; the command must not be over before."""
         end = time.monotonic() + seconds
+        over = self.over
         while not moment():
-            assert not self.over, f"over before the moment came:\n{self.output[-3000:]}"
+            assert not over, f"over before the moment came:\n{self.output[-3000:]}"
             assert time.monotonic() < end, f"the moment never came:\n{self.output[-3000:]}"
             time.sleep(0.005)
+            over = self.over
 
     def wait_for(self, text: str) -> None:
         """Wait until the command has written this."""

@@ -78,7 +78,7 @@ def test_between_two_stages(copy: Clone) -> None:
         running.wait_for("Stage 'download' didn't change")
         press(running)
     assert running.process.returncode != 0
-    assert "interrupted by the user" in running.output
+    assert "ERROR: interrupted by the user" in running.output
 
 
 @pytest.mark.parametrize("moment", ["imports", "works"])
