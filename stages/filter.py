@@ -1,5 +1,7 @@
 """Which photos stay: decode every one, leave out the unusable, the ambiguous and the rare, and say why."""
 
+from boatyard.stage import run_stage
+
 import hashlib
 import inspect
 from collections import Counter
@@ -7,7 +9,7 @@ from importlib.metadata import version
 
 from tqdm import tqdm
 
-from boatyard import errors, files, machine, params, paths
+from boatyard import files, machine, params, paths
 from boatyard.data import catalog, inspections, photos
 
 # What decides what is known of a photo beside its content.
@@ -44,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_stage(main)

@@ -7,92 +7,51 @@ data/features/ holds, in the order of data/splits.csv:
     photos.csv  sha256, split                        the photos, so that features and splits can't be mixed up
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 
 from boatyard import files
 from boatyard.data.splitting import Row, labels
-from boatyard.data.views import PLAIN, Recipe, View
+from boatyard.data.views import PLAIN, Recipe
 from boatyard.errors import UserError
-from boatyard.model import inference
-from boatyard.model.engine import Engine
+from boatyard.model.embeddings import Task
 from boatyard.model.rows import RowStore
 
 _BATCH = 256
 
 
-@dataclass(frozen=True)
-class Task:
-    """A photo and the views of it whose features are missing."""
-
-    photo: Row
-    numbers: list[int]
-
-
-def missing(rows: Sequence[Row], views: int, recipe: Recipe, store: RowStore) -> list[Task]:
-    """What is still to be computed: the plain view of every photo, random views of the training photos."""
-    tasks = []
-    for row in rows:
-        numbers = [number for number in wanted(row, views) if recipe.name(row.sha256, number) not in store]
-        if numbers:
-            tasks.append(Task(row, numbers))
-    return tasks
-
-
-def wanted(row: Row, views: int) -> list[int]:
-    """The numbers of the views that a photo's features are made of."""
-    return [PLAIN, *range(views)] if row.split == "train" else [PLAIN]
-
-
-def compute(
-    tasks: Sequence[Task], raw: Path, recipe: Recipe, engine: Engine, store: RowStore, workers: int
-) -> Iterator[Task]:
-    """Compute what is missing into the store; yields each task when its outputs are there."""
-    held: list[tuple[str, NDArray[np.float32]]] = []
-
-    def keep() -> None:
-        if held:
-            store.add([key for key, _ in held], np.stack([row for _, row in held]))
-            held.clear()
-
-    draw: Callable[[Task], list[View]] = lambda task: recipe.draw(  # noqa: E731
-        raw / task.photo.path, task.photo.sha256, task.numbers
-    )
-    try:
-        for task, outputs in zip(tasks, inference.run(engine, tasks, draw, workers), strict=True):
-            held += [
-                (recipe.name(task.photo.sha256, number), output)
-                for number, output in zip(task.numbers, outputs, strict=True)
-            ]
-            if len(held) >= _BATCH:
-                keep()
-            yield task
-    finally:
-        keep()
+def wanted(rows: Sequence[Row], views: int) -> list[Task]:
+    """The views that the features are made of: the plain one of every photo, random ones of the training photos."""
+    return [Task(row, [PLAIN, *range(views)] if row.split == "train" else [PLAIN]) for row in rows]
 
 
 def write(folder: Path, rows: Sequence[Row], views: int, recipe: Recipe, store: RowStore) -> None:
     """Write data/features/ from the store, a batch of photos in memory at a time."""
-    folder.mkdir(parents=True, exist_ok=True)
+    # It comes back last, so that the arrays of two runs are not taken for those of one.
+    (folder / "photos.csv").unlink(missing_ok=True)
     training = [row for row in rows if row.split == "train"]
-    width = store.width
-    plain = open_memmap(folder / "plain.npy", "w+", np.float32, (len(rows), width))
-    for start in range(0, len(rows), _BATCH):
-        batch = rows[start : start + _BATCH]
-        plain[start : start + _BATCH] = store.read(recipe.name(row.sha256, PLAIN) for row in batch)
-    plain.flush()
-    random = open_memmap(folder / "views.npy", "w+", np.float32, (len(training), views, width))
-    for start in range(0, len(training), _BATCH):
-        batch = training[start : start + _BATCH]
-        keys = [recipe.name(row.sha256, number) for row in batch for number in range(views)]
-        random[start : start + _BATCH] = store.read(keys).reshape(len(batch), views, width)
-    random.flush()
+    plain_keys = [recipe.name(row.sha256, PLAIN) for row in rows]
+    _write_array(folder / "plain.npy", (len(rows), store.width), plain_keys, store)
+    view_keys = [recipe.name(row.sha256, number) for row in training for number in range(views)]
+    _write_array(folder / "views.npy", (len(training), views, store.width), view_keys, store)
     files.write_csv(folder / "photos.csv", ["sha256", "split"], ((row.sha256, row.split) for row in rows))
+
+
+def _write_array(path: Path, shape: tuple[int, ...], keys: Sequence[str], store: RowStore) -> None:
+    """Write the rows of `keys` as one array of this shape.
+
+    Not through a memory map: where the disk is full, that ends the process with a bus error.
+    """
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with files.replacing(path) as temporary, temporary.open("wb") as file:
+        write_array_header_1_0(file, header)
+        for start in range(0, len(keys), _BATCH):
+            file.write(store.read(keys[start : start + _BATCH]).astype("<f4", copy=False).tobytes())
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class Classifier:
             device = machine.device()
             kind = machine.engine(device)
             graphs = paths.GRAPHS if paths.WORK.is_dir() else None  # elsewhere than in a repository, none is made
-            return cls(about, create(network, about.preprocessing.size, kind, device, workers, graphs))
+            return cls(about, create(network, about.preprocessing.shape, kind, device, workers, graphs))
         raise UserError(f"{path} is neither an .onnx nor a .safetensors file, and no other is read: name one of them")
 
     @property
