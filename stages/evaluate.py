@@ -27,7 +27,7 @@ def evaluate(device: str) -> None:
     test = [row for row in rows if row.split == "test"]
     actual = splitting.labels(test, about.classes)
 
-    embeddings = Embeddings(network.embedder, about.recipe(), device)
+    embeddings = Embeddings(network.embedder, about.recipe(), paths.RAW, device)
     todo = embeddings.missing([Task(row, [PLAIN]) for row in test])
     quiet = distributed.rank() > 0 or None  # None: where nobody looks at a terminal
     for _ in tqdm(embeddings.compute(todo), "evaluating", len(todo), unit=" photos", disable=quiet):

@@ -25,7 +25,7 @@ def featurize(device: str) -> None:
     backbone = backbones.create(settings.model.backbone, settings.model.weights, paths.WEIGHTS)
     preprocessing = backbone.preprocessing.adapted(settings.image)
     recipe, count = Recipe(preprocessing, settings.augment, settings.seed), settings.features.views
-    embeddings = Embeddings(embedder(backbone, preprocessing), recipe, device)
+    embeddings = Embeddings(embedder(backbone, preprocessing), recipe, paths.RAW, device)
 
     wanted = features.wanted(rows, count)
     todo = embeddings.missing(wanted)

@@ -34,7 +34,7 @@ def tta_evaluate(device: str) -> None:
     settings = params.load("tta_evaluate")
     network, about = checkpoint.load(paths.MODEL)
     rows = splitting.read_splits(paths.SPLITS)
-    embeddings, augment = Embeddings(network.embedder, about.recipe(), device), settings.augment
+    embeddings, augment = Embeddings(network.embedder, about.recipe(), paths.RAW, device), settings.augment
     quiet = distributed.rank() > 0 or None  # None: where nobody looks at a terminal
 
     def answers(split: str, policies: list[str]) -> Answers:

@@ -63,7 +63,7 @@ def test_a_head_on_kept_embeddings_answers_what_the_network_does(
     recipe = Recipe(backbone.preprocessing, AUGMENT, seed=0)
     whole = engine.create(network, backbone.preprocessing.shape, kind, "cpu", 1, None)
 
-    embeddings = Embeddings(network.embedder, recipe, "cpu")
+    embeddings = Embeddings(network.embedder, recipe, paths.RAW, "cpu")
     tasks = [Task(photo, NUMBERS) for photo in photos]
     assert list(embeddings.compute(embeddings.missing(tasks))) == tasks
     (answers,) = embeddings.answers(network.head, photos, NUMBERS)
@@ -80,7 +80,7 @@ def test_what_another_has_computed_is_not_computed_again(photos: list[Row]) -> N
     recipe = Recipe(backbone.preprocessing, AUGMENT, seed=0)
 
     def opened() -> Embeddings:
-        return Embeddings(embedder(backbone, recipe.preprocessing), recipe, "cpu")
+        return Embeddings(embedder(backbone, recipe.preprocessing), recipe, paths.RAW, "cpu")
 
     first = opened()
     list(first.compute([Task(photos[0], [PLAIN]), Task(photos[1], NUMBERS)]))

@@ -76,11 +76,17 @@ def compute(
 
 
 class Embeddings:
-    """What a backbone says of views of the photos in data/raw, kept in the work folder."""
+    """What a backbone says of views of photos, kept in the work folder.
 
-    def __init__(self, network: Embedder, recipe: Recipe, device: str):
-        """`network` is on the CPU; `device` is where it is to run, as torch names it."""
-        self._network, self._recipe, self._device = network, recipe, device
+    Args:
+        network: on the CPU.
+        recipe: how views are drawn.
+        raw: the photos' folder.
+        device: where the network is to run, as torch names it.
+    """
+
+    def __init__(self, network: Embedder, recipe: Recipe, raw: Path, device: str):
+        self._network, self._recipe, self._raw, self._device = network, recipe, raw, device
         self.kind = machine.engine(device)
         self._workers = max(1, machine.workers() // distributed.size())
         key = [self.kind, torch.device(device).type, graph.fingerprint(network), recipe.preprocessing]
@@ -101,7 +107,7 @@ class Embeddings:
         own = distributed.share(tasks)
         if own:
             run = self.engine(self._network, self._recipe.preprocessing.shape)
-            yield from compute(own, paths.RAW, self._recipe, run, self.store, self._workers)
+            yield from compute(own, self._raw, self._recipe, run, self.store, self._workers)
         distributed.wait()
         self.store.reopen()
 
