@@ -11,6 +11,7 @@ from typing import Any
 import hostile_archives
 import hostile_folders
 import hostile_photos
+import hostile_servers
 import numpy as np
 import pytest
 from block_photos import blocks_of
@@ -18,10 +19,12 @@ from hostile_folders import SOUND, SPLIT_SOUND
 from rights import nobody
 from ruamel.yaml import YAML
 from sources_drawing import sha256, tree, write
+from sources_server import certificate, encrypted, serving
 
 from boatyard.data import catalog
 from boatyard.data.given import mark
 from boatyard.data.photos import UnreadablePhoto, open_photo
+from boatyard.data.sources import web
 from boatyard.data.sources.layouts import SPLIT_NAMES
 from boatyard.files import read_json
 
@@ -204,6 +207,44 @@ def test_an_archive(project: Project, case: hostile_archives.Case) -> None:
             assert not any(path.stat().st_mode & 0o7111 for path in Path("data/raw").glob("*/*"))
 
 
+# Servers
+
+
+@pytest.mark.parametrize("case", hostile_servers.CASES, ids=lambda case: case.what)
+def test_a_server(project: Project, monkeypatch: pytest.MonkeyPatch, case: hostile_servers.Case) -> None:
+    monkeypatch.setattr(web, "PAUSE", 0.001)
+    monkeypatch.setattr(web, "TIMEOUT", 0.3)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    proof = certificate(project.folder)
+    if case.tls == "trusted":
+        monkeypatch.setenv("SSL_CERT_FILE", str(proof))
+    with serving(encrypted(proof) if case.tls else None) as site, serving() as open_site:
+        site.resources, open_site.resources = dict(case.site()), hostile_servers.at("/b.zip")()
+        for resource in site.resources.values():
+            resource.headers = {
+                name: value.replace("http:/b", f"{open_site.address}/b") for name, value in resource.headers.items()
+            }
+        url = f"{site.address}/photos.zip"
+        archive = {"url": f"{url}?token=secret", "sha256": sha256(hostile_servers.ARCHIVE)}
+        layout = {"kind": "folders", "root": "."}
+        project.set_dataset({"source": "url", "archives": [archive], "licence": "CC0", "layout": layout})
+
+        ended = project.run("download")
+
+    if case.told:
+        assert (ended.status, ended.said, ended.complained.count("\n")) == (2, "", 1)
+        told = case.told.replace("SIZE", f"{hostile_servers.SIZE:,}")
+        assert re.match(rf"error: {re.escape(url)}:? {like(told).pattern}\n", ended.complained), ended.complained
+        assert "secret" not in ended.complained
+        assert not Path("data/raw").exists()
+        assert open_site.requests == []
+        beginnings = [path.stat().st_size for path in Path(".work/downloads").glob("*.part/*")]
+        assert sum(beginnings) == case.kept
+    else:
+        assert (ended.status, ended.complained) == (0, "")
+        assert project.raw() == hostile_servers.CONTENTS
+
+
 # The page
 
 
@@ -237,7 +278,14 @@ def archives_table() -> str:
     return table("in an archive", "what download does", ((case.what, becomes(case)) for case in hostile_archives.CASES))
 
 
-TABLES = [files_table, folders_table, archives_table]
+def servers_table() -> str:
+    def becomes(case: hostile_servers.Case) -> str:
+        return f"stops: `{case.told.replace('SIZE', '…')}`" if case.told else case.becomes
+
+    return table("a server that", "what download does", ((case.what, becomes(case)) for case in hostile_servers.CASES))
+
+
+TABLES = [files_table, folders_table, archives_table, servers_table]
 
 
 @pytest.mark.parametrize("of", TABLES)
