@@ -10,6 +10,7 @@ from typing import Any
 
 import hostile_archives
 import hostile_folders
+import hostile_models
 import hostile_photos
 import hostile_servers
 import numpy as np
@@ -21,12 +22,15 @@ from ruamel.yaml import YAML
 from sources_drawing import sha256, tree, write
 from sources_server import certificate, encrypted, serving
 
+from boatyard import errors
 from boatyard.data import catalog
 from boatyard.data.given import mark
 from boatyard.data.photos import UnreadablePhoto, open_photo
 from boatyard.data.sources import web
 from boatyard.data.sources.layouts import SPLIT_NAMES
+from boatyard.errors import UserError
 from boatyard.files import read_json
+from boatyard.model import backbones, checkpoint
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -245,6 +249,27 @@ def test_a_server(project: Project, monkeypatch: pytest.MonkeyPatch, case: hosti
         assert project.raw() == hostile_servers.CONTENTS
 
 
+# Model files
+
+
+@pytest.mark.parametrize("case", hostile_models.CASES, ids=lambda case: case.what)
+def test_a_model_file(tmp_path: Path, case: hostile_models.Case) -> None:
+    case.make(tmp_path)
+    made = sorted(tmp_path.iterdir())
+    assert made
+    for path in made:
+        with pytest.raises(UserError) as caught:
+            backbones.create("squeezenet1_1", path.name, tmp_path) if case.weights else checkpoint.load(path)
+        told = errors.one_line(str(caught.value))
+        start = f"model.weights: {path.name}" if case.weights else str(path)
+        assert told == str(caught.value)
+        assert like(f"{start} {case.told}").fullmatch(told) or like(case.told).fullmatch(told), told
+        assert len(told) < len(start) + 400
+    assert sorted(tmp_path.iterdir()) == made  # no code has run
+    for path in made:
+        path.unlink()
+
+
 # The page
 
 
@@ -285,7 +310,12 @@ def servers_table() -> str:
     return table("a server that", "what download does", ((case.what, becomes(case)) for case in hostile_servers.CASES))
 
 
-TABLES = [files_table, folders_table, archives_table, servers_table]
+def models_table() -> str:
+    rows = ((case.what, f"`{case.told}`") for case in hostile_models.CASES)
+    return table("a model file, or weights for one", "the one line", rows)
+
+
+TABLES = [files_table, folders_table, archives_table, servers_table, models_table]
 
 
 @pytest.mark.parametrize("of", TABLES)
