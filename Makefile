@@ -13,10 +13,15 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 INSTALLING := $(VENV)/installing
 
+# pip-audit's own environment, for it would pin what the project needs.
+AUDIT := .work/audit
+# How long `make fuzz` draws examples.
+MINUTES ?= 5
+
 # The stages say `python stages/<name>.py`, and DVC's queue calls `dvc`: both are to be .venv's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help repro test test-browser check lock
+.PHONY: help repro test test-browser fuzz check audit lock
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -34,14 +39,27 @@ test: check  ## check, then the unit tests and runs of the whole pipeline on a f
 test-browser: $(INSTALLED) $(CHROMIUM)  ## the web page of `boatyard serve` in a headless Chromium
 	@CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest tests/browser
 
+fuzz: $(INSTALLED)  ## properties on new random data, for MINUTES=5 or until one of them breaks
+	@end=$$(($$(date +%s) + 60 * $(MINUTES))); while [ $$(date +%s) -lt $$end ]; do \
+	  $(BIN)/python -m pytest -m hypothesis --hypothesis-profile fuzz || exit 1; done
+
 check: $(INSTALLED)  ## lint, format and types
 	@$(BIN)/python -m ruff check
 	@$(BIN)/python -m ruff format --check
 	@$(BIN)/python -m mypy
 
-lock:  ## pin requirements.txt anew from pyproject.toml (needs uv)
-	uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev --generate-hashes \
-	  --no-emit-index-url --no-header pyproject.toml --output-file requirements.txt
+audit: $(AUDIT)/installed  ## what is known of holes in the pinned packages (asks PyPI)
+	@$(AUDIT)/bin/python .ci/audit.py requirements.txt .ci/audit.txt
+
+$(AUDIT)/installed: .ci/audit.txt
+	@rm -rf $(AUDIT) && $(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --require-hashes -r $<
+	@touch $@
+
+LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+lock:  ## pin requirements.txt and .ci/audit.txt anew from pyproject.toml (needs uv)
+	$(LOCK) --extra dev pyproject.toml --output-file requirements.txt
+	$(LOCK) --group audit --output-file .ci/audit.txt
 
 $(INSTALLED): requirements.txt pyproject.toml
 ifeq ($(filter pinned own,$(TORCH)),)
