@@ -1,5 +1,6 @@
 """The model card tells of the run, and its code loads the model without Boatyard."""
 
+import os
 import re
 import subprocess
 import sys
@@ -92,8 +93,14 @@ def test_its_code_runs_as_it_stands_and_answers_as_boatyard_does(
     blocks = re.findall(r"```python\n(.*?)\n```", card.render(run, about), re.DOTALL)
 
     assert len(blocks) == 2
+    homes = {name: str(tmp_path / name) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
+    for home in homes.values():
+        Path(home).mkdir()
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
     for code in blocks:
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment | homes, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
         label, probability = done.stdout.split()
         assert label == answer.label
@@ -101,3 +108,5 @@ def test_its_code_runs_as_it_stands_and_answers_as_boatyard_does(
         assert "boatyard import" not in code
         lines = [line for line in code.splitlines() if line and not line.startswith(("import", "from"))]
         assert len(lines) <= 17
+        if "onnxruntime" in code:  # its telemetry keeps an id in these folders
+            assert [path for home in homes.values() for path in Path(home).rglob("*")] == []

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from boatyard import Classifier
-from boatyard.data.photos import UnreadablePhoto
+from boatyard.data.photos import UnreadablePhoto, open_photo
 from boatyard.errors import UserError
 from boatyard.serving.classifier import Answer
 
@@ -52,7 +52,8 @@ def test_a_photo_that_lies_on_its_side_is_turned(photo: Path, turn: int) -> None
     expected = classifier(photo).log_probabilities
 
     assert not np.array_equal(classifier(turned).log_probabilities, expected)
-    for given in (photo.with_name("turned.png"), Image.open(photo.with_name("turned.png"))):
+    path = photo.with_name("turned.png")
+    for given in (path, Image.open(path), open_photo(path)):
         assert np.array_equal(classifier(given).log_probabilities, expected)
 
 

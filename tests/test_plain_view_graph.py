@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -61,6 +61,7 @@ RUNS = {kind: (preprocessing(kind), session(preprocessing(kind))) for kind in KI
 @given(width=st.integers(1, 700), height=st.integers(1, 700), seed=st.integers(0, 2**32 - 1), harsh=st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_at_any_size(kind: str, width: int, height: int, seed: int, harsh: bool) -> None:
+    assume(height <= 100 * width)  # the limit that the module states
     wanted, run = RUNS[kind]
     assert differing(run, wanted, photo(width, height, seed, harsh)) == 0
 

@@ -1,5 +1,6 @@
 """`boatyard predict`, from the command line on."""
 
+import csv
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ from boatyard.data.views import FIRST_TTA_VIEW, Recipe
 from boatyard.evaluation import tta
 from boatyard.model import header
 from boatyard.params.schema import Augment
+from boatyard.serving import answers as answers_of
 from boatyard.serving import predict
 
 
@@ -188,7 +190,19 @@ def test_pictures_are_drawn_one_for_each_photo(photos: Path, capsys: pytest.Capt
     [("é 船.jpg", "é 船.jpg"), ("two\nlines\x1b[31m.jpg", "two\\nlines\\x1b[31m.jpg"), (b"\xff.jpg", "\ufffd.jpg")],
 )
 def test_names_are_printed_so_that_they_harm_no_terminal(name: str | bytes, shown: str) -> None:
-    assert predict.printable(Path(os.fsdecode(name))) == shown
+    assert answers_of.printable(predict.name_of(Path(os.fsdecode(name)))) == shown
+
+
+def test_a_program_gets_the_name_as_it_is(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "photos/two\nlines\x1b[31m.png"
+    (photos / "a.png").rename(name)
+
+    run(name, "--format", "jsonl")
+    assert list(answers(capsys)) == [name]
+    run(name, "--format", "csv")
+    assert next(csv.DictReader(io.StringIO(capsys.readouterr().out, newline="")))["path"] == name
+    run(name)
+    assert capsys.readouterr().out.startswith("photos/two\\nlines\\x1b[31m.png  ")
 
 
 def test_a_reader_that_has_seen_enough_ends_it_quietly(photos: Path) -> None:

@@ -85,7 +85,7 @@ def test_the_export_command_makes_the_stages_file(clone: Clone) -> None:
 
     assert (clone.folder / "elsewhere.onnx").read_bytes() == made
     assert re.fullmatch(r"elsewhere\.onnx: on \d+ photos, no probability differs .* by more than 0\.0001\n", told)
-    boatyard(clone, "export", "--model", "models/model.safetensors", "--photos", "data/raw/discs")
+    boatyard(clone, "export", "--model", "models/model.safetensors", "--photos", "data/raw/squares")
     assert (clone.folder / "models/model.onnx").read_bytes() == made
 
 

@@ -53,12 +53,14 @@ def open_photo(path: Path) -> Image.Image:
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """What `open_photo` makes of a decoded image.
+    """What `open_photo` makes of a decoded image; of its own result, the same again.
 
     Raises:
         UnreadablePhoto: its pixels have 32 bits.
     """
-    return _to_rgb(_upright(image))
+    rgb = _to_rgb(_upright(image))
+    rgb.info = {}  # Pillow hands the EXIF on, by which an upright photo would be turned once more
+    return rgb
 
 
 def open_checked(path: Path) -> Image.Image:

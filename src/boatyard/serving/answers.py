@@ -29,7 +29,7 @@ def lines(
     """
     top = min(top, len(classes))
     if form == "table":
-        yield from _table(answered, top, max(map(len, names)), max(map(len, classes)))
+        yield from _table(answered, top, max(len(printable(name)) for name in names), max(map(len, classes)))
     elif form == "csv":
         yield from _csv(answered, top)
     elif form == "jsonl":
@@ -42,11 +42,19 @@ def lines(
         yield "[]\n" if separator == "[\n" else "\n]\n"
 
 
+def printable(name: str) -> str:
+    """A name for a terminal: what would move its cursor or change its colours is shown as Python writes it."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)
+
+
 def _table(answered: Iterable[Answered], top: int, name_width: int, class_width: int) -> Iterator[str]:
     for name, answer in answered:
+        shown = printable(name)
         for place, (label, probability) in enumerate(answer.top(top)):
             bar = "█" * round(_BAR * probability)
-            row = f"{name if place == 0 else '':{name_width}}  {label:{class_width}}  {100 * probability:5.1f} %  {bar}"
+            row = (
+                f"{shown if place == 0 else '':{name_width}}  {label:{class_width}}  {100 * probability:5.1f} %  {bar}"
+            )
             yield f"{row.rstrip()}\n"
 
 

@@ -1,10 +1,4 @@
-"""A trained model, ready to use: a photo in, the probability of each class out.
-
-from boatyard import Classifier
-
-classifier = Classifier.load("models/model.onnx")
-classifier("photo.jpg").label
-"""
+"""A trained model, ready to use: a photo in, the probability of each class out; docs/python.md shows how."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -9,6 +9,9 @@ def onnx() -> str:
     """A photo's probabilities from model.onnx, by ONNX Runtime."""
     return f"""
 import json
+import os
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else onnxruntime's own builds report to their maker
 
 import numpy as np
 import onnxruntime

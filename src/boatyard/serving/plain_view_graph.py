@@ -4,6 +4,9 @@ Pillow resizes in two passes, along the rows and then along the columns, with we
 digits and with sums of whole numbers (its `Resample.c`). Here a pass is a matrix product in float64, which holds such
 sums exactly, so nothing is left to rounding and the two agree in every pixel. A matrix has a row for each pixel of the
 view and a column for each pixel of the photo.
+
+One limit: of a photo that is over 100 times as tall as wide Pillow resizes the columns first, and this does not, so
+that levels differ there by some tens.
 """
 
 from boatyard.data.views import Preprocessing

@@ -62,14 +62,14 @@ def run(
         progress = tqdm(classifier.each(photos, views), "classifying", len(photos), unit=" photos", disable=None)
         for photo, answer in zip(photos, progress, strict=True):
             if answer is None:
-                progress.write(f"error: {printable(photo)}: {unread[photo]}; skipped", sys.stderr)
+                progress.write(f"error: {answers.printable(name_of(photo))}: {unread[photo]}; skipped", sys.stderr)
                 continue
             if picture:
                 picture(photo, answer)
-            yield printable(photo), answer
+            yield name_of(photo), answer
 
     picture = _Pictures(pictures, top) if pictures else None
-    lines = answers.lines(form, answered(), top, [printable(photo) for photo in photos], classifier.classes)
+    lines = answers.lines(form, answered(), top, [name_of(photo) for photo in photos], classifier.classes)
     if output:
         with files.replacing(output) as temporary, temporary.open("w", encoding="utf-8") as file:
             file.writelines(lines)
@@ -81,10 +81,9 @@ def run(
     return 1 if unread else 0
 
 
-def printable(path: Path) -> str:
-    """A file's name as text; what is no UTF-8 or would move a terminal's cursor is shown as an escape or a mark."""
-    text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+def name_of(path: Path) -> str:
+    """A file's name as text; what is no UTF-8 in it is shown as a mark."""
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def views_of(about: Header, policy: str | None) -> Callable[[Path], list[View]]:
@@ -104,7 +103,8 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], list[View]]:
     if policy == "chosen":
         if not paths.TTA_METRICS.exists():
             raise UserError(
-                f"--tta: {paths.TTA_METRICS} is not here to say which views were chosen: say --tta-policy random"
+                f"--tta: {paths.TTA_METRICS} is not here to say which views were chosen: "
+                "say --tta-policy flips or --tta-policy random"
             )
         chosen = files.read_json(paths.TTA_METRICS)
         policy, count = str(chosen["policy"]), int(chosen["views"])
