@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 INSTALLING := $(VENV)/installing
 
-# pip-audit's own environment, for it would pin what the project needs.
+# pip-audit's own environment: nobody else needs its packages.
 AUDIT := .work/audit
 # How long `make fuzz` draws examples.
 MINUTES ?= 5
@@ -41,7 +41,7 @@ test-browser: $(INSTALLED) $(CHROMIUM)  ## the web page of `boatyard serve` in a
 
 fuzz: $(INSTALLED)  ## properties on new random data, for MINUTES=5 or until one of them breaks
 	@end=$$(($$(date +%s) + 60 * $(MINUTES))); while [ $$(date +%s) -lt $$end ]; do \
-	  $(BIN)/python -m pytest -m hypothesis --hypothesis-profile fuzz || exit 1; done
+	  $(BIN)/python -m pytest --exitfirst -m hypothesis --hypothesis-profile fuzz || exit 1; done
 
 check: $(INSTALLED)  ## lint, format and types
 	@$(BIN)/python -m ruff check
@@ -49,17 +49,17 @@ check: $(INSTALLED)  ## lint, format and types
 	@$(BIN)/python -m mypy
 
 audit: $(AUDIT)/installed  ## what is known of holes in the pinned packages (asks PyPI)
-	@$(AUDIT)/bin/python .ci/audit.py requirements.txt .ci/audit.txt
+	@$(AUDIT)/bin/python .ci/audit.py requirements.txt .ci/audit-requirements.txt
 
-$(AUDIT)/installed: .ci/audit.txt
+$(AUDIT)/installed: .ci/audit-requirements.txt
 	@rm -rf $(AUDIT) && $(PYTHON) -m venv $(AUDIT)
 	@$(AUDIT)/bin/python -m pip install --quiet --require-hashes -r $<
 	@touch $@
 
 LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
-lock:  ## pin requirements.txt and .ci/audit.txt anew from pyproject.toml (needs uv)
+lock:  ## pin requirements.txt and .ci/audit-requirements.txt anew from pyproject.toml (needs uv)
 	$(LOCK) --extra dev pyproject.toml --output-file requirements.txt
-	$(LOCK) --group audit --output-file .ci/audit.txt
+	$(LOCK) --group audit --output-file .ci/audit-requirements.txt
 
 $(INSTALLED): requirements.txt pyproject.toml
 ifeq ($(filter pinned own,$(TORCH)),)

@@ -2,8 +2,9 @@
 
     python .ci/audit.py requirements.txt …
 
-Ends with 0 if all packages were looked up and nothing is known of them, with 1 if something is, and with 2 if one could
-not be looked up. pip-audit alone takes a server that has no advisories for one that knows of no hole.
+Ends with 0 if all packages were looked up and nothing is known of them, with 1 if something is, and with 2 at the
+first file of which a package could not be looked up. pip-audit alone takes a server that has no advisories for one
+that knows of no hole, and answers with a traceback where there is no network.
 """
 
 import json
@@ -11,6 +12,16 @@ import subprocess
 import sys
 
 OPTIONS = ["--disable-pip", "--require-hashes", "--progress-spinner", "off", "--format", "json"]
+NONE, HOLES, UNKNOWN = 0, 1, 2
+
+
+def main(files: list[str]) -> int:
+    worst = NONE
+    for file in files:
+        worst = max(worst, audit(file))
+        if worst == UNKNOWN:
+            break
+    return worst
 
 
 def audit(file: str) -> int:
@@ -33,13 +44,13 @@ def audit(file: str) -> int:
     print(f"{file}: {len(packages) - len(skipped)} packages looked up, {len(found)} advisories")
     if skipped:
         return _unknown(file, f"not looked up: {', '.join(skipped)}")
-    return 1 if found else 0
+    return HOLES if found else NONE
 
 
 def _unknown(file: str, reason: str) -> int:
     print(f"error: {file}: {reason}", file=sys.stderr)
-    return 2
+    return UNKNOWN
 
 
 if __name__ == "__main__":
-    sys.exit(max(map(audit, sys.argv[1:])))
+    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""`make audit` calls pip-audit; here a stand-in gives the answers that the real one was seen to give."""
+"""`make audit` calls pip-audit; here a stand-in gives answers of each form that the real one gives."""
 
 import json
 import subprocess
@@ -80,6 +80,13 @@ def test_the_worst_of_several_files_counts(tmp_path: Path) -> None:
         "two.txt",
         "three.txt",
     ]
+
+
+def test_one_line_where_nothing_can_be_looked_up(tmp_path: Path) -> None:
+    ended = audit(tmp_path, "sys.exit('no network')\n", "one.txt", "two.txt")
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "error: one.txt: nothing was looked up: no network\n"
 
 
 def audit(folder: Path, stand_in: str, *files: str) -> subprocess.CompletedProcess[str]:

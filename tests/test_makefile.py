@@ -206,7 +206,7 @@ def test_repro_needs_git_and_finds_the_environments_python(project: Project) -> 
 
 
 def test_fuzz_draws_until_its_time_is_over_or_a_property_breaks(project: Project) -> None:
-    round_of_examples = "-m pytest -m hypothesis --hypothesis-profile fuzz"
+    round_of_examples = "-m pytest --exitfirst -m hypothesis --hypothesis-profile fuzz"
     project.make("check")
     project.calls()
 
@@ -219,12 +219,12 @@ def test_fuzz_draws_until_its_time_is_over_or_a_property_breaks(project: Project
 
 def test_audit_has_an_environment_of_its_own(project: Project) -> None:
     (project.folder / ".ci").mkdir()
-    (project.folder / ".ci/audit.txt").touch()
-    asked = ".ci/audit.py requirements.txt .ci/audit.txt"
+    (project.folder / ".ci/audit-requirements.txt").touch()
+    asked = ".ci/audit.py requirements.txt .ci/audit-requirements.txt"
 
     project.make("audit")
     assert project.calls() == [
-        "-m venv .work/audit", "-m pip install --quiet --require-hashes -r .ci/audit.txt", asked
+        "-m venv .work/audit", "-m pip install --quiet --require-hashes -r .ci/audit-requirements.txt", asked
     ]  # fmt: skip
     assert not (project.folder / ".venv").exists()
 

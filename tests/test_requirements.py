@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TEXT = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
-AUDIT = (REPOSITORY / ".ci/audit.txt").read_text(encoding="utf-8")
+AUDIT = (REPOSITORY / ".ci/audit-requirements.txt").read_text(encoding="utf-8")
 
 
 def pins_of(text: str) -> list[Requirement]:
