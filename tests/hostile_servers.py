@@ -79,12 +79,14 @@ CASES = [
         at(length=SIZE - 1),
         "has sha256 …, and dataset.archives[0].sha256 is …: it is another file than the one meant; set …",
     ),
+    Case("says nothing of the length", at(length=""), becomes="takes what comes: the sha256 says whether it is whole"),
+    Case("gives a length that is none", at(length="a lot"), becomes="takes what comes, too"),
+    Case("gives a negative length", at(length=-5), becomes="takes what comes, too"),
     Case(
-        "says nothing of the length, or what is no length",
-        at(length="a lot"),
-        becomes="takes what comes: the sha256 says whether it is whole",
+        "gives a length of 5,000 digits with a part",
+        at(stops=[5_000], total="9" * 5_000),
+        becomes="takes what comes, too",
     ),
-    Case("says that the length is negative", at(length=-5), becomes="takes what comes, too"),
     Case(
         "sends another part than it was asked for",
         at(stops=[5_000], shifted=1),

@@ -20,7 +20,8 @@ class Resource:
     headers: dict[str, str] = field(default_factory=dict)
     ranges: bool = True  # answers a Range request with the rest alone
     stops: list[int] = field(default_factory=list)  # bytes that each answer ends after, the first for the first answer
-    length: int | str | None = None  # the Content-Length that it claims; the true one if None
+    length: int | str | None = None  # the Content-Length that it claims; the true one if None; not a word if ""
+    total: str = ""  # the length of the whole that it claims with a part; the true one if ""
     shifted: int = 0  # bytes by which a part begins later than it was asked for
     waits: float = 0.0  # seconds before it says anything
 
@@ -109,7 +110,7 @@ def answer(handler: BaseHTTPRequestHandler, site: Site) -> None:
         start, total = int(span.removeprefix("bytes=").removesuffix("-")) + resource.shifted, len(content)
         if start < total:
             status, content = 206, content[start:]
-            headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
+            headers["Content-Range"] = f"bytes {start}-{total - 1}/{resource.total or total}"
         else:
             status, content = 416, b""
             headers["Content-Range"] = f"bytes */{total}"
@@ -117,6 +118,8 @@ def answer(handler: BaseHTTPRequestHandler, site: Site) -> None:
     handler.send_response(status)
     for name, value in headers.items():
         handler.send_header(name, value)
-    handler.send_header("Content-Length", str(len(content) if resource.length is None else resource.length))
+    length = len(content) if resource.length is None else resource.length
+    if length != "":
+        handler.send_header("Content-Length", str(length))
     handler.end_headers()
     handler.wfile.write(content[: resource.stops.pop(0)] if resource.stops else content)

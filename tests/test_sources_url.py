@@ -113,9 +113,12 @@ def test_another_checksum_and_a_mended_one(tmp_path: Path, site: Site) -> None:
     ("resource", "requests"),
     [
         (Resource(status=404), 1),
+        (Resource(status=403), 1),
+        (Resource(status=401), 1),
         (Resource(status=500), 3),
         (Resource(status=503), 3),
         (Resource(b"<html>log in</html>"), 1),
+        (Resource(status=302, headers={"Location": "file:///etc/passwd"}), 1),
     ],
 )
 def test_what_is_asked_again_without_its_secret(tmp_path: Path, site: Site, resource: Resource, requests: int) -> None:

@@ -7,6 +7,7 @@ timm/<name>                          any model of timm
 
 import difflib
 import pickle
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -198,7 +199,9 @@ def _read_state(path: Path) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, of a pickle that it then refuses
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"model.weights: {path.name} can't be read ({error.strerror}): mend its rights") from None
     except Exception:  # Either format has a dozen ways to be damaged, and torch's messages say how to load code.
