@@ -314,7 +314,6 @@ def small_states() -> list[bytes]:
     return contents
 
 
-@pytest.mark.filterwarnings("error")
 @examples(100)
 @given(damaged(small_states()), st.sampled_from([".pth", ".safetensors"]))
 def test_whatever_the_bytes_weights_are_tensors_or_refused_in_one_line(

@@ -138,7 +138,7 @@ def test_a_table_with_any_damage_is_read_or_refused_in_one_line(tmp_path: Path, 
 
 
 @examples(100)
-@given(damaged([b'{"top1": 0.5, "by": {"a": [1, null, true]}}\n', b"[" * 2000, b'{"a": ' + b"9" * 5000 + b"}"]))
+@given(damaged([b'{"top1": 0.5, "by": {"a": [1, null, true]}}\n']))
 def test_a_metrics_file_with_any_damage_is_read_or_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(content)
@@ -174,6 +174,10 @@ def test_a_file_that_can_not_be_read(tmp_path: Path) -> None:
     path.write_text('{"a": 1,\n<<<<<<< ours\n')
     with pytest.raises(UserError, match=r"x\.json, line 2: damaged \(.*\); run `dvc repro` to make it again"):
         files.read_json(path)
+    for text in ("[" * 100_000, '{"a": ' + "9" * 5000 + "}"):
+        path.write_text(text)
+        with pytest.raises(UserError, match=r"x\.json: damaged; run `dvc repro` to make it again"):
+            files.read_json(path)
     path.write_text("[1]")
     with pytest.raises(UserError, match=r"x\.json holds no JSON object"):
         files.read_json(path)
