@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,41 @@ def test_a_file_that_can_not_be_run_is_one_line(photo: Path) -> None:
 
     with pytest.raises(UserError, match=r"^models/model\.onnx can't be run .*Convolute"):
         Classifier.load(ONNX)
+
+
+def with_the_first_weight_flat(model: onnx.ModelProto) -> None:
+    weight = model.graph.initializer[0]
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.zeros(3, np.float32), weight.name))
+
+
+def for_views_of_another_size(model: onnx.ModelProto) -> None:
+    model.metadata_props[0].value = model.metadata_props[0].value.replace('"size": 64', '"size": 32')
+
+
+def with_more_answers_than_classes(model: onnx.ModelProto) -> None:
+    node = next(node for node in model.graph.node if "output" in node.output)
+    node.output[0] = "three"
+    model.graph.node.append(onnx.helper.make_node("Concat", ["three", "three"], ["output"], axis=1))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (with_the_first_weight_flat, "X num_dims does not match W num_dims"),
+        (for_views_of_another_size, "Got invalid dimensions for input: views"),
+        (with_more_answers_than_classes, r"it names 3 classes, and answers with the shape \[1, 6\]"),
+    ],
+)
+def test_a_graph_that_does_not_fit_itself_or_its_header_is_one_line(
+    photo: Path, capfd: pytest.CaptureFixture[str], change: Callable[[onnx.ModelProto], None], told: str
+) -> None:
+    model = onnx.load(ONNX)
+    change(model)
+    onnx.save(model, ONNX)
+
+    with pytest.raises(UserError, match=rf"^models/model\.onnx can't be run \(.*{told}.*\): export or fetch it again$"):
+        Classifier.load(ONNX)(photo)
+    assert capfd.readouterr() == ("", "")  # nothing of onnxruntime's own
 
 
 def test_weights_that_give_no_numbers_are_one_line(photo: Path) -> None:

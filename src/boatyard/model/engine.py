@@ -81,4 +81,5 @@ def session(graph: bytes) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what goes wrong is raised as well
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
