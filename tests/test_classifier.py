@@ -9,11 +9,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
 from PIL import Image
+from properties import check_told, damaged, examples
 
 from boatyard import Classifier
 from boatyard.data.photos import UnreadablePhoto, open_photo
+from boatyard.data.views import Preprocessing
 from boatyard.errors import UserError
+from boatyard.model.header import Header
+from boatyard.serving import onnx_file
 from boatyard.serving.classifier import Answer
 
 ONNX, SAFETENSORS = "models/model.onnx", "models/model.safetensors"
@@ -38,8 +43,8 @@ def test_a_photo_may_be_a_file_an_image_or_pixels(photo: Path) -> None:
     classifier = Classifier.load(ONNX)
     expected = classifier(photo).log_probabilities
 
-    for given in (str(photo), Image.open(photo), np.asarray(Image.open(photo))):
-        assert np.array_equal(classifier(given).log_probabilities, expected)
+    for form in (str(photo), Image.open(photo), np.asarray(Image.open(photo))):
+        assert np.array_equal(classifier(form).log_probabilities, expected)
 
 
 @pytest.mark.parametrize("turn", [3, 6, 8])
@@ -54,8 +59,8 @@ def test_a_photo_that_lies_on_its_side_is_turned(photo: Path, turn: int) -> None
 
     assert not np.array_equal(classifier(turned).log_probabilities, expected)
     path = photo.with_name("turned.png")
-    for given in (path, Image.open(path), open_photo(path)):
-        assert np.array_equal(classifier(given).log_probabilities, expected)
+    for form in (path, Image.open(path), open_photo(path)):
+        assert np.array_equal(classifier(form).log_probabilities, expected)
 
 
 def test_an_answer_ranks_the_classes() -> None:
@@ -193,3 +198,34 @@ def test_onnx_runtime_tells_nobody(photo: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script], env=environment | homes, check=True)
 
     assert [path for home in homes.values() for path in Path(home).rglob("*")] == []
+
+
+def tiny_file() -> bytes:
+    """An ONNX file of ours whose network has three weights."""
+    about = Header(["a", "b", "c"], "none", 0, 0.0, Preprocessing(16, 1.0, "bilinear", (0.5,) * 3, (0.5,) * 3), 1.0, {})
+    network = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["" : 20]>
+        network (uint8[1, 3, 16, 16] views) => (float[1, 3] output)
+        <float[3] weight = {0.1, 0.2, 0.3}>
+        {
+            numbers = Cast <to = 1> (views)
+            axes = Constant <value = int64[2] {2, 3}> ()
+            means = ReduceMean <keepdims = 0> (numbers, axes)
+            logits = Mul (means, weight)
+            output = LogSoftmax (logits)
+        }
+    """)
+    return onnx_file.build(network.SerializeToString(), about)
+
+
+@examples(100)
+@given(damaged([tiny_file()]))
+def test_whatever_the_bytes_an_onnx_file_answers_or_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    try:
+        answer = Classifier.load(path)(np.zeros((16, 16, 3), np.uint8))
+    except UserError as error:
+        check_told(error)
+    else:
+        assert len(answer.log_probabilities) == len(answer.classes)
