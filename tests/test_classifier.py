@@ -218,6 +218,15 @@ def tiny_file() -> bytes:
     return onnx_file.build(network.SerializeToString(), about)
 
 
+def test_a_name_that_is_not_utf8_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Found by fuzzing: onnxruntime told of it on standard output, and tried again."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(tiny_file().replace(b"LogSoftmax", b"LogSoftma\xff"))
+    with pytest.raises(UserError, match=r"model\.onnx can't be run \('utf-8' codec can't decode byte 0xff"):
+        Classifier.load(path)
+    assert capfd.readouterr() == ("", "")
+
+
 @examples(100)
 @given(damaged([tiny_file()]))
 def test_whatever_the_bytes_an_onnx_file_answers_or_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:

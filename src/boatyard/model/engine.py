@@ -82,4 +82,5 @@ def session(graph: bytes) -> Any:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what goes wrong is raised as well
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    # Else it would print the error, and try the same provider again.
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
