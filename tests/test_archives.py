@@ -102,7 +102,8 @@ def small_archives() -> list[bytes]:
                 with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as member:
                     member.write(data)
         zips.append(content.getvalue())
-    return [*tars, *(tarred(CONTENTS, kind) for kind in ("", "gz", "bz2", "xz")), *zips, hostile_archives.sparse()]
+    plain = [tarred(CONTENTS, kind) for kind in ("", "gz", "bz2", "xz")]
+    return [*tars, *plain, *zips, hostile_archives.sparse(), *hostile_archives.both("../evil.png")]
 
 
 def tar_of(contents: dict[str, bytes], kind: int) -> bytes:

@@ -242,7 +242,10 @@ def test_as_given() -> None:
 
 
 @examples(60)
-@given(st.sampled_from(["", *splitting.SPLITS]), st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+@given(
+    st.sampled_from(["", *splitting.SPLITS]),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.text("_a", min_size=1),
+)
 def test_a_split_in_front_of_any_name_is_found_again(split: str, name: str) -> None:
     marked = given_split.mark(split, name)
     assert marked.endswith(name)
