@@ -21,7 +21,7 @@ MINUTES ?= 5
 # The stages say `python stages/<name>.py`, and DVC's queue calls `dvc`: both are to be .venv's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help repro test test-browser fuzz check audit lock
+.PHONY: help repro test test-browser test-remotes fuzz check audit lock
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -38,6 +38,10 @@ test: check  ## check, then the unit tests and runs of the whole pipeline on a f
 
 test-browser: $(INSTALLED) $(CHROMIUM)  ## the web page of `boatyard serve` in a headless Chromium
 	@CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest tests/browser
+
+test-remotes: $(INSTALLED)  ## push and pull over SSH, WebDAV and S3, on servers of this machine (Debian; installs them)
+	@$(BIN)/python tests/remotes/packages.py
+	@$(BIN)/python -m pytest -m remotes
 
 fuzz: $(INSTALLED)  ## properties on new random data, for MINUTES=5 or until one of them breaks
 	@end=$$(($$(date +%s) + 60 * $(MINUTES))); while [ $$(date +%s) -lt $$end ]; do \

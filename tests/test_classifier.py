@@ -48,11 +48,24 @@ def test_a_photo_may_be_a_file_an_image_or_pixels(photo: Path) -> None:
         assert np.array_equal(classifier(form).log_probabilities, expected)
 
 
-@pytest.mark.parametrize("turn", [3, 6, 8])
-def test_a_photo_that_lies_on_its_side_is_turned(photo: Path, turn: int) -> None:
-    classifier = Classifier.load(ONNX)
+# How a camera that writes this EXIF orientation stores an upright photo.
+STORED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("turn", STORED)
+@pytest.mark.parametrize("model", [ONNX, SAFETENSORS])
+def test_a_photo_that_lies_on_its_side_is_turned(photo: Path, model: str, turn: int) -> None:
+    classifier = Classifier.load(model)
     upright = Image.open(photo)
-    turned = upright.rotate({3: 180, 6: 90, 8: -90}[turn], expand=True)
+    turned = upright.transpose(STORED[turn])
     exif = Image.Exif()
     exif[274] = turn
     turned.save(photo.with_name("turned.png"), exif=exif)
