@@ -28,6 +28,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 repro: $(INSTALLED)  ## run what changed of the pipeline, from the photos to report/index.html
+	@command -v git > /dev/null || { echo "error: there is no git here, which Boatyard needs: install it" >&2; exit 2; }
 	@git rev-parse --git-dir > /dev/null 2>&1 || { \
 	  echo "error: this folder is in no git repository, which DVC needs: clone it, or run 'git init' here" >&2; exit 2; }
 	@$(BIN)/python -m dvc repro

@@ -1,5 +1,7 @@
 """Fetch the data set's photos into data/raw, a folder per class, byte for byte."""
 
+from boatyard.stage import run_stage
+
 from tqdm import tqdm
 
 from boatyard import errors, files, params, paths
@@ -31,4 +33,4 @@ def bar(description: str, total: int | None, unit: str) -> "tqdm[None]":
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_stage(main)

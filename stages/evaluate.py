@@ -1,11 +1,13 @@
 """Run the saved model on the plain view of every test photo: how good it is, and how sure that is."""
 
+from boatyard.stage import run_stage
+
 from collections import Counter
 
 import numpy as np
 from tqdm import tqdm
 
-from boatyard import errors, files, machine, params, paths
+from boatyard import files, machine, params, paths
 from boatyard.data import splitting
 from boatyard.data.photos import open_checked
 from boatyard.data.views import plain_view
@@ -48,4 +50,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_stage(main)

@@ -1,6 +1,8 @@
 """Write the model as one ONNX file, its preprocessing inside, checked against the model on validation photos."""
 
-from boatyard import errors, files, paths
+from boatyard.stage import run_stage
+
+from boatyard import files, paths
 from boatyard.data import splitting
 from boatyard.model import checkpoint
 from boatyard.serving.export import export
@@ -15,4 +17,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_stage(main)

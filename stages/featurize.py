@@ -1,5 +1,7 @@
 """The frozen backbone's features of every photo: its plain view, and random views of the training photos."""
 
+from boatyard.stage import run_stage
+
 import hashlib
 import inspect
 from importlib.metadata import version
@@ -7,7 +9,7 @@ from importlib.metadata import version
 import torch
 from tqdm import tqdm
 
-from boatyard import errors, machine, params, paths
+from boatyard import machine, params, paths
 from boatyard.data import photos, splitting, views
 from boatyard.model import backbones, engine, features, graph, torch_engine
 from boatyard.model.network import embedder
@@ -44,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_stage(main)

@@ -1,10 +1,12 @@
 """Which photos stay: decode every one, leave out the unusable, the ambiguous and the rare, and say why."""
 
+from boatyard.stage import run_stage
+
 from collections import Counter
 
 from tqdm import tqdm
 
-from boatyard import errors, files, machine, params, paths
+from boatyard import files, machine, params, paths
 from boatyard.data import catalog
 
 
@@ -36,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_stage(main)

@@ -1,6 +1,8 @@
 """Tell of the run: a page, a summary for a pull request, the model's card, figures that `dvc plots diff` compares."""
 
-from boatyard import errors, files, params, paths
+from boatyard.stage import run_stage
+
+from boatyard import files, params, paths
 from boatyard.data import catalog, splitting
 from boatyard.evaluation import tables
 from boatyard.evaluation.calibration import ConfidenceBin
@@ -51,4 +53,4 @@ def read(settings: params.Params) -> Run:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_stage(main)

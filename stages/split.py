@@ -1,8 +1,10 @@
 """Which photo is for training, which for validation, which for test."""
 
+from boatyard.stage import run_stage
+
 from collections import Counter
 
-from boatyard import errors, files, params, paths
+from boatyard import files, params, paths
 from boatyard.data import catalog, duplicates, splitting
 from boatyard.params.schema import CountsSplit, FoldersSplit, StratifiedSplit
 
@@ -33,4 +35,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_stage(main)

@@ -1,8 +1,9 @@
 """Train the head on cached features, then, if asked to, fine-tune the backbone; save the best network whole."""
 
+from boatyard.stage import run_stage
+
 import hashlib
 import inspect
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 
-from boatyard import errors, files, machine, params, paths
+from boatyard import files, machine, params, paths
 from boatyard.data import splitting, views
 from boatyard.data.views import Recipe
 from boatyard.evaluation import temperature
@@ -27,13 +28,11 @@ def main() -> None:
     settings = params.load("train")
     device = machine.device()
     processes = machine.processes(device) if settings.finetune.epochs else 1
-    if processes > 1 and not distributed.started():
-        sys.exit(distributed.start(__file__, processes))
-    with distributed.group(device) as own_device:
-        train(settings, own_device)
+    distributed.run(train, device, processes)
 
 
-def train(settings: Params, device: str) -> None:
+def train(device: str) -> None:
+    settings = params.load("train")
     model, seed = settings.model, settings.seed
     rows = splitting.read_splits(paths.SPLITS)
     classes = splitting.class_names(rows)
@@ -119,4 +118,4 @@ def write_metrics(history: list[Epoch], calibration: Mapping[str, Any], paramete
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_stage(main)

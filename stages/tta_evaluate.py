@@ -1,12 +1,14 @@
 """Test-time augmentation: the policy is chosen on validation, then compared with the plain view, photo by photo."""
 
+from boatyard.stage import run_stage
+
 from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from boatyard import errors, files, machine, params, paths
+from boatyard import files, machine, params, paths
 from boatyard.data import splitting
 from boatyard.data.photos import open_checked
 from boatyard.data.views import Recipe, View
@@ -70,4 +72,4 @@ def judge(log_probabilities: NDArray[np.floating], actual: NDArray[np.int64]) ->
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_stage(main)

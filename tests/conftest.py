@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import properties  # noqa: F401  it registers the profile of `make fuzz`
@@ -12,6 +14,14 @@ import pytest
 def _no_machine_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("BOATYARD_", "DVC_"))]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_stays_pytests() -> Iterator[None]:
+    """A stage that a test runs in this process decides otherwise."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Fine-tune a small random network on drawn photos; torchrun runs this in the tests. Arguments: photos, history."""
+"""Fine-tune a small random network on drawn photos in several processes. Arguments: photos, history, processes."""
 
 import sys
 from pathlib import Path
@@ -10,9 +10,13 @@ from boatyard import files
 from boatyard.model import distributed
 from boatyard.model.history import Epoch
 
+
+def work(device: str) -> None:
+    network, history = fine_tune(Path(sys.argv[1]), Path(sys.argv[2]).with_suffix(".pt"))
+    if distributed.rank() == 0:
+        files.write_rows(Path(sys.argv[2]), Epoch, history)
+        torch.save(network.state_dict(), Path(sys.argv[2]).with_suffix(".weights"))
+
+
 if __name__ == "__main__":
-    with distributed.group("cpu"):
-        network, history = fine_tune(Path(sys.argv[1]), Path(sys.argv[2]).with_suffix(".pt"))
-        if distributed.rank() == 0:
-            files.write_rows(Path(sys.argv[2]), Epoch, history)
-            torch.save(network.state_dict(), Path(sys.argv[2]).with_suffix(".weights"))
+    distributed.run(work, "cpu", int(sys.argv[3]))

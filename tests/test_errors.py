@@ -1,3 +1,5 @@
+import errno
+import os
 import re
 import shutil
 import subprocess
@@ -31,22 +33,45 @@ def test_a_name_in_a_message_moves_no_cursor(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == r"error: größe\x1b[2J\x07\x9b2K 船.jpg: rename it" + "\n"
 
 
-def test_ctrl_c_is_one_line_and_status_130(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_is_one_line_and_status_130_and_waits_for_no_thread() -> None:
+    code = (
+        "import threading, time\n"
+        "from boatyard import errors\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "def main():\n"
+        "    raise KeyboardInterrupt\n"
+        "errors.run(main)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS], ids=errno.errorcode.get)
+def test_a_disk_that_can_not_be_written_to_is_the_users_to_mend(
+    number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     def main() -> None:
-        raise KeyboardInterrupt
+        raise OSError(number, os.strerror(number), "data/raw")
 
     with pytest.raises(SystemExit) as caught:
         errors.run(main)
-    assert caught.value.code == 130
-    assert capsys.readouterr() == ("", "stopped\n")
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == (
+        f"error: data/raw can't be written ({os.strerror(number)}): free space, or mend the folder's rights\n"
+    )
 
 
 def test_a_mistake_of_ours_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     def main() -> None:
         raise ZeroDivisionError
 
+    def read() -> None:
+        Path("nowhere").read_bytes()
+
     with pytest.raises(ZeroDivisionError):
         errors.run(main)
+    with pytest.raises(FileNotFoundError):
+        errors.run(read)
     errors.run(lambda: print("done"))
     assert capsys.readouterr() == ("done\n", "")
 
@@ -70,7 +95,7 @@ def test_a_stage_ends_with_one_line_and_status_2(tmp_path: Path) -> None:
         (tmp_path / "params.yaml").write_text(broken, encoding="utf-8")
         done = stage(tmp_path, "filter")
         assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["dvc.yaml", "params.yaml"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".work", "dvc.yaml", "params.yaml"]
 
 
 HEAVY = ("torch", "torchvision", "timm", "onnxruntime")

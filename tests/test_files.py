@@ -1,5 +1,8 @@
 import csv
 import errno
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -199,6 +202,34 @@ def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("x.bin", b"old")]
     files.write_bytes(path, b"new")
     assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("x.bin", b"new")]
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write_of_that_file(tmp_path: Path) -> None:
+    kill_itself = (
+        "import os; from pathlib import Path; from boatyard import files\n"
+        "with files.replacing(Path('x[1].bin')) as temporary:\n"
+        "    temporary.write_bytes(b'half')\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", kill_itself], cwd=tmp_path, check=False)
+    assert killed.returncode == -9
+    (left,) = tmp_path.iterdir()
+    assert left.name.endswith(".part")
+    writing = tmp_path / f".x[1].bin.{os.getppid()}.part"  # of a process that is still at it
+    others = tmp_path / left.name.replace("x[1]", "x1")
+    for path in (writing, others):
+        path.touch()
+
+    files.write_bytes(tmp_path / "x[1].bin", b"new")
+
+    assert set(tmp_path.iterdir()) == {tmp_path / "x[1].bin", writing, others}
+
+
+def test_the_content_is_on_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, synced = tmp_path / "x.bin", []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append((os.fstat(file).st_size, path.exists())))
+    files.write_bytes(path, b"four")
+    assert synced == [(4, False)]
 
 
 def test_rows_that_fail_half_way_leave_the_old_table(tmp_path: Path) -> None:

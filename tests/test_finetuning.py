@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +6,7 @@ import drawn_photos
 import pytest
 import torch
 from finetuning_case import AUGMENT, BEFORE, CLASSES, PREPROCESSING, SETTINGS, fine_tune, network, rows
+from small_disk import blocks, small_disk
 from torchvision import models
 
 from boatyard import files
@@ -85,6 +85,20 @@ def test_the_head_alone_is_kept_when_no_epoch_is_better(photos: Path, tmp_path: 
     assert weights(tuned) == weights(network())
 
 
+def test_a_full_disk_is_one_line_and_leaves_the_state_of_the_epoch_before(photos: Path, tmp_path: Path):
+    with small_disk(tmp_path / "disk", 1) as disk:
+        state = disk.folder / "state.pt"
+        fine_tune(photos, state, stop_after=1)
+        before = state.read_bytes()
+        disk.leave(blocks(state) // 2)
+
+        with pytest.raises(UserError, match=r"state\.pt can't be written \(No space left on device\): free space"):
+            fine_tune(photos, state)
+
+        assert state.read_bytes() == before
+        assert sorted(path.name for path in disk.folder.iterdir()) == ["ballast", "state.pt"]
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(photos: Path, tmp_path: Path):
     wild = SETTINGS.model_copy(update={"lr": 1e30, "clip": 1e30, "optimiser": "sgd"})
     with pytest.raises(UserError, match=r"not finite in epoch \d+; lower finetune.lr"):
@@ -106,9 +120,8 @@ def test_a_tuned_backbone_is_judged_by_its_plain_views(photos: Path, tmp_path: P
 def test_several_processes_follow_the_same_curve_as_one(photos: Path, tmp_path: Path, processes: int):
     alone, history = fine_tune(photos, tmp_path / "alone.pt")
     script = Path(__file__).with_name("finetune_in_processes.py")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [*torchrun, str(script), str(photos), str(tmp_path / "history.csv")]
-    subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, timeout=300)
+    command = [sys.executable, str(script), str(photos), str(tmp_path / "history.csv"), str(processes)]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     together = files.read_rows(tmp_path / "history.csv", Epoch)
     assert [epoch.epoch for epoch in together] == [epoch.epoch for epoch in history]
     for name in ("train_loss", "validation_loss", "train_top1", "validation_top1", "lr"):

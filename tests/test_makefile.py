@@ -41,8 +41,10 @@ class Project:
         path.write_text(script)
         path.chmod(0o755)
 
-    def make(self, *arguments: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
-        environment = {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "CALLS": str(self.folder / "calls")}
+    def make(
+        self, *arguments: str, fails: bool = False, path: str = os.environ["PATH"]
+    ) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": f"{self.folder}/bin:{path}", "CALLS": str(self.folder / "calls")}
         done = subprocess.run(["make", *arguments], cwd=self.folder, env=environment, capture_output=True, text=True)
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         return done
@@ -204,6 +206,18 @@ def test_a_browser_that_can_not_be_installed_is_one_line(project: Project, reaso
         "name yours, as in 'make test-browser CHROMIUM=/usr/bin/google-chrome'"
     ]
     assert not any("apt-get" in call or "pytest" in call for call in project.calls())
+
+
+def test_repro_without_git_says_so(project: Project) -> None:
+    project.make("check")
+    tools = project.folder / "tools"
+    tools.mkdir()
+    for name in ("make", "sh"):
+        (tools / name).symlink_to(shutil.which(name) or "")
+
+    done = project.make("repro", fails=True, path=str(tools))
+
+    assert done.stderr.splitlines()[0] == "error: there is no git here, which Boatyard needs: install it"
 
 
 def test_repro_needs_git_and_finds_the_environments_python(project: Project) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from small_disk import BLOCK, small_disk
 from sources_drawing import photo, sha256, silent, tarred, tree, write, zipped
 from sources_server import Resource, Site, serving
 
@@ -82,6 +83,23 @@ def test_a_server_that_keeps_stopping_and_the_next_run(tmp_path: Path, site: Sit
     fetch(tmp_path, (f"{site.address}/a.zip", sha256(ZIP)))
     assert site.requests == [("/a.zip", "bytes=7000-")]
     assert kept(tmp_path) == [sha256(ZIP)]
+
+
+def test_a_full_disk_and_the_next_run(tmp_path: Path, site: Site) -> None:
+    """What fitted is kept, to the last block; the next run asks for the rest."""
+    site.resources = {"/a.zip": Resource(ZIP)}
+    archive = (f"{site.address}/a.zip", sha256(ZIP))
+    with small_disk(tmp_path / "downloads", 16) as disk:
+        disk.leave(len(ZIP) // BLOCK * BLOCK)  # all but the end, which Python writes when the file is closed
+
+        with pytest.raises(
+            UserError, match=r"archive\.partial can't be written \(No space left on device\): free space"
+        ):
+            fetch(tmp_path, archive)
+
+        disk.clear()
+        assert fetch(tmp_path, archive).images == 301
+    assert site.requests == [("/a.zip", ""), ("/a.zip", f"bytes={len(ZIP) // BLOCK * BLOCK}-")]
 
 
 def test_a_file_that_changed_between_two_runs_is_fetched_anew(tmp_path: Path, site: Site) -> None:

@@ -1,8 +1,15 @@
 """A user's mistake: one line that says what is wrong, where, and what to do, and exit status 2."""
 
+import errno
+import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+# What a write says of the machine, wherever in a library it happens.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class UserError(Exception):
@@ -21,6 +28,12 @@ class DamagedFile(UserError):
         self.fault = fault
 
 
+def unwritable(path: Path | str, error: Exception) -> UserError:
+    """What to say when a file or a folder can't be written."""
+    reason = getattr(error, "strerror", None) or str(error)[:200]
+    return UserError(f"{path} can't be written ({reason}): free space, or mend the folder's rights")
+
+
 def one_line(text: str) -> str:
     """Text that may hold file names, fit for a terminal: one line, control characters written out as Python does."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], " ".join(text.split()))
@@ -29,13 +42,22 @@ def one_line(text: str) -> str:
 def run(main: Callable[[], None]) -> None:
     """Run a command's `main`; end the process with 2 and one line for a user's mistake, with 130 for Ctrl-C.
 
-    Anything else is ours, and keeps its traceback.
+    A full or read-only disk is the user's to mend, whatever was being written. Anything else is ours, and keeps its
+    traceback.
     """
     try:
         main()
     except UserError as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
-        sys.exit(2)
+        _end(error)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        _end(unwritable(error.filename or "a file", error))
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
+        print("stopped", file=sys.stderr, flush=True)
+        os._exit(130)  # Python's own way out waits for threads, and one that decodes a large photo takes seconds
+
+
+def _end(error: UserError) -> NoReturn:
+    print(f"error: {one_line(str(error))}", file=sys.stderr)
+    sys.exit(2)

@@ -1,6 +1,7 @@
 """The pipeline's small files, CSV, JSON and YAML: written whole or not at all, and the same bytes each time."""
 
 import csv
+import glob
 import io
 import json
 import os
@@ -11,7 +12,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args, get_type_hints
 
-from boatyard.errors import DamagedFile, UserError
+from boatyard.errors import DamagedFile, UserError, unwritable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -42,14 +43,39 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_away(path)
         try:
             yield temporary
+            _reach_the_disk(temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{path} can't be written ({reason}): free space, or mend the folder's rights") from error
+        raise unwritable(path, error) from error
+
+
+def _clear_away(path: Path) -> None:
+    """Remove what processes that were killed while they wrote `path` have left."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        process = left.name.split(".")[-2]
+        if process.isdecimal() and not _alive(int(process)):
+            left.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # no signal: only whether one could be sent
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True
+
+
+def _reach_the_disk(path: Path) -> None:
+    """Wait until a file's content is on the disk: a name must not outlive a power cut that its content does not."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -48,6 +48,7 @@ REPORT_MARKDOWN = Path("report/report.md")
 
 # Work folder: git-ignored, no stage declares it, and deleting it costs time and nothing else.
 WORK = Path(".work")
+LOCKS = WORK / "locks"
 DOWNLOADS = WORK / "downloads"
 FEATURE_ROWS = WORK / "features"
 GRAPHS = WORK / "graphs"

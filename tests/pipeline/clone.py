@@ -1,5 +1,6 @@
 """A clone of this repository in a temporary folder, as it stands in the working tree, and DVC in it."""
 
+import hashlib
 import json
 import os
 import re
@@ -55,14 +56,15 @@ class Clone:
     def run(self, *command: str, fails: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the folder; it must fail if `fails`, else succeed."""
         done = subprocess.run(
-            command, cwd=self.folder, env=self._environment() | environment, capture_output=True, text=True
+            command, cwd=self.folder, env=self.environment() | environment, capture_output=True, text=True
         )
         assert (done.returncode != 0) == fails, (
             f"{command}: {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
         )
         return done
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """The variables that a command in the folder is given."""
         return {
             # The stages say `python`: it must be the one that runs the tests.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -93,6 +95,19 @@ class Clone:
     def changed_stages(self) -> set[str]:
         """The stages of which `dvc status` says that something they depend on, or wrote, has changed."""
         return set(json.loads(self.dvc("status", "--json")))
+
+    def results(self) -> dict[str, str]:
+        """The sha256 of dvc.lock and of every file that a run writes, by its path."""
+        written = [path for top in ("data", "models", "metrics", "plots", "report") for path in self._files(top)]
+        return {
+            path.relative_to(self.folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in [self.folder / "dvc.lock", *written]
+        }
+
+    def _files(self, top: str) -> list[Path]:
+        brought = (self.folder / "data/incoming", self.folder / "models/weights")
+        found = (self.folder / top).rglob("*")
+        return [path for path in found if path.is_file() and not any(map(path.is_relative_to, brought))]
 
     def set_param(self, key: str, value: Any) -> None:
         """Change one key of params.yaml; the rest of the file keeps its bytes."""

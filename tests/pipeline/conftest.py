@@ -1,5 +1,8 @@
 """One real run of the whole pipeline on drawn photos, shared by every test of this folder that looks at it."""
 
+import subprocess
+import time
+
 import pytest
 from clone import Clone, Repro
 from remote_kinds import PAGE
@@ -11,10 +14,24 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The run that tests read from; a test that changes anything takes `clone`."""
     folder = tmp_path_factory.mktemp("pipeline")
     clone, drawn = prepare(folder / "clone", folder / "home")
-    repro = clone.repro()
+    repro, begun, seconds = timed_repro(clone)
     status = clone.git("status", "--porcelain", "--untracked-files=all")
     clone.commit("Run")
-    return Run(clone, drawn, repro, status)
+    return Run(clone, drawn, repro, status, begun, seconds)
+
+
+def timed_repro(clone: Clone) -> tuple[Repro, dict[str, float], float]:
+    """What `dvc repro` says, when each stage began, and how long all took: seconds from its start."""
+    begun, said = {}, ""
+    start = time.monotonic()
+    with subprocess.Popen(
+        ["dvc", "repro"], cwd=clone.folder, env=clone.environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout or ():
+            said += line
+            begun |= dict.fromkeys(Repro(line).ran, time.monotonic() - start)
+    assert process.returncode == 0, said[-4000:]
+    return Repro(said), begun, time.monotonic() - start
 
 
 @pytest.fixture(scope="module")

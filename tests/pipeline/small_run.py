@@ -38,3 +38,13 @@ class Run:
     drawn: drawn_photos.DrawnSet
     repro: Repro
     git_status: str  # after the run, before the commit
+    begun: dict[str, float]  # seconds after the start of `dvc repro`, by stage
+    seconds: float  # that all of it took
+
+    def fresh(self, folder: Path, home: Path) -> Clone:
+        """A clone of the commit before the run: nothing has run in it."""
+        home.mkdir(exist_ok=True)
+        self.clone.git("clone", "--quiet", str(self.clone.folder), str(folder))
+        clone = Clone(folder, home)
+        clone.git("checkout", "--quiet", "HEAD~1")
+        return clone

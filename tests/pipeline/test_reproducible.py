@@ -2,17 +2,12 @@
 
 from pathlib import Path
 
-from clone import Clone
 from small_run import STAGES, Run
 
 
 def test_two_fresh_clones_write_the_same_bytes(run: Run, tmp_path: Path) -> None:
     """Another folder, another home, another time zone, another order of sets, fewer threads."""
-    folder, home = tmp_path / "a clone with another name", tmp_path / "home"
-    home.mkdir()
-    run.clone.git("clone", "--quiet", str(run.clone.folder), str(folder))
-    clone = Clone(folder, home)
-    clone.git("checkout", "--quiet", "HEAD~1")  # before the run was committed
+    clone = run.fresh(tmp_path / "a clone with another name", tmp_path / "home")
 
     repro = clone.repro(PYTHONHASHSEED="12345", TZ="Pacific/Auckland", BOATYARD_WORKERS="1")
 

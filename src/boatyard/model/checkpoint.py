@@ -5,7 +5,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from boatyard.errors import UserError
+from boatyard.errors import UserError, unwritable
 from boatyard.files import replacing
 from boatyard.model import backbones, header
 from boatyard.model.network import Classifier, embedder, head
@@ -24,7 +24,7 @@ def save(path: Path, network: Classifier, about: header.Header) -> None:
         try:
             save_file(state, temporary, metadata=header.encode(about))
         except SafetensorError as error:
-            raise UserError(f"{path} can't be written ({str(error)[:200]}): free space or its rights") from None
+            raise unwritable(path, error) from None
         temporary.chmod(rights)
 
 

@@ -1,42 +1,70 @@
-"""Several processes on one training run, as torchrun starts them: who does which part, and sums over all of them."""
+"""Several processes on one training run: who does which part, and sums over all of them."""
 
+import logging
 import os
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.multiprocessing.spawn import ProcessException, spawn
+
+from boatyard.errors import UserError
+
+_MISTAKE = "mistake"  # where a process leaves the message of its UserError for the one that started it
 
 
-def started() -> bool:
-    """Whether torchrun started this process, and the others beside it."""
-    return "LOCAL_RANK" in os.environ
+def run(work: Callable[[str], None], device: str, processes: int) -> None:
+    """Call `work` with the device that it is to use: here, or in several processes of this machine at once.
 
+    They are in this process's group, so that a signal from the terminal reaches all, and end when this process does,
+    however it does.
 
-def start(script: str, processes: int) -> int:
-    """Run a script in several processes on this machine; the exit status."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", script]
-    return subprocess.run(command, check=False).returncode
+    Args:
+        work: a function of a module, so that another process can find it.
+        device: as torch names it; where it is cuda, each process gets a GPU of its own.
+        processes: how many; 1 is this one.
 
-
-@contextmanager
-def group(device: str) -> Iterator[str]:
-    """Join the processes that torchrun started; yields this process's device. Alone, it is `device`."""
-    if not started():
-        yield device
+    Raises:
+        UserError: one that a process raised.
+    """
+    if processes == 1:
+        work(device)
         return
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes share the cores
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # it tells of each process that it ends
+    store = _store(0, is_master=True)
+    try:
+        spawn(_join, (work, device, processes, store.port, os.getpid()), processes)  # type: ignore[no-untyped-call]
+    except ProcessException:
+        if store.check([_MISTAKE]):
+            raise UserError(store.get(_MISTAKE).decode()) from None
+        raise
+
+
+def _join(rank: int, work: Callable[[str], None], device: str, size: int, port: int, parent: int) -> None:
+    """What each of the processes does."""
+    if os.getppid() != parent:  # it died before torch had the kernel end this process with it
+        sys.exit(1)
     kind = device.split(":", 1)[0]
     if kind == "cuda":
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        device = f"cuda:{rank}"
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+    backend, store = "nccl" if kind == "cuda" else "gloo", _store(port, is_master=False)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
     try:
-        yield device
-    finally:
-        dist.destroy_process_group()
+        work(device)
+    except UserError as error:
+        store.set(_MISTAKE, str(error))
+        sys.exit(2)
+    dist.destroy_process_group()
+
+
+def _store(port: int, is_master: bool) -> Any:
+    """Where the processes find one another; port 0 takes a free one."""
+    return dist.TCPStore("127.0.0.1", port, is_master=is_master, wait_for_workers=False)  # type: ignore[attr-defined]
 
 
 def size() -> int:

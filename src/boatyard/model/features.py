@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 
 from boatyard import files
@@ -78,21 +78,26 @@ def compute(
 
 def write(folder: Path, rows: Sequence[Row], views: int, recipe: Recipe, store: RowStore) -> None:
     """Write data/features/ from the store, a batch of photos in memory at a time."""
-    folder.mkdir(parents=True, exist_ok=True)
+    # It comes back last, so that the arrays of two runs are not taken for those of one.
+    (folder / "photos.csv").unlink(missing_ok=True)
     training = [row for row in rows if row.split == "train"]
-    width = store.width
-    plain = open_memmap(folder / "plain.npy", "w+", np.float32, (len(rows), width))
-    for start in range(0, len(rows), _BATCH):
-        batch = rows[start : start + _BATCH]
-        plain[start : start + _BATCH] = store.read(recipe.name(row.sha256, PLAIN) for row in batch)
-    plain.flush()
-    random = open_memmap(folder / "views.npy", "w+", np.float32, (len(training), views, width))
-    for start in range(0, len(training), _BATCH):
-        batch = training[start : start + _BATCH]
-        keys = [recipe.name(row.sha256, number) for row in batch for number in range(views)]
-        random[start : start + _BATCH] = store.read(keys).reshape(len(batch), views, width)
-    random.flush()
+    plain_keys = [recipe.name(row.sha256, PLAIN) for row in rows]
+    _write_array(folder / "plain.npy", (len(rows), store.width), plain_keys, store)
+    view_keys = [recipe.name(row.sha256, number) for row in training for number in range(views)]
+    _write_array(folder / "views.npy", (len(training), views, store.width), view_keys, store)
     files.write_csv(folder / "photos.csv", ["sha256", "split"], ((row.sha256, row.split) for row in rows))
+
+
+def _write_array(path: Path, shape: tuple[int, ...], keys: Sequence[str], store: RowStore) -> None:
+    """Write the rows of `keys` as one array of this shape.
+
+    Not through a memory map: where the disk is full, that ends the process with a bus error.
+    """
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with files.replacing(path) as temporary, temporary.open("wb") as file:
+        write_array_header_1_0(file, header)
+        for start in range(0, len(keys), _BATCH):
+            file.write(store.read(keys[start : start + _BATCH]).astype("<f4", copy=False).tobytes())
 
 
 @dataclass(frozen=True)

@@ -309,8 +309,13 @@ def _keep(
         "best": [stopping.best_loss, stopping.best_epoch, stopping.best_state],
         "history": [asdict(epoch) for epoch in history],
     }
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # a full disk; torch goes on, and fails with a riddle
+                raise error.__context__ from None
+            raise
 
 
 def _resume(

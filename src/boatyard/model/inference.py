@@ -74,4 +74,5 @@ def _ahead(items: Sequence[Item], work: Callable[[Item], Result], workers: int) 
         while pending:
             yield pending.popleft().result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        # Not waiting: after Ctrl-C, the photos that are being decoded are of no use to anyone.
+        pool.shutdown(wait=False, cancel_futures=True)

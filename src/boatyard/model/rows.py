@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from boatyard.errors import UserError
+from boatyard.errors import unwritable
 
 Rows = NDArray[np.float32]
 
@@ -53,9 +53,7 @@ class RowStore:
             lines = "".join(f"{key}\n" for key in keys).encode()
             _write_from(self._keys_path, self._keys_size, lines)
         except OSError as error:
-            raise UserError(
-                f"{self._rows_path.parent} can't be written ({error.strerror}): free space there"
-            ) from error
+            raise unwritable(self._rows_path.parent, error) from error
         self._place.update(zip(keys, range(self._count, self._count + len(keys)), strict=True))
         self._count += len(keys)
         self._keys_size += len(lines)

@@ -10,7 +10,7 @@ from typing import IO, cast
 from urllib.parse import urlsplit
 
 from boatyard.data.sources.origin import Progress
-from boatyard.errors import UserError
+from boatyard.errors import UserError, unwritable
 
 TIMEOUT = 60.0  # seconds without an answer or a byte
 ATTEMPTS = 3  # in a row that bring nothing new
@@ -63,6 +63,8 @@ def download(url: str, target: Path, progress: Progress) -> None:
                 kept = f"; the first {most:,} bytes are kept, so that another run goes on from there" if most else ""
                 raise UserError(f"{public(url)} can't be fetched: {stopped}{kept}") from stopped
             time.sleep(PAUSE * 2**fruitless / 2)
+        except OSError as error:  # none of the network's, which are `_Stopped`
+            raise unwritable(part, error) from error
     part.replace(target)
 
 
@@ -84,7 +86,7 @@ def _attempt(url: str, part: Path, progress: Progress) -> None:
             while chunk := _read(response):
                 if not start and chunk[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
                     raise UserError(f"{public(url)} answers with a web page, not a file: {BY_HAND}")
-                _write(writing, chunk, part)
+                writing.write(chunk)
                 bar.update(len(chunk))
     if total is not None and _size(part) != total:
         raise _Stopped(f"the server stopped after {_size(part):,} of {total:,} bytes")
@@ -133,13 +135,6 @@ def _read(response: http.client.HTTPResponse) -> bytes:
         return response.read(CHUNK)
     except (OSError, http.client.HTTPException) as error:
         raise _Stopped(f"the connection broke ({error or type(error).__name__})") from error
-
-
-def _write(writing: IO[bytes], chunk: bytes, part: Path) -> None:
-    try:
-        writing.write(chunk)
-    except OSError as error:
-        raise UserError(f"{part} can't be written ({error.strerror}): free space") from error
 
 
 def _size(path: Path) -> int:

@@ -1,0 +1,109 @@
+"""Ctrl-C, pressed in a terminal: within two seconds all has ended, without a traceback."""
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from background import Background, started
+from clone import Clone
+from PIL import Image
+from small_run import Run
+
+REPRO = ("dvc", "repro", "featurize")
+STAGE = ("python", "stages/featurize.py")
+PREDICT = ("python", "-m", "boatyard", "predict")
+
+
+@pytest.fixture
+def copy(run: Run, tmp_path: Path) -> Clone:
+    """The run's clone, in which nothing of featurize and of training has been done."""
+    copy = run.clone.copy(tmp_path / "clone")
+    copy.run("rm", "-r", ".work", "data/features")
+    return copy
+
+
+def press(running: Background) -> None:
+    """Press Ctrl-C and wait for the end; what is left to check is what the command said."""
+    pressed = time.monotonic()
+    running.ctrl_c()
+    running.process.wait(60)
+    assert running.processes() == []
+    assert time.monotonic() - pressed < 2
+    assert "Traceback" not in running.output
+
+
+@pytest.mark.parametrize("command", [REPRO, STAGE], ids=" ".join)
+def test_while_a_stage_imports_its_libraries(copy: Clone, command: tuple[str, ...]) -> None:
+    copy.set_param("features.views", 200)
+    with started(copy, *command) as running:
+        running.wait_until(lambda: running.has_loaded("libtorch_cpu", "stages/featurize.py"))
+        press(running)
+    assert running.process.returncode != 0
+    assert not (copy.folder / ".work/locks/featurize").exists()  # the imports were not over
+    assert ("failed to reproduce 'featurize'" in running.output) == (command == REPRO)
+
+
+@pytest.mark.parametrize("command", [REPRO, STAGE], ids=" ".join)
+def test_while_a_stage_works(copy: Clone, command: tuple[str, ...]) -> None:
+    copy.set_param("features.views", 200)
+    with started(copy, *command) as running:
+        running.wait_until(lambda: rows_kept(copy))
+        press(running)
+    assert running.process.returncode != 0
+    assert 0 < rows_kept(copy) < 42 * 200
+    assert ("failed to reproduce 'featurize'" in running.output) == (command == REPRO)
+
+
+def rows_kept(clone: Clone) -> int:
+    """How many rows of features the work folder holds."""
+    return sum(len(keys.read_bytes().splitlines()) for keys in clone.folder.glob(".work/features/*/keys*.txt"))
+
+
+def test_while_several_processes_fine_tune(run: Run, copy: Clone) -> None:
+    run.clone.run("cp", "-r", "data/features", str(copy.folder / "data"))
+    copy.set_param("finetune.epochs", 50)
+    copy.set_param("finetune.patience", 50)
+    with started(copy, "python", "stages/train.py", BOATYARD_PROCESSES="2") as running:
+        running.wait_for("finetune epoch  ")
+        assert len(running.processes()) > 2
+        press(running)
+    assert running.process.returncode != 0
+    assert len(list((copy.folder / ".work/finetuning").glob("*.pt"))) == 1  # what the next run goes on from
+
+
+def test_between_two_stages(copy: Clone) -> None:
+    with started(copy, "dvc", "repro") as running:
+        running.wait_for("Stage 'download' didn't change")
+        press(running)
+    assert running.process.returncode != 0
+    assert "ERROR: interrupted by the user" in running.output
+
+
+@pytest.mark.parametrize("moment", ["imports", "works"])
+def test_predict(copy: Clone, moment: str) -> None:
+    photos = copy.folder / "photos"
+    photos.mkdir()  # such that each takes seconds to decode
+    Image.effect_noise((1000, 1000), 50).resize((11_000, 11_000)).save(
+        photos / "0.png", compress_level=1
+    )  # seconds each
+    for number in range(1, 10):
+        (photos / f"{number}.png").hardlink_to(photos / "0.png")
+    moments: dict[str, Callable[[], object]] = {
+        "imports": lambda: running.has_loaded("onnxruntime"),
+        "works": lambda: classified(running),
+    }
+    names = ("--output", "answers.csv", "--format", "csv", "photos")
+    with started(copy, *PREDICT, *names, PYTHONPATH=str(copy.folder / "src")) as running:
+        running.wait_until(moments[moment])
+        press(running)
+    assert running.process.returncode == 130
+    assert running.output.endswith("stopped\n")
+    assert classified(running) == (moment == "works")
+    assert not [*copy.folder.glob("*answers*")]
+
+
+def classified(predict: Background) -> bool:
+    """Whether a photo of the 10 has been."""
+    return re.search(r"\| [1-9]/10", predict.output) is not None

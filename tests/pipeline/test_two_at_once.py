@@ -1,0 +1,58 @@
+"""Two runs in one folder: the second says that there is a first, and the results are those of one."""
+
+from pathlib import Path
+
+import psutil
+from background import Background, started
+from clone import Clone
+from small_run import Run
+
+
+def at_work(running: Background) -> psutil.Process:
+    """The stage featurize of a running command, held fast while it computes."""
+    running.wait_until(lambda: "featurizing:" in running.output)
+    (stage,) = running.processes("stages/featurize.py")
+    stage.suspend()
+    return stage
+
+
+def to_be_run(run: Run, folder: Path) -> Clone:
+    """The run's clone, in which featurize is to be done again."""
+    clone = run.clone.copy(folder)
+    clone.run("rm", "-r", ".work/features", "data/features", ".dvc/cache/runs")
+    lock = clone.folder / "dvc.lock"
+    lock.write_text(lock.read_text(encoding="utf-8").replace("  featurize:\n", "  gone:\n"), encoding="utf-8")
+    return clone
+
+
+def test_a_second_repro_names_the_first_and_leaves_it_alone(run: Run, tmp_path: Path) -> None:
+    clone = to_be_run(run, tmp_path / "clone")
+    with started(clone, "dvc", "repro", "featurize") as first:
+        stage = at_work(first)
+
+        second = clone.run("dvc", "repro", "featurize", fails=True)
+
+        assert f"(PID {first.process.pid}): " in second.stderr
+        assert "is busy, it is being blocked by" in second.stderr
+        stage.resume()
+        first.wait(120)
+    assert first.process.returncode == 0, first.output
+    assert clone.lock()["featurize"] == run.clone.lock()["featurize"]
+
+
+def test_a_stage_that_has_lost_its_dvc_keeps_a_second_one_out(run: Run, tmp_path: Path) -> None:
+    """DVC's lock goes with the process that is killed; the stage that it started goes on."""
+    clone = to_be_run(run, tmp_path / "clone")
+    with started(clone, "sh", "-c", "dvc repro featurize; sleep 600") as terminal:
+        stage = at_work(terminal)
+        (dvc,) = terminal.processes("repro")
+        dvc.kill()
+
+        second = clone.run("dvc", "repro", "featurize", fails=True)
+
+        told = f"error: stage 'featurize' is running in this folder already (process {stage.pid}): "
+        assert f"{told}wait until it has ended, or end it\n" in second.stderr
+        stage.resume()
+        psutil.wait_procs([stage], timeout=120)
+    assert clone.repro("featurize").ran == {"featurize"}
+    assert clone.lock()["featurize"] == run.clone.lock()["featurize"]
