@@ -125,6 +125,7 @@ def test_an_interrupted_output_is_not_there(photos: Path, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr(predict.answers, "lines", lambda *_: (stop() for _ in "x"))
+    monkeypatch.setattr(os, "_exit", sys.exit)  # which would end pytest
     assert run("photos", "--output", "answers.json") == 130
     assert Path("answers.json").read_text() == "before"
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["answers.json", "models", "photos"]

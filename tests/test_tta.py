@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from boatyard.data.views import BOTH, FIRST_TTA_VIEW, HORIZONTAL, PLAIN, VERTICAL
 from boatyard.evaluation.tta import Candidate, choose, mean_probabilities, plan
 
-bounded = settings(derandomize=True, max_examples=40, deadline=None, database=None)
+bounded = examples(40)
 
 
 def test_mean_by_hand():
