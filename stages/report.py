@@ -1,7 +1,7 @@
 """Tell of the run: a page, a summary for a pull request, and the figures that `dvc plots diff` compares."""
 
 from boatyard import errors, files, params, paths
-from boatyard.data import catalog, splitting
+from boatyard.data import catalog, leaks, splitting
 from boatyard.evaluation import tables
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.predictions import read_predictions
@@ -38,6 +38,7 @@ def read(settings: params.Params) -> Run:
         catalog=catalog.read_catalog(paths.CATALOG),
         rejected=catalog.read_rejected(paths.REJECTED),
         rows=splitting.read_splits(paths.SPLITS),
+        leaks=leaks.read_leaks(paths.LEAKS),
         counts=files.read_rows(paths.CLASS_COUNTS, tables.ClassCount),
         sizes=files.read_rows(paths.IMAGE_SIZES, tables.ImageSize),
         history=files.read_rows(paths.HISTORY, Epoch),

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from boatyard import files, paths
+from boatyard.data import leaks
 from boatyard.data.views import Preprocessing
 from boatyard.model import header
 
@@ -73,7 +74,11 @@ def write(root: Path, gain: float = 0.004, low: float = -0.012, high: float = 0.
         root / paths.FILTER_METRICS,
         {"images": len(found), "kept": len(kept), "classes": len(labels), "rejected": reasons},
     )
-    files.write_json(root / paths.SPLIT_METRICS, {**counts, "near_duplicate_groups": 2, "near_duplicate_photos": 5})
+    leaked = {"leaked_validation": 0, "leaked_test": 0}
+    files.write_json(
+        root / paths.SPLIT_METRICS, {**counts, "near_duplicate_groups": 2, "near_duplicate_photos": 5, **leaked}
+    )
+    leaks.write_leaks(root / paths.LEAKS, [])
     stays = Counter(name.split("/")[0] for name in kept)
     files.write_csv(
         root / paths.CLASS_COUNTS, ["label", "images", "kept"], [[la, images[la], stays[la]] for la in sorted(images)]

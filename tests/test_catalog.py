@@ -2,13 +2,13 @@ import hashlib
 import os
 from pathlib import Path
 
-import imagehash
 import numpy as np
 import pytest
 from PIL import Image
 
 from boatyard.data import catalog
 from boatyard.data.catalog import Photo, Rejected
+from boatyard.data.phash import phash
 from boatyard.errors import UserError
 
 REPOSITORY = Path(__file__).parent.parent
@@ -244,7 +244,7 @@ def test_what_is_written_down_of_a_photo(tmp_path: Path) -> None:
         height=40,
         mode="L",
         sha256=hashlib.sha256(content).hexdigest(),
-        phash=str(imagehash.phash(upright, hash_size=16)),
+        phash=phash(upright),
     )
     assert isinstance(plain, Photo)
     assert (plain.mode, plain.width, plain.height) == ("CMYK", 7, 5)

@@ -24,7 +24,9 @@ import pytest
 from PIL import Image
 
 from boatyard import files, params, paths
+from boatyard.data import duplicates
 from boatyard.data.catalog import REASONS, Rejected
+from boatyard.data.leaks import Leak
 from boatyard.data.photos import open_photo
 from boatyard.data.splitting import Row
 from boatyard.data.views import plain_view, random_view
@@ -235,6 +237,63 @@ def test_rejected_photos_have_reasons(parsed: Parsed) -> None:
         ["can't be decoded", "1", "thin-film 1"],
     ]
     assert "thin-film/photo 44.png: not a photo of a known format" in parsed.text
+
+
+@pytest.fixture(scope="module")
+def leaking(run: Run) -> Run:
+    """Nine test photos and one of validation that are said to show training photos mirrored."""
+    places = {split: [row for row in run.rows if row.split == split] for split in ("train", "validation", "test")}
+    pairs = [
+        *zip(places["test"][::5][:9], places["train"], strict=False),
+        (places["validation"][0], places["train"][9]),
+    ]
+    return replace(
+        run,
+        leaks=[
+            Leak(row.path, row.label, row.split, like.path, like.label, "train", "horizontal", number)
+            for number, (row, like) in enumerate(pairs)
+        ],
+    )
+
+
+def test_no_leak_is_said_once(parsed: Parsed, six: Path) -> None:
+    assert "5 photos nearly show the same as another one, as it is, mirrored or turned by half (2 groups); each" in (
+        parsed.text
+    )
+    assert "On two sides of the split" not in parsed.text
+    assert "Leak" not in (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
+
+
+def test_a_leak_is_told_with_its_photos_and_what_is_left_without_it(leaking: Run, six: Path) -> None:
+    settings = params.read(REPOSITORY / paths.PARAMS)
+    shown = pictures.collect(leaking, six / paths.RAW, pretend_run.PREPROCESSING, settings.augment, 0)
+    text = Parsed(render(leaking, shown)).text
+    leaked = {leak.path for leak in leaking.leaks}
+    rest = [prediction.right for prediction in leaking.predictions if prediction.path not in leaked]
+    assert len(rest) == len(leaking.predictions) - 9
+    said = (
+        f"Nearly the same as a photo of an earlier split: 9 of {leaking.test['images']} test photos and 1 of "
+        f"{leaking.splitting['validation']} validation photos. The figures promise more than new photos will keep. "
+        f"On the other test photos top-1 is {100 * sum(rest) / len(rest):.1f} %, on all of them "
+        f"{100 * leaking.test['top1']:.1f} %."
+    )
+    assert said in text
+    assert "each group stands on one side" not in text
+    assert f"Here are {pictures.LEAKS} of 10 pairs" in text
+    first = leaking.leaks[0]
+    assert f"test: {first.label} {first.path} train: {first.like_label}, mirrored {first.like}" in text
+    assert "Some photos stand on two sides of the split." in text.partition("Data Training")[0]
+    assert f"**Leak:** {said}" in markdown.render(leaking)
+
+
+def test_where_every_test_photo_leaks_no_rest_is_told(leaking: Run) -> None:
+    tests = [leak for leak in leaking.leaks if leak.split == "test"]
+    all_of_them = [replace(tests[0], path=prediction.path) for prediction in leaking.predictions]
+    assert "other test photos" not in wording.leaks(replace(leaking, leaks=all_of_them))
+
+
+def test_every_flip_has_words() -> None:
+    assert all(wording.flip(name) for name in duplicates.FLIPS)
 
 
 def test_class_by_class_is_the_table_the_worst_first(parsed: Parsed, six: Path) -> None:

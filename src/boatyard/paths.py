@@ -17,6 +17,7 @@ RAW = Path("data/raw")
 CATALOG = Path("data/catalog.csv")
 REJECTED = Path("data/rejected.csv")
 SPLITS = Path("data/splits.csv")
+LEAKS = Path("data/leaks.csv")
 FEATURES = Path("data/features")
 
 MODEL = Path("models/model.safetensors")

@@ -113,6 +113,8 @@ def test_each_class_is_cut_by_the_fractions_and_near_duplicates_stay_together(ru
         **{name: sum(count[name] for count in counts.values()) for name in ("train", "validation", "test")},
         "near_duplicate_groups": 1,
         "near_duplicate_photos": 2,
+        "leaked_validation": 0,
+        "leaked_test": 0,
     }
 
 

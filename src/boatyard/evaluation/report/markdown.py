@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from boatyard.evaluation import comparison
+from boatyard.evaluation.report import wording
 from boatyard.evaluation.report.run import Metrics, Run
 from boatyard.evaluation.report.wording import NBSP, count, interval, percent
 
@@ -20,6 +21,7 @@ def render(run: Run) -> str:
         f"{count(run.filtering['kept'], 'photo')} in {count(run.filtering['classes'], 'class', 'classes')}, "
         f"{escape(run.settings['model']['backbone'])}, {count(test['images'], 'test photo')}. "
         f"Licence of the data: {escape(run.download['licence'])}.",
+        *(["", f"**Leak:** {wording.leaks(run)}"] if run.leaks else []),
         "",
         "| | plain view | several views |",
         "|---|---:|---:|",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from boatyard.data.leaks import Leak
 from boatyard.data.photos import UnreadablePhoto, open_photo
 from boatyard.data.splitting import Row
 from boatyard.data.views import Preprocessing, View, plain_view, random_view
@@ -23,6 +24,7 @@ VIEWS = 16
 MOST_CLASSES = 120
 MISTAKES = 12
 WORST = 6
+LEAKS = 6
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Pictures:
         source: a training photo; `plain` is its plain view and `views` are `VIEWS` random views of it.
         mistakes: the most confident mistakes, the most confident first.
         worst: those of the class with the lowest top-1 that are not among `mistakes`.
+        leaks: photos that leak, test first, each with the one that it nearly shows.
     """
 
     samples: list[tuple[str, list[Picture]]]
@@ -50,6 +53,7 @@ class Pictures:
     views: list[Image.Image]
     mistakes: list[tuple[Prediction, Picture]]
     worst: list[tuple[Prediction, Picture]]
+    leaks: list[tuple[Leak, Picture, Picture]]
 
 
 def collect(run: Run, raw: Path, preprocessing: Preprocessing, augment: Augment, seed: int) -> Pictures:
@@ -79,6 +83,10 @@ def collect(run: Run, raw: Path, preprocessing: Preprocessing, augment: Augment,
         views=[_view(view) for view in views],
         mistakes=[(mistake, thumbnail(raw, mistake.path)) for mistake in mistakes],
         worst=[(mistake, thumbnail(raw, mistake.path)) for mistake in more[:WORST]],
+        leaks=[
+            (leak, thumbnail(raw, leak.path, SMALL_SIDE), thumbnail(raw, leak.like, SMALL_SIDE))
+            for leak in run.leaks[:LEAKS]
+        ],
     )
 
 

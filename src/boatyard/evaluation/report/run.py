@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from boatyard.data.catalog import Photo, Rejected
 from boatyard.data.given import SPLITS
+from boatyard.data.leaks import Leak
 from boatyard.data.splitting import Row
 from boatyard.evaluation import metrics
 from boatyard.evaluation.calibration import ConfidenceBin
@@ -40,6 +41,7 @@ class Run:
         settings: the sections of params.yaml.
         download, filtering, splitting, training, test, tta: the stages' metrics files.
         catalog: the photos that stayed; `rejected` those that did not; `rows` the splits of the former.
+        leaks: photos of validation and test that nearly show one of an earlier split.
         counts, sizes, history, predictions, results, bins, tta_results: the rows of the plots' files.
     """
 
@@ -53,6 +55,7 @@ class Run:
     catalog: Sequence[Photo]
     rejected: Sequence[Rejected]
     rows: Sequence[Row]
+    leaks: Sequence[Leak]
     counts: Sequence[ClassCount]
     sizes: Sequence[ImageSize]
     history: Sequence[Epoch]
@@ -111,6 +114,13 @@ class Run:
     def worst_class(self) -> MeasuredClass:
         """The class with the lowest top-1; of several, the one with the most test photos."""
         return min(self.results, key=lambda row: (row.top1, -row.test_images, row.label))
+
+    @property
+    def top1_without_leaks(self) -> float | None:
+        """Top-1 on the test photos that are no leak; None if there is none."""
+        leaked = {leak.path for leak in self.leaks}
+        rest = [prediction for prediction in self.predictions if prediction.path not in leaked]
+        return _share(prediction.right for prediction in rest) if rest else None
 
     def mistakes(self, label: str | None = None) -> list[Prediction]:
         """The wrong predictions (of one class's photos), the most confident first."""

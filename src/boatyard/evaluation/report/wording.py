@@ -1,7 +1,10 @@
 """Numbers and reasons as the report writes them. A space inside a number is a no-break one."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+
+from boatyard.evaluation.report.run import Run
 
 NBSP = "\u00a0"
 
@@ -11,6 +14,13 @@ _REASONS = {
     "two_labels": "same photo under two classes",
     "duplicate": "copy of another photo",
     "rare_class": "class has too few photos",
+}
+
+_FLIPS = {
+    "plain": "as it is",
+    "horizontal": "mirrored",
+    "vertical": "mirrored upside down",
+    "both": "turned by half",
 }
 
 
@@ -38,6 +48,31 @@ def count(number: int, singular: str, plural: str = "") -> str:
 def reason(key: str) -> str:
     """Why the filter left a photo out, in words."""
     return _REASONS[key]
+
+
+def flip(key: str) -> str:
+    """How one photo comes out of another, in words."""
+    return _FLIPS[key]
+
+
+def leaks(run: Run) -> str:
+    """What the leaks do to the figures, in a sentence or two; empty if there are none."""
+    if not run.leaks:
+        return ""
+    counts = Counter(leak.split for leak in run.leaks)
+    said = [
+        f"{counts[split]:,} of {count(run.splitting[split], f'{split} photo')}"
+        for split in ("test", "validation")
+        if counts[split]
+    ]
+    text = (
+        f"Nearly the same as a photo of an earlier split: {' and '.join(said)}. The figures promise more than new "
+        "photos will keep."
+    )
+    rest = run.top1_without_leaks
+    if counts["test"] and rest is not None:
+        text += f" On the other test photos top-1 is {percent(rest)}, on all of them {percent(run.test['top1'])}."
+    return text
 
 
 def setting(value: Any) -> str:
