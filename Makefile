@@ -3,6 +3,9 @@
 PYTHON ?= python3
 # pinned: the torch of requirements.txt · own: the one that .venv can see already (a GPU image's, a CPU-only build)
 TORCH ?= pinned
+# The browser of the browser tests. Debian's is installed where it is missing.
+DEBIANS := /usr/bin/chromium
+CHROMIUM ?= $(DEBIANS)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,11 +16,11 @@ INSTALLING := $(VENV)/installing
 # The stages say `python stages/<name>.py`, and DVC's queue calls `dvc`: both are to be .venv's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help repro test check lock
+.PHONY: help repro test test-browser check lock
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 repro: $(INSTALLED)  ## run what changed of the pipeline, from the photos to report/index.html
 	@git rev-parse --git-dir > /dev/null 2>&1 || { \
@@ -27,6 +30,9 @@ repro: $(INSTALLED)  ## run what changed of the pipeline, from the photos to rep
 
 test: check  ## check, then the unit tests and runs of the whole pipeline on a few drawn photos
 	@$(BIN)/python -m pytest
+
+test-browser: $(INSTALLED) $(CHROMIUM)  ## the web page of `boatyard serve` in a headless Chromium
+	@CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest tests/browser
 
 check: $(INSTALLED)  ## lint, format and types
 	@$(BIN)/python -m ruff check
@@ -61,3 +67,12 @@ else
 endif
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@rm -f $(INSTALLING) && touch $@
+
+$(CHROMIUM):
+	@as=; [ "$$(id -u)" = 0 ] || as='sudo -n'; \
+	  { [ $@ = $(DEBIANS) ] && command -v apt-get && $$as true; } > /dev/null 2>&1 || { \
+	    echo "error: the browser tests need Chromium, and '$@' is not there: 'sudo apt-get install chromium', or name" \
+	      "yours, as in 'make test-browser CHROMIUM=/usr/bin/google-chrome'" >&2; exit 2; }; \
+	  echo "Installing Debian's chromium"; \
+	  $$as apt-get -qq update && \
+	  $$as env DEBIAN_FRONTEND=noninteractive apt-get -qq --yes --no-install-recommends install chromium > /dev/null

@@ -41,16 +41,18 @@ PLAIN = transforms.Compose(
 
 @dataclass(frozen=True)
 class Outcome:
-    """Fractions on the test photos; the validation loss is in nats.
+    """Fractions, of the test photos where nothing else is said; losses in nats.
 
     Attributes:
         epochs: how many were trained.
+        validation_loss, validation_top1: of the epoch whose weights are kept.
         top1, top5, loss: from the plain view.
         tta_top1: from five random views, as the article averages them.
     """
 
     epochs: int
     validation_loss: float
+    validation_top1: float
     top1: float
     top5: float
     loss: float
@@ -82,8 +84,9 @@ def run(rows: Sequence[Row], raw: Path, backbone: str, batch_size: int, seed: in
     body = backbones.create(backbone, "default")
     body.network.requires_grad_(False)
     network = nn.Sequential(body.network, head(body.width, 256, 0.4, len(classes)))
+    network.to(memory_format=torch.channels_last)  # the same sums, twice as fast on a CPU
     optimizer = torch.optim.Adam(network[1].parameters())
-    best, best_state, waited, trained = float("inf"), copy.deepcopy(network.state_dict()), 0, 0
+    best, best_top1, best_state, waited, trained = float("inf"), 0.0, copy.deepcopy(network.state_dict()), 0, 0
     for trained in range(1, epochs + 1):  # noqa: B007
         network.train()
         for images, labels in loader("train", RANDOM, shuffle=True):
@@ -93,7 +96,8 @@ def run(rows: Sequence[Row], raw: Path, backbone: str, batch_size: int, seed: in
         outputs, labels = _answers(network, loader("validation", PLAIN))
         loss = nn.functional.nll_loss(outputs, labels).item()
         if loss < best:
-            best, best_state, waited = loss, copy.deepcopy(network.state_dict()), 0
+            best, best_top1 = loss, (outputs.argmax(1) == labels).float().mean().item()
+            best_state, waited = copy.deepcopy(network.state_dict()), 0
         else:
             waited += 1
             if waited == 3:
@@ -105,6 +109,7 @@ def run(rows: Sequence[Row], raw: Path, backbone: str, batch_size: int, seed: in
     return Outcome(
         trained,
         best,
+        best_top1,
         (outputs.argmax(1) == labels).float().mean().item(),
         top5.float().mean().item(),
         nn.functional.nll_loss(outputs, labels).item(),

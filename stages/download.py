@@ -21,7 +21,7 @@ def main() -> None:
         },
     )
     for note in fetched.notes:
-        print(note)
+        print(errors.one_line(note))
     source = f"{fetched.source} {fetched.version}".strip()
     print(f"{fetched.images:,} photos in {fetched.classes} classes from {source} · licence {fetched.licence}")
 

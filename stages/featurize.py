@@ -9,12 +9,12 @@ from tqdm import tqdm
 
 from boatyard import errors, machine, params, paths
 from boatyard.data import photos, splitting, views
-from boatyard.model import backbones, engine, features
+from boatyard.model import backbones, engine, features, graph, torch_engine
 from boatyard.model.network import embedder
 from boatyard.model.rows import RowStore
 
 # What decides a feature beside the backbone, the photo and the view's name. Rows made by others are not used again.
-LIBRARIES, CODE = ("torch", "onnxruntime", "pillow"), (photos, views, engine)
+LIBRARIES, CODE = ("torch", "onnxruntime", "pillow"), (photos, views, engine, graph, torch_engine)
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
 
     device, workers = machine.device(), machine.workers()
     kind = machine.engine(device)
-    key = [kind, torch.device(device).type, engine.fingerprint(network), preprocessing]
+    key = [kind, torch.device(device).type, graph.fingerprint(network), preprocessing]
     key += [*map(version, LIBRARIES), *map(inspect.getsource, CODE)]
     store = RowStore(paths.FEATURE_ROWS / hashlib.sha256(repr(key).encode()).hexdigest()[:16], backbone.width)
     tasks = features.missing(rows, count, recipe, store)

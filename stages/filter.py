@@ -23,13 +23,16 @@ def main() -> None:
     sizes = sorted(Counter((photo.width, photo.height) for photo in staying).items())
     files.write_csv(paths.IMAGE_SIZES, ["width", "height", "images"], [(*size, count) for size, count in sizes])
     reasons = catalog.reason_counts(rejected)
-    metrics = {"images": len(found), "kept": len(staying), "classes": len(kept), "rejected": reasons}
+    leaks = catalog.leaks(found)
+    metrics = {"images": len(found), "kept": len(staying), "classes": len(kept), "rejected": reasons, "leaks": leaks}
     files.write_json(paths.FILTER_METRICS, metrics)
 
     print(f"{len(staying):,} of {len(found):,} photos stay, in {len(kept)} classes")
     for reason, count in reasons.items():
         if count:
             print(f"  left out: {count:,} {reason.replace('_', ' ')} (see {paths.REJECTED})")
+    if leaks:
+        print(f"  a leak: photos in two of the data set's own splits: {leaks:,} (see {paths.REJECTED})")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tell of the run: a page, a summary for a pull request, and the figures that `dvc plots diff` compares."""
+"""Tell of the run: a page, a summary for a pull request, the model's card, figures that `dvc plots diff` compares."""
 
 from boatyard import errors, files, params, paths
 from boatyard.data import catalog, leaks, splitting
@@ -9,18 +9,20 @@ from boatyard.evaluation.report import drawing, markdown, page, pictures
 from boatyard.evaluation.report.run import Run
 from boatyard.model import header
 from boatyard.model.history import Epoch
+from boatyard.serving import card
 
 
 def main() -> None:
     settings = params.load("report")
     run = read(settings)
-    preprocessing = header.read(paths.MODEL).preprocessing
-    shown = pictures.collect(run, paths.RAW, preprocessing, settings.augment, settings.seed)
+    about = header.read(paths.MODEL)
+    shown = pictures.collect(run, paths.RAW, about.preprocessing, settings.augment, settings.seed)
     figures = drawing.draw(run)
     for name, content in drawing.pngs(figures, shown):
         files.write_bytes(paths.FIGURES / name, content)
-    files.write_bytes(paths.REPORT_HTML, page.render(run, shown, figures, preprocessing).encode())
+    files.write_bytes(paths.REPORT_HTML, page.render(run, shown, figures, about.preprocessing).encode())
     files.write_bytes(paths.REPORT_MARKDOWN, markdown.render(run).encode())
+    files.write_bytes(paths.MODEL_CARD, card.render(run, about).encode())
     print(
         f"{paths.REPORT_HTML}: top-1 {run.test['top1']:.4f} on {run.test['images']:,} test photos; open it in a browser"
     )

@@ -15,7 +15,7 @@ from boatyard.data import splitting, views
 from boatyard.data.views import Recipe
 from boatyard.evaluation import temperature
 from boatyard.model import backbones, checkpoint, distributed, engine, features, finetuning, optimisation, training
-from boatyard.model.engine import fingerprint
+from boatyard.model.graph import fingerprint
 from boatyard.model.header import Header
 from boatyard.model.history import Epoch, best
 from boatyard.model.network import Classifier, embedder, head, parameter_count

@@ -8,7 +8,8 @@ from tqdm import tqdm
 
 from boatyard import errors, files, machine, params, paths
 from boatyard.data import splitting
-from boatyard.data.views import Recipe
+from boatyard.data.photos import open_checked
+from boatyard.data.views import Recipe, View
 from boatyard.evaluation import comparison, metrics, predictions, tta
 from boatyard.model import checkpoint, engine, inference
 
@@ -23,7 +24,11 @@ def main() -> None:
 
     def answers(split: str, plan: tta.Plan) -> tuple[list[splitting.Row], NDArray[np.float32]]:
         photos = [row for row in rows if row.split == split]
-        outputs = inference.run(run, photos, lambda row: plan.draw(recipe, paths.RAW / row.path, row.sha256), workers)
+
+        def draw(row: splitting.Row) -> list[View]:
+            return plan.draw(recipe, open_checked(paths.RAW / row.path), row.sha256)
+
+        outputs = inference.run(run, photos, draw, workers)
         return photos, np.stack(list(tqdm(outputs, f"TTA on {split}", len(photos), unit=" photos", disable=None)))
 
     def planned(policies: list[str]) -> tta.Plan:
@@ -47,8 +52,8 @@ def main() -> None:
     names = [row.path for row in photos]
     table = predictions.tabulate(names, averaged, actual, about.classes, plain)
     predictions.write_predictions(paths.TTA_PREDICTIONS, table)
-    per_class = comparison.per_class(plain, averaged.argmax(axis=1), actual, about.classes)
-    files.write_rows(paths.TTA_PER_CLASS, comparison.TtaClassResult, per_class)
+    changes = comparison.per_class(plain, averaged.argmax(axis=1), actual, about.classes)
+    files.write_rows(paths.TTA_PER_CLASS, comparison.TtaClassResult, map(comparison.TtaClassResult.of, changes))
 
     resamples, seed = settings.evaluate.resamples, settings.seed
     summary = metrics.summary(averaged, actual, resamples=resamples, seed=seed, bins=settings.evaluate.bins)

@@ -1,6 +1,8 @@
 """What every test starts from: no setting of the machine or of the person who runs the tests."""
 
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -9,3 +11,22 @@ import pytest
 def _no_machine_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("BOATYARD_", "DVC_"))]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def small_model_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a repository that has a small model's files and nothing else; to be read only."""
+    import small_model
+
+    root = tmp_path_factory.mktemp("model")
+    small_model.write(root)
+    return root
+
+
+@pytest.fixture
+def model_repository(small_model_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, in which the test runs."""
+    root = tmp_path / "repository"
+    shutil.copytree(small_model_files, root)
+    monkeypatch.chdir(root)
+    return root

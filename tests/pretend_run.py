@@ -1,9 +1,13 @@
 """A finished run of the pipeline, without the pipeline: drawn photos, and files that agree with one another.
 
-`draw_photos` fills data/raw, `write` makes every other input of the report stage for whatever photos lie there.
+`draw_photos` fills data/raw, `write` makes every other input of the report stage for whatever photos lie there, and
+`make` does both; `read` reads them as the stage does.
 """
 
+import contextlib
 import hashlib
+import runpy
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +17,13 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import save_file
 
-from boatyard import files, paths
+from boatyard import files, params, paths
 from boatyard.data import leaks
 from boatyard.data.views import Preprocessing
+from boatyard.evaluation.report.run import Run
 from boatyard.model import header
 
+REPOSITORY = Path(__file__).parents[1]
 PREPROCESSING = Preprocessing(32, 0.875, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 SIX = ("mono-defective", "mono-functional", "mono-likely-functional", "poly-defective", "poly-functional", "thin-film")
 MANY = tuple(f"class {number:03d}" for number in range(101))
@@ -31,6 +37,23 @@ HOSTILE = (
     "it's | `all` *fine*",
 )
 RARE = "rare"
+
+
+def make(root: Path, labels: Sequence[str], each: int, rare: int = 6) -> Path:
+    """Every input of the report stage, in `root`."""
+    draw_photos(root / paths.RAW, labels, each)
+    write(root, rare=rare)
+    for name in (paths.PARAMS, paths.PIPELINE):
+        shutil.copy(REPOSITORY / name, root / name)
+    return root
+
+
+def read(root: Path) -> Run:
+    with contextlib.chdir(root):
+        stage: Any = runpy.run_path(str(REPOSITORY / "stages/report.py"))["read"]
+        run = stage(params.load("report"))
+    assert isinstance(run, Run)
+    return run
 
 
 def draw_photos(raw: Path, labels: Sequence[str], each: int = 20) -> None:

@@ -1,6 +1,7 @@
 """Every family of backbones: built, cut, frozen, run, saved and loaded; and weights from each place they come from."""
 
 import gc
+import io
 import pickle
 import shutil
 from collections.abc import Callable, Iterator
@@ -297,14 +298,43 @@ def test_weights_of_another_network(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers(value: float, tmp_path: Path) -> None:
+    state = squeezenet()
+    state["features.3.squeeze.bias"][2] = value
+    save_file(state, tmp_path / "own.safetensors")
+    with pytest.raises(UserError) as caught:
+        backbones.create("squeezenet1_1", "own.safetensors", tmp_path)
+    assert str(caught.value) == (
+        "model.weights: own.safetensors does not fit the backbone (features.3.squeeze.bias holds NaN or infinity)"
+    )
+
+
 def test_a_damaged_file_in_torch_hubs_cache(hub: Path) -> None:
     path = hub / "resnet50-11ad3fa6.pth"
     torch.save(resnet50(), path)
-    for content in (b"", b"<html>no such page</html>", path.read_bytes()[:100_000]):
+    other = io.BytesIO()
+    torch.save({"conv1.weight": torch.zeros(2)}, other)
+    for content in (b"", b"<html>no such page</html>", path.read_bytes()[:100_000], other.getvalue()):
         path.write_bytes(content)
-        with pytest.raises(UserError, match=r"^model\.weights: resnet50's could not be fetched") as caught:
+        with pytest.raises(UserError) as caught:
             backbones.create("resnet50", "default")
-        assert "\n" not in str(caught.value)
+        assert str(caught.value) == (
+            f"model.weights: resnet50's are damaged, or hold more than its tensors: delete {path} and run again"
+        )
+
+
+def test_code_in_torch_hubs_cache_does_not_run(hub: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    torch.save({"conv1.weight": Intruder(trace)}, hub / "resnet50-11ad3fa6.pth")
+    with pytest.raises(
+        UserError, match=r"^model\.weights: resnet50's are damaged, or hold more than its tensors: delete"
+    ):
+        backbones.create("resnet50", "default")
+    assert not trace.exists()
+    with pytest.raises(RuntimeError, match=r"conv1\.weight"):
+        torchvision.models.resnet50(weights="DEFAULT")
+    assert trace.exists()  # torchvision by itself would have
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from rights import nobody
 
 from boatyard.data import catalog
 from boatyard.data.catalog import Photo, Rejected
@@ -78,6 +78,34 @@ def test_of_copies_under_one_label_the_first_path_stays() -> None:
         "a/m.jpg": "duplicate: same bytes as a/b.jpg",
         "a/z.jpg": "duplicate: same bytes as a/b.jpg",
     }
+
+
+def test_of_copies_in_given_splits_the_one_that_measures_stays() -> None:
+    copies = {
+        "X": ["a/train__1.jpg", "a/validation__1.jpg", "a/test__1.jpg"],
+        "Y": ["a/train__0.jpg", "a/validation__2.jpg"],
+        "Z": ["a/test__7.jpg", "a/test__6.jpg"],
+        "V": ["a/plain.jpg", "a/train__3.jpg"],
+    }
+    found = [photo(path, content) for content, names in copies.items() for path in names] + several("b", 3)
+    staying, rejected = catalog.sift(found, 3, [], [])
+    assert paths(staying) == [
+        "a/test__1.jpg", "a/test__6.jpg", "a/train__3.jpg", "a/validation__2.jpg", *paths(several("b", 3))
+    ]  # fmt: skip
+    assert reasons(rejected) == {
+        "a/train__1.jpg": "duplicate: same bytes as a/test__1.jpg, a leak: the data set has it in train and in test",
+        "a/validation__1.jpg": (
+            "duplicate: same bytes as a/test__1.jpg, a leak: the data set has it in validation and in test"
+        ),
+        "a/train__0.jpg": (
+            "duplicate: same bytes as a/validation__2.jpg, a leak: the data set has it in train and in validation"
+        ),
+        "a/test__7.jpg": "duplicate: same bytes as a/test__6.jpg",
+        "a/plain.jpg": "duplicate: same bytes as a/train__3.jpg",
+    }
+    assert catalog.leaks(found) == 2
+    assert catalog.leaks([*found, photo("b/test__1.jpg", "W"), photo("c/train__1.jpg", "W")]) == 3  # under two labels
+    assert catalog.leaks([Rejected("a/test__1.jpg", "a", "unreadable: empty file"), *several("a", 3)]) == 0
 
 
 def test_a_copy_in_a_dropped_class_is_no_second_label() -> None:
@@ -190,8 +218,9 @@ def test_a_class_of_which_no_photo_can_be_read_may_be_named() -> None:
 
 def test_files_in_one_order_without_what_file_managers_leave(tmp_path: Path) -> None:
     ignored = (REPOSITORY / ".dvcignore").read_text(encoding="utf-8").splitlines()
-    clutter = [name.replace("*", "x") for name in ignored if not name.startswith("#") and not name.endswith("/")]
-    assert {"Thumbs.db", "x.part"} < set(clutter)  # what DVC does not see must not change what the filter finds
+    clutter = [name.replace("*", "x").rstrip("/") for name in ignored if not name.startswith("#")]
+    # What DVC does not see must not change what the filter finds.
+    assert {"Thumbs.db", "x.part", "__pycache__"} < set(clutter)
     for name in [
         "b/2.jpg",
         "b/10.jpg",
@@ -199,6 +228,7 @@ def test_files_in_one_order_without_what_file_managers_leave(tmp_path: Path) -> 
         "a b/ü.png",
         "a b/" + 'quo"te, and\nline.png',
         *(f"b/{name}" for name in clutter),
+        *(f"{name}/1.jpg" for name in clutter),
         "b/.hidden.jpg",
         ".git/x.jpg",
         "b/nested/3.jpg",
@@ -263,14 +293,14 @@ def test_the_order_does_not_depend_on_the_workers(tmp_path: Path) -> None:
     assert list(catalog.inspect(tmp_path, names, 8)) == alone
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_a_photo_without_rights_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     Image.new("RGB", (4, 4)).save(tmp_path / "a/1.png")
     (tmp_path / "a/1.png").chmod(0)
-    assert list(catalog.inspect(tmp_path, ["a/1.png"], 1)) == [
-        Rejected("a/1.png", "a", "unreadable: damaged or unreadable (Permission denied)")
-    ]
+    with nobody(tmp_path):
+        assert list(catalog.inspect(Path(), ["a/1.png"], 2)) == [
+            Rejected("a/1.png", "a", "unreadable: damaged or unreadable (Permission denied)")
+        ]
 
 
 # Reading back

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import resource
 import stat
 import subprocess
@@ -116,7 +117,7 @@ def test_weights_that_do_not_fit_the_header(tmp_path: Path) -> None:
     path = saved(tmp_path / "model")
     about = header.read(path)
     wrong = {
-        r"size mismatch for head\.classes\.weight": rewritten(path, **{"head.classes.weight": torch.zeros(4, 4)}),
+        r"size mismatch for head\.classes\.bias": rewritten(path, **{"head.classes.bias": torch.zeros(4)}),
         r'Missing key\(s\) in state_dict: "head\.hidden\.bias"': rewritten(path, **{"head.hidden.bias": None}),
         r'Unexpected key\(s\) in state_dict: "more"': rewritten(path, more=torch.zeros(1)),
     }
@@ -129,6 +130,36 @@ def test_weights_that_do_not_fit_the_header(tmp_path: Path) -> None:
         replace(about, backbone="squeezenet1_0"),
     ):
         assert_refused(rewritten(path, other), "does not hold the network that its header names")
+
+
+def test_a_head_that_is_not_the_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "model")
+    about = header.read(path)
+    # Of a header that asks for a head of 20 GB, nothing may be built.
+    monkeypatch.setattr(checkpoint, "build", pytest.fail)
+    names = [f"class {number}" for number in range(300_000)]
+    wrong = {
+        "hidden.weight has the shape [4, 512], and the header says 16384": replace(about, classes=names, hidden=16384),
+        "hidden.weight has the shape [4, 512], and the header says 0": replace(about, hidden=0),
+        "classes.weight has the shape [3, 4], and the header says 300000": replace(about, classes=names),
+        "classes.weight has the shape [3, 4], and the header says 2": replace(about, classes=["a", "b"]),
+    }
+    for reason, other in wrong.items():
+        assert_refused(rewritten(path, other), rf"network that its header names \(head\.{re.escape(reason)} outputs\)")
+    for shape in ([], [1], [4, 4]):
+        changed = rewritten(path, **{"head.classes.weight": torch.zeros(shape)})
+        assert_refused(changed, r"head\.classes\.weight has the shape \[.*\], and the header says 3 outputs")
+    without = rewritten(path, **{"head.hidden.weight": None})
+    assert_refused(without, r"head\.hidden\.weight has the shape \[0\], and the header says 4 outputs")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_no_numbers(value: float, tmp_path: Path) -> None:
+    path = saved(tmp_path / "model")
+    weight = load_file(path)["embedder.backbone.features.0.weight"]
+    weight[5, 1] = value
+    changed = rewritten(path, **{"embedder.backbone.features.0.weight": weight})
+    assert_refused(changed, r"names \(embedder\.backbone\.features\.0\.weight holds NaN or infinity\): train it again")
 
 
 def assert_refused(path: Path, message: str) -> None:

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from boatyard import files
-from boatyard.evaluation.comparison import Comparison, TtaClassResult, compare, mcnemar, per_class, verdict
+from boatyard.evaluation.comparison import (
+    ClassChange,
+    Comparison,
+    TtaClassResult,
+    compare,
+    holm,
+    mcnemar,
+    per_class,
+    verdict,
+)
 
 bounded = settings(derandomize=True, max_examples=60, deadline=None, database=None)
 
@@ -74,6 +83,13 @@ def test_mcnemar_agrees_with_scipy(fixed, broken):
 
 def test_mcnemar_of_a_hundred_thousand_photos():
     assert mcnemar(50_300, 49_700) == pytest.approx(binomtest(50_300, 100_000, 0.5).pvalue, rel=1e-8)
+
+
+def test_holm_by_hand():
+    # In order of size 4 · 0.005, 3 · 0.01, 2 · 0.03, and 0.04, which may not fall below the one before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
 
 
 def test_verdict_without_evidence():
@@ -150,15 +166,15 @@ def test_a_real_gain_is_found():
 
 def test_per_class_by_hand():
     assert per_class(PLAIN, TTA, ACTUAL, ["a", "b", "c", "d"]) == [
-        TtaClassResult("a", 3, pytest.approx(1 / 3), pytest.approx(2 / 3), pytest.approx(1 / 3), 1, 0),
-        TtaClassResult("b", 2, 1.0, 0.5, -0.5, 0, 1),
-        TtaClassResult("c", 1, 0.0, 1.0, 1.0, 1, 0),
-        TtaClassResult("d", 0, None, None, None, 0, 0),
+        ClassChange("a", 3, pytest.approx(1 / 3), pytest.approx(2 / 3), 1, 0),
+        ClassChange("b", 2, 1.0, 0.5, 0, 1),
+        ClassChange("c", 1, 0.0, 1.0, 1, 0),
+        ClassChange("d", 0, None, None, 0, 0),
     ]
 
 
 def test_a_class_without_a_test_photo_has_empty_cells(tmp_path):
-    rows = per_class(PLAIN, TTA, ACTUAL, ["a", "b", "c", "d"])
+    rows = [TtaClassResult.of(change) for change in per_class(PLAIN, TTA, ACTUAL, ["a", "b", "c", "d"])]
     files.write_csv(tmp_path / "rows.csv", list(vars(rows[0])), map(astuple, rows))
     lines = (tmp_path / "rows.csv").read_text().splitlines()
     assert lines[0] == "label,test_images,plain_top1,tta_top1,gain,fixed,broken"
@@ -173,7 +189,7 @@ def test_classes_add_up_to_the_whole(answers):
     rows = per_class(plain, tta, actual, ["a", "b", "c", "d"])
     assert sum(row.fixed for row in rows) == whole.fixed
     assert sum(row.broken for row in rows) == whole.broken
-    assert sum(row.test_images for row in rows) == whole.images
+    assert sum(row.images for row in rows) == whole.images
     assert (whole.fixed - whole.broken) / whole.images == pytest.approx(whole.top1_gain)
     assert re.fullmatch(r"(TTA helps|TTA hurts|No evidence that TTA helps): .+\.", verdict(whole))
 

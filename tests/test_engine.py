@@ -14,7 +14,9 @@ from boatyard.data.views import Preprocessing
 from boatyard.errors import UserError
 from boatyard.model import backbones, engine, inference
 from boatyard.model.backbones import Backbone
+from boatyard.model.graph import fingerprint
 from boatyard.model.network import Classifier, embedder, head
+from boatyard.model.torch_engine import TorchEngine
 
 Views = NDArray[np.uint8]
 
@@ -78,7 +80,7 @@ def test_a_views_result_is_its_own_under_onnx_runtime(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [4, 16])
 def test_a_views_result_is_its_own_under_torch(size: int) -> None:
     views = noise(24, 12)
-    run = engine.TorchEngine(small_network(), "cpu")
+    run = TorchEngine(small_network(), "cpu")
     assert (run.batch, run.calls) == (1, 1)
     run.batch = size  # as on CUDA, where it is larger
     expected = run(views)
@@ -99,7 +101,7 @@ def test_torch_gets_batches_of_one_size() -> None:
             self.sizes.append(len(views))
             return views.flatten(1).float().sum(1, keepdim=True)
 
-    run = engine.TorchEngine(Counting(), "cpu")
+    run = TorchEngine(Counting(), "cpu")
     run.batch = 4
     views = noise(10, 2)
     assert run(views).tolist() == [[float(view.sum())] for view in views]
@@ -161,8 +163,8 @@ def test_a_damaged_graph_is_exported_again(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_fingerprint_tells_networks_apart() -> None:
-    seen = {engine.fingerprint(small_network())}
-    assert seen == {engine.fingerprint(small_network())}
+    seen = {fingerprint(small_network())}
+    assert seen == {fingerprint(small_network())}
     others = [small_network(seed=1), small_network(), small_network(), small_network(), small_network()]
     with torch.no_grad():
         others[1].get_buffer("embedder.backbone.1.running_var")[3] += 1e-6
@@ -171,7 +173,7 @@ def test_fingerprint_tells_networks_apart() -> None:
     backbone.register_module("2", nn.Hardswish())
     backbone = others[4].get_submodule("embedder.backbone")
     backbone.register_module("1", nn.BatchNorm2d(8, eps=1e-3))
-    assert len(seen | {engine.fingerprint(other) for other in others}) == 6
+    assert len(seen | {fingerprint(other) for other in others}) == 6
 
 
 def test_a_network_over_two_gigabytes_is_refused_by_onnx(tmp_path: Path) -> None:

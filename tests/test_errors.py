@@ -22,6 +22,15 @@ def test_a_users_mistake_is_one_line_and_status_2(capsys: pytest.CaptureFixture[
     assert capsys.readouterr() == ("", "error: photo.jpg, which is no photo: take it out\n")
 
 
+def test_a_name_in_a_message_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        raise UserError("größe\x1b[2J\x07\x9b2K\n船.jpg: rename it")
+
+    with pytest.raises(SystemExit):
+        errors.run(main)
+    assert capsys.readouterr().err == r"error: größe\x1b[2J\x07\x9b2K 船.jpg: rename it" + "\n"
+
+
 def test_ctrl_c_is_one_line_and_status_130(capsys: pytest.CaptureFixture[str]) -> None:
     def main() -> None:
         raise KeyboardInterrupt

@@ -120,6 +120,10 @@ def test_the_same_name_in_two_folders_of_one_class(tmp_path: Path) -> None:
         ("images/a.png,Cat\nimages/b.png,cat\n", "line 3: class 'cat' differs from 'Cat' (labels.csv, line 2)"),
         ("images/a.png,caf\u00e9\nimages/b.png,cafe\u0301\n", "differs from 'caf\u00e9' (labels.csv, line 2)"),
         ("images/a.png," + "x" * 256, "is longer than 255 bytes"),
+        (
+            "images/a.png,x.part",
+            "class 'x.part' can't be a folder's name, it is one that DVC, Python or a file",
+        ),
         ("../secret.png,cat\n", "labels.csv, line 2: the path '../secret.png' leads out of the data set"),
         ("/etc/passwd,cat\n", "labels.csv, line 2: the path '/etc/passwd' leads out"),
         ("images/a.png\n", "labels.csv, line 2: it has 1 of the 2 columns that are needed"),

@@ -129,7 +129,8 @@ def test_a_planted_leak_is_found_and_counted(tmp_path: Path) -> None:
     assert f"LEAK: {len(leaked)} test and 0 validation photos nearly show one of an earlier split" in said
     with (tmp_path / "data/rejected.csv").open(encoding="utf-8", newline="") as file:
         rejected = [(row["path"], row["reason"]) for row in csv.DictReader(file)]
-    assert rejected == [("isles/train__same bytes.jpg", "duplicate: same bytes as isles/test__11.jpg")]
+    reason = "duplicate: same bytes as isles/test__11.jpg, a leak: the data set has it in train and in test"
+    assert rejected == [("isles/train__same bytes.jpg", reason)]
 
 
 def test_a_stratified_split_of_the_same_photos_has_no_leak(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_the_default_goal_lists_every_target(project: Project) -> None:
     lines = project.make().stdout.splitlines()
 
     assert [line.split()[:2] for line in lines] == [
-        ["make", target] for target in ("help", "repro", "test", "check", "lock")
+        ["make", target] for target in ("help", "repro", "test", "test-browser", "check", "lock")
     ]
     assert project.calls() == []
 
@@ -150,6 +150,47 @@ def _pins(path: Path) -> set[str]:
 
 def test_an_unknown_torch_is_refused(project: Project) -> None:
     assert "TORCH is 'cpu': choose pinned or own" in project.make("check", "TORCH=cpu", fails=True).stderr
+
+
+def test_the_browser_tests_run_in_the_browser_that_is_named(project: Project) -> None:
+    project.write_python("chrome", "#!/bin/sh\n")
+    project.make("check")
+    project.calls()
+
+    project.make("test-browser", f"CHROMIUM={project.folder}/bin/chrome")
+
+    assert project.calls() == ["-m pytest tests/browser"]
+
+
+@pytest.mark.parametrize("user", ["root", "with sudo"])
+def test_a_missing_browser_is_installed(project: Project, user: str) -> None:
+    project.write_python("id", f"#!/bin/sh\necho {0 if user == 'root' else 1000}\n")
+    project.write_python("sudo", '#!/bin/sh\nshift; exec "$@"\n')
+    project.write_python("apt-get", '#!/bin/sh\necho "apt-get $*" >> "$CALLS"\n')
+
+    project.make("test-browser", f"DEBIANS={project.folder}/chromium")
+
+    assert project.calls()[-3:] == [
+        "apt-get -qq update",
+        "apt-get -qq --yes --no-install-recommends install chromium",
+        "-m pytest tests/browser",
+    ]
+
+
+@pytest.mark.parametrize("reason", ["another browser", "no sudo"])
+def test_a_browser_that_can_not_be_installed_is_one_line(project: Project, reason: str) -> None:
+    project.write_python("id", f"#!/bin/sh\necho {1000 if reason == 'no sudo' else 0}\n")
+    project.write_python("sudo", "#!/bin/sh\nexit 1\n")
+    project.write_python("apt-get", '#!/bin/sh\necho "apt-get $*" >> "$CALLS"\n')
+    browser = f"{project.folder}/chromium"
+
+    done = project.make("test-browser", f"{'DEBIANS' if reason == 'no sudo' else 'CHROMIUM'}={browser}", fails=True)
+
+    assert [line for line in done.stderr.splitlines() if line.startswith("error")] == [
+        f"error: the browser tests need Chromium, and '{browser}' is not there: 'sudo apt-get install chromium', or "
+        "name yours, as in 'make test-browser CHROMIUM=/usr/bin/google-chrome'"
+    ]
+    assert not any("apt-get" in call or "pytest" in call for call in project.calls())
 
 
 def test_repro_needs_git_and_finds_the_environments_python(project: Project) -> None:

@@ -257,11 +257,11 @@ def test_the_example_for_a_missing_key_can_be_pasted(tmp_path: Path, key: str) -
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", " is empty: see presets/ for whole files"),
-        ("# nothing but a comment\n", " is empty: see presets/ for whole files"),
-        ("- 1\n", " holds list, not a mapping of sections: see presets/ for whole files"),
-        ("seed", " holds str, not a mapping of sections: see presets/ for whole files"),
-        (b"seed: 0 # caf\xe9\n", " is not UTF-8 text (invalid continuation byte at byte 13): save it as UTF-8"),
+        ("", " is empty; see presets/ for whole files"),
+        ("# nothing but a comment\n", " is empty; see presets/ for whole files"),
+        ("- 1\n", " holds list, not a mapping of sections; see presets/ for whole files"),
+        ("seed", " holds str, not a mapping of sections; see presets/ for whole files"),
+        (b"seed: 0 # caf\xe9\n", " is not UTF-8 text (invalid continuation byte at byte 13); save it as UTF-8"),
         ("a: 1\nb: [1\nc: 2\n", ", line 3: not valid YAML (expected ',' or ']', but got ':'); mend that line"),
         (
             "seed: 0\nfilter:\n\tmin_images: 3\n",

@@ -1,7 +1,6 @@
 """The report says what the run's files say, in one file that asks for nothing, whatever the classes are called."""
 
 import base64
-import contextlib
 import csv
 import hashlib
 import html
@@ -9,7 +8,6 @@ import io
 import itertools
 import os
 import re
-import runpy
 import shutil
 import subprocess
 import sys
@@ -32,21 +30,12 @@ from boatyard.data.splitting import Row
 from boatyard.data.views import plain_view, random_view
 from boatyard.errors import UserError
 from boatyard.evaluation.predictions import Prediction
-from boatyard.evaluation.report import drawing, markdown, page, pictures, wording
+from boatyard.evaluation.report import drawing, markdown, notices, page, pictures, wording
 from boatyard.evaluation.report.run import Run
 
 REPOSITORY = Path(__file__).parents[1]
 VOID = {"meta", "link", "img", "input", "br", "wbr"}
 INLINE = {"b", "bdi", "wbr", "code", "a", "i", "s"}
-
-
-def make(root: Path, labels: tuple[str, ...], each: int, rare: int = 6) -> Path:
-    """The inputs of the report in `root`, and what the stage makes of them."""
-    pretend_run.draw_photos(root / paths.RAW, labels, each)
-    pretend_run.write(root, rare=rare)
-    for name in (paths.PARAMS, paths.PIPELINE):
-        shutil.copy(REPOSITORY / name, root / name)
-    return root
 
 
 def report(root: Path, hash_seed: int = 0) -> str:
@@ -68,36 +57,28 @@ def report(root: Path, hash_seed: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def six(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = make(tmp_path_factory.mktemp("six"), pretend_run.SIX, 40)
+    root = pretend_run.make(tmp_path_factory.mktemp("six"), pretend_run.SIX, 40)
     report(root)
     return root
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = make(tmp_path_factory.mktemp("hostile"), pretend_run.HOSTILE, 20)
+    root = pretend_run.make(tmp_path_factory.mktemp("hostile"), pretend_run.HOSTILE, 20)
     report(root)
     return root
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = make(tmp_path_factory.mktemp("many"), pretend_run.MANY, 6)
+    root = pretend_run.make(tmp_path_factory.mktemp("many"), pretend_run.MANY, 6)
     report(root)
     return root
 
 
-def read_run(root: Path) -> Run:
-    with contextlib.chdir(root):
-        read: Any = runpy.run_path(str(REPOSITORY / "stages/report.py"))["read"]
-        run = read(params.load("report"))
-    assert isinstance(run, Run)
-    return run
-
-
 @pytest.fixture(scope="module")
 def run(six: Path) -> Run:
-    return read_run(six)
+    return pretend_run.read(six)
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +270,7 @@ def test_a_leak_is_told_with_its_photos_and_what_is_left_without_it(leaking: Run
 def test_where_every_test_photo_leaks_no_rest_is_told(leaking: Run) -> None:
     tests = [leak for leak in leaking.leaks if leak.split == "test"]
     all_of_them = [replace(tests[0], path=prediction.path) for prediction in leaking.predictions]
-    assert "other test photos" not in wording.leaks(replace(leaking, leaks=all_of_them))
+    assert "other test photos" not in notices.leaks(replace(leaking, leaks=all_of_them))
 
 
 def test_every_flip_has_words() -> None:

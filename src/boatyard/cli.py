@@ -1,23 +1,141 @@
-"""The command line: `boatyard predict | export | serve | compare`."""
+"""The command line: `boatyard predict | export | serve | compare`.
+
+Each command's work is in `boatyard.serving`; what it imports is imported when it is chosen: `predict` answers at once.
+"""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from boatyard import errors
+from boatyard import errors, paths
+
+_MODEL_HELP = (
+    "a model file: .onnx runs on the CPU and starts at once, .safetensors on the GPU where there is one; "
+    "default: %(default)s"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; ends the process with 2 and one line for a user's mistake."""
+    """Run a command, and end the process with its exit status: 2 and one line for a user's mistake."""
     chosen = _parser().parse_args(arguments)
-    errors.run(lambda: sys.exit(chosen.run(chosen)))
+    try:
+        errors.run(lambda: sys.exit(chosen.run(chosen)))
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`); Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("boatyard", description="What is done with a model once `dvc repro` has made it.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_predict(commands.add_parser("predict", help="classify photos"))
+    _add_export(commands.add_parser("export", help="write a model as one ONNX file, preprocessing inside"))
+    _add_serve(commands.add_parser("serve", help="a web page on this machine to drop a photo on"))
     _add_compare(commands.add_parser("compare", help="what changed since another commit, for a pull request"))
     return parser
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Classify photos. Results go to standard output, progress and complaints to standard error. The exit status is "
+        "1 if some files could not be read (the others are classified all the same), 2 if nothing could be done."
+    )
+    parser.add_argument(
+        "photos",
+        nargs="*",
+        metavar="PATH",
+        help="a photo, a folder (searched through), a pattern in quotes ('holiday/**/*.jpg'), or - for paths on "
+        "standard input, a line each; default: -",
+    )
+    parser.add_argument("--model", type=Path, default=paths.ONNX, metavar="FILE", help=_MODEL_HELP)
+    parser.add_argument("--topk", type=_count, default=5, metavar="K", help="classes to name; default: %(default)s")
+    parser.add_argument("--format", choices=["table", "csv", "json", "jsonl"], default="table", help="default: table")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of to standard output")
+    parser.add_argument(
+        "--tta",
+        dest="policy",
+        action="store_const",
+        const="chosen",
+        help=f"average several views of each photo, as the stage tta_evaluate chose to do ({paths.TTA_METRICS})",
+    )
+    parser.add_argument(
+        "--tta-policy", dest="policy", choices=["flips", "random"], help="the same, with these views instead"
+    )
+    parser.add_argument(
+        "--picture", type=Path, metavar="DIR", help="also draw each photo with its probabilities, a PNG each, into DIR"
+    )
+    parser.set_defaults(run=_predict)
+
+
+def _predict(chosen: argparse.Namespace) -> int:
+    from boatyard.serving import predict
+
+    return predict.run(
+        chosen.photos or ([] if sys.stdin.isatty() else ["-"]),
+        model=chosen.model,
+        top=chosen.topk,
+        form=chosen.format,
+        output=chosen.output,
+        policy=chosen.policy,
+        pictures=chosen.picture,
+    )
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Write a model as one ONNX file that maps a photo, uint8 [height, width, 3], to probabilities. The pipeline "
+        "does this by itself; the command is for a model that came without. It is checked on real photos, and not "
+        "written where it differs."
+    )
+    parser.add_argument("--model", type=Path, default=paths.MODEL, metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: the model's name, ending in .onnx")
+    parser.add_argument(
+        "--photos",
+        nargs="+",
+        metavar="PATH",
+        help="photos or folders to check on; default: this repository's validation photos",
+    )
+    parser.set_defaults(run=_export)
+
+
+def _export(chosen: argparse.Namespace) -> int:
+    from boatyard import files
+    from boatyard.data import splitting
+    from boatyard.model import checkpoint
+    from boatyard.serving import photos_named
+    from boatyard.serving.export import export
+
+    network, about = checkpoint.load(chosen.model)
+    if chosen.photos:
+        photos = photos_named.find(chosen.photos, sys.stdin)
+    else:
+        photos = [paths.RAW / row.path for row in splitting.read_splits(paths.SPLITS) if row.split == "validation"]
+    content, check = export(network, about, photos, paths.GRAPHS if paths.WORK.is_dir() else None)
+    output = chosen.output or chosen.model.with_suffix(".onnx")
+    files.write_bytes(output, content)
+    print(f"{output}: {check}")
+    return 0
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "A web page on this machine to drop a photo on. It needs Gradio, the extra 'serve': pip install 'gradio>=6'"
+    )
+    parser.add_argument("--model", type=Path, default=paths.ONNX, metavar="FILE", help=_MODEL_HELP)
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; default: %(default)s, for this machine alone"
+    )
+    parser.add_argument("--port", type=int, default=7860, help="0: any free one; default: %(default)s")
+    parser.set_defaults(run=_serve)
+
+
+def _serve(chosen: argparse.Namespace) -> int:
+    from boatyard.serving import app
+
+    return app.run(chosen.model, host=chosen.host, port=chosen.port)
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
@@ -30,3 +148,9 @@ def _compare(chosen: argparse.Namespace) -> int:
     from boatyard.serving import compare
 
     return compare.run(chosen.revision)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+    return int(text)

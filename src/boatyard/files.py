@@ -1,4 +1,4 @@
-"""The pipeline's small files, CSV and JSON: written whole or not at all, and the same bytes each time."""
+"""The pipeline's small files, CSV, JSON and YAML: written whole or not at all, and the same bytes each time."""
 
 import csv
 import io
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import fields
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args, get_type_hints
 
-from boatyard.errors import UserError
+from boatyard.errors import DamagedFile, UserError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -21,7 +21,15 @@ Row = TypeVar("Row", bound="DataclassInstance")
 # Metrics and plots are for reading and comparing; more digits would only show a machine's last-bit rounding.
 DIGITS = 6
 
-_MAKE_AGAIN = "run `dvc repro` to make it again"
+MAKE_AGAIN = "run `dvc repro` to make it again"
+
+
+class Source(Protocol):
+    """A file to read: a path, or a file of a commit. `str()` of it names it in messages."""
+
+    def read_bytes(self) -> bytes:
+        """The whole content; an `OSError` if it can't be read."""
+        ...
 
 
 @contextmanager
@@ -56,7 +64,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_bytes(path, (text + "\n").encode())
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Source) -> dict[str, Any]:
     """Read a metrics file.
 
     Raises:
@@ -65,10 +73,48 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(_read_text(path))
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}, line {error.lineno}: damaged ({error.msg}); {_MAKE_AGAIN}") from None
+        raise DamagedFile(f"{path}, line {error.lineno}: damaged ({error.msg})", MAKE_AGAIN) from None
     if not isinstance(value, dict):
-        raise UserError(f"{path} holds no JSON object; {_MAKE_AGAIN}")
+        raise DamagedFile(f"{path} holds no JSON object", MAKE_AGAIN)
     return value
+
+
+def read_yaml(path: Source) -> dict[str, Any]:
+    """Read a mapping from a YAML file, as DVC does (YAML 1.2).
+
+    Raises:
+        UserError: it is missing, or is not YAML, or holds no mapping.
+    """
+    # Here, as no other reader needs it: importing it takes longer than all the rest of this module.
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        raw = YAML(typ="safe", pure=True).load(path.read_bytes().decode())
+    except FileNotFoundError:
+        raise UserError(f"{path} is not here: run from the repository's root") from None
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({error.strerror}): mend its rights") from None
+    except UnicodeDecodeError as error:
+        raise DamagedFile(
+            f"{path} is not UTF-8 text ({error.reason} at byte {error.start})", "save it as UTF-8"
+        ) from None
+    except MarkedYAMLError as error:
+        place = f"line {error.problem_mark.line + 1}" if error.problem_mark else "somewhere"
+        raise DamagedFile(f"{path}, {place}: not valid YAML ({error.problem})", "mend that line") from None
+    except YAMLError as error:
+        raise DamagedFile(f"{path}: not valid YAML ({' '.join(str(error).split())})", "mend it") from None
+    except (ValueError, LookupError, TypeError) as error:  # a date in a month 13, a !!bool that is none
+        raise DamagedFile(f"{path}: a value is not what it looks like ({error})", "put it in quotes") from None
+    except RecursionError:
+        raise DamagedFile(f"{path}: brackets nested beyond all need", "take them out") from None
+    if raw is None:
+        raise DamagedFile(f"{path} is empty", "see presets/ for whole files")
+    if not isinstance(raw, dict):
+        raise DamagedFile(
+            f"{path} holds {type(raw).__name__}, not a mapping of sections", "see presets/ for whole files"
+        )
+    return raw
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -91,7 +137,7 @@ class _Lines(list[str]):
         self.append(line.removesuffix("\r\n") + "\n")
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
+def read_csv(path: Source) -> list[dict[str, str]]:
     """Read a table with a header row: a mapping per row, every value as text.
 
     Raises:
@@ -105,7 +151,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
                 raise csv.Error(f"not {len(reader.fieldnames or ())} cells")
             rows.append(row)
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.reader.line_num}: damaged ({error}); {_MAKE_AGAIN}") from None
+        raise DamagedFile(f"{path}, line {reader.reader.line_num}: damaged ({error})", MAKE_AGAIN) from None
     return rows
 
 
@@ -115,7 +161,7 @@ def write_rows(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
     write_csv(path, columns, ([getattr(row, column) for column in columns] for row in rows))
 
 
-def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+def read_rows(path: Source, kind: type[Row]) -> list[Row]:
     """Read a table that `write_rows` wrote. A field is an int, a float or text as its type says, and an
     empty cell is None if its type allows that.
 
@@ -129,7 +175,7 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
         try:
             rows.append(kind(**{name: convert(cells[name]) for name, convert in converters.items()}))
         except (KeyError, ValueError, TypeError) as error:
-            raise UserError(f"{path}, row {number}: damaged ({error}); {_MAKE_AGAIN}") from None
+            raise DamagedFile(f"{path}, row {number}: damaged ({error})", MAKE_AGAIN) from None
     return rows
 
 
@@ -141,7 +187,7 @@ def _converter(kind: Any) -> Callable[[str], Any]:
     return convert
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Source) -> str:
     try:
         # Not read_text, which would make a carriage return in a cell a newline.
         return path.read_bytes().decode()
@@ -150,7 +196,7 @@ def _read_text(path: Path) -> str:
     except OSError as error:
         raise UserError(f"{path} can't be read ({error.strerror}): mend its rights") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); {_MAKE_AGAIN}") from None
+        raise DamagedFile(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})", MAKE_AGAIN) from None
 
 
 def _rounded(value: Any) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 PIPELINE = Path("dvc.yaml")
+LOCK = Path("dvc.lock")
 
 # What a user brings.
 INCOMING = Path("data/incoming")
@@ -21,6 +22,8 @@ LEAKS = Path("data/leaks.csv")
 FEATURES = Path("data/features")
 
 MODEL = Path("models/model.safetensors")
+ONNX = Path("models/model.onnx")
+MODEL_CARD = Path("models/MODEL_CARD.md")
 
 # metrics/: one JSON file per stage, tracked by git.
 DOWNLOAD_METRICS = Path("metrics/download.json")

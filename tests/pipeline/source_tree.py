@@ -24,7 +24,8 @@ def imported_files(script: Path, src: Path) -> set[Path]:
 
 def _imports(file: Path, src: Path) -> Iterator[str]:
     """Dotted names of the modules that a file may import. `from a import b` may mean the module a.b."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    tree = _RunCode().visit(ast.parse(file.read_text(encoding="utf-8")))
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -34,6 +35,13 @@ def _imports(file: Path, src: Path) -> Iterator[str]:
                 module = ".".join([*parts, module]).rstrip(".")
             yield module
             yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+class _RunCode(ast.NodeTransformer):
+    """Leaves out what only a type checker reads."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
 
 
 def _files_of(module: str, src: Path) -> set[Path]:

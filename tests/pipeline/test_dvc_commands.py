@@ -42,7 +42,13 @@ def test_dag_leads_from_the_photos_to_the_report(run: Run) -> None:
     assert set(nodes.values()) == set(STAGES)
     assert edges >= {
         *(("download", "filter"), ("filter", "split"), ("split", "featurize"), ("featurize", "train")),
-        *(("train", "evaluate"), ("train", "tta_evaluate"), ("evaluate", "report"), ("tta_evaluate", "report")),
+        *(
+            ("train", "export"),
+            ("train", "evaluate"),
+            ("train", "tta_evaluate"),
+            ("evaluate", "report"),
+            ("tta_evaluate", "report"),
+        ),
     }
 
 

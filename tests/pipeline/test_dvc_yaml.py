@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from clone import REPOSITORY
 from ruamel.yaml import YAML
+from small_run import STAGES as STAGE_ORDER
 from source_tree import imported_files, opened_files, params_read, path_constants
 
 from boatyard import paths
@@ -18,7 +19,7 @@ STAGES: dict[str, dict[str, Any]] = PIPELINE["stages"]
 NAMES = list(STAGES)
 
 # Constants of paths.py that are not an artefact of the pipeline, and those that a stage may use undeclared.
-SETTINGS = {"PARAMS", "PIPELINE"}
+SETTINGS = {"PARAMS", "PIPELINE", "LOCK"}
 UNDECLARED = {name for name, path in vars(paths).items() if isinstance(path, Path) and path.is_relative_to(paths.WORK)}
 
 
@@ -52,7 +53,7 @@ def code_files(entries: list[str]) -> set[str]:
 
 
 def test_the_stages_are_the_ones_of_the_design_in_order() -> None:
-    assert NAMES == ["download", "filter", "split", "featurize", "train", "evaluate", "tta_evaluate", "report"]
+    assert list(STAGE_ORDER) == NAMES
     assert [STAGES[name]["cmd"] for name in NAMES] == [f"python stages/{name}.py" for name in NAMES]
 
 

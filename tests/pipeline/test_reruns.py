@@ -52,6 +52,7 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
     "one photo added": (one_more_photo, {"download"}),
     "a comment in duplicates.py": (comment_in("src/boatyard/data/duplicates.py"), {"split"}),
     "a comment in training.py": (comment_in("src/boatyard/model/training.py"), {"train"}),
+    "a comment in onnx_file.py": (comment_in("src/boatyard/serving/onnx_file.py"), {"export"}),
     "a comment in a stage": (comment_in("stages/filter.py"), {"filter"}),
     "a newer date alone": (newer("src/boatyard/params/schema.py"), set()),
     "a comment in params.yaml": (comment_in("params.yaml"), set()),
@@ -91,10 +92,10 @@ def test_a_learning_rate_reruns_the_head_and_what_follows_and_comes_back_from_th
     bench.set_param("train.lr", 0.001)
     back = bench.repro()
 
-    assert there.ran == {"train", "evaluate", "tta_evaluate", "report"}
+    assert there.ran == {"train", "export", "evaluate", "tta_evaluate", "report"}
     assert changed
     assert back.ran == set()
-    assert back.restored == {"train", "evaluate", "tta_evaluate", "report"}
+    assert back.restored == {"train", "export", "evaluate", "tta_evaluate", "report"}
     assert bench.lock() == before
     assert (bench.folder / "models/model.safetensors").read_bytes() == model
     assert bench.git("status", "--porcelain") == ""

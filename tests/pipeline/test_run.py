@@ -74,6 +74,7 @@ def test_filter_says_why_each_photo_is_left_out(run: Run) -> None:
         "kept": 3 * drawn.per_class,
         "classes": 3,
         "rejected": {"unreadable": 1, "dropped_class": 0, "two_labels": 2, "duplicate": 1, "rare_class": 3},
+        "leaks": 0,
     }
     assert table(run, "plots/class_counts.csv") == [
         {"label": "crosses", "images": "3", "kept": "0"},

@@ -5,9 +5,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from boatyard import files
+from boatyard.data.given import split_of
+from boatyard.data.names import is_clutter
 from boatyard.data.phash import phash
 from boatyard.data.photos import UnreadablePhoto, inspect_photo
 from boatyard.errors import UserError
@@ -38,8 +40,8 @@ class Rejected:
     reason: str
 
 
-# What .dvcignore keeps from DVC, hidden and half-written files besides, must not change what a run finds.
-CLUTTER = {"thumbs.db", "desktop.ini"}
+# Of copies in several parts of a given split, which one stays.
+_STAYS_FIRST = ("test", "validation", "train", "")
 
 REASONS = ("unreadable", "dropped_class", "two_labels", "duplicate", "rare_class")
 
@@ -49,11 +51,7 @@ def list_photos(raw: Path) -> list[str]:
     if not raw.is_dir():
         raise UserError(f"{raw} is not here: run `dvc repro download`")
     found = (path.relative_to(raw) for path in raw.glob("*/*"))
-    return sorted(path.as_posix() for path in found if not any(map(_is_clutter, path.parts)))
-
-
-def _is_clutter(name: str) -> bool:
-    return name.startswith(".") or name.endswith(".part") or name.lower() in CLUTTER
+    return sorted(path.as_posix() for path in found if not any(map(is_clutter, path.parts)))
 
 
 def inspect(raw: Path, names: Sequence[str], workers: int) -> Iterator[Photo | Rejected]:
@@ -83,7 +81,8 @@ def sift(
 
     In this order: photos that can't be read, classes dropped by name (or not among those to keep), a photo that stands
     under two labels (neither can be trusted, so no copy stays), copies of a photo under one label (the first path
-    stays), classes with fewer than `min_images` photos left.
+    stays; where the data set came split, the one in test, else the one in validation, so that what the model is
+    measured on stays whole and is not trained on), classes with fewer than `min_images` photos left.
 
     Raises:
         UserError: a named class does not exist, fewer than two classes stay, or a class is too small to split.
@@ -113,7 +112,7 @@ def sift(
         if len({photo.label for photo in same}) > 1:
             two_labels.update(_also(same))
         else:
-            duplicate.update({photo.path: f"duplicate: same bytes as {same[0].path}" for photo in same[1:]})
+            duplicate.update(_copies(same))
     leave_out(two_labels)
     leave_out(duplicate)
     counts = Counter(photo.label for photo in staying)
@@ -125,6 +124,31 @@ def sift(
     leave_out(rare)
     _check_classes(staying, counts, min_images, unreadable)
     return staying, rejected
+
+
+def _copies(same: Sequence[Photo]) -> dict[str, str]:
+    """Why the copies of a photo under one label do not stay, but for one."""
+    first = min(same, key=lambda photo: (_STAYS_FIRST.index(_given_split(photo)), photo.path))
+    reasons = {}
+    for photo in same:
+        if photo is not first:
+            here, there = _given_split(photo), _given_split(first)
+            leak = f", a leak: the data set has it in {here} and in {there}" if here and there and here != there else ""
+            reasons[photo.path] = f"duplicate: same bytes as {first.path}{leak}"
+    return reasons
+
+
+def _given_split(photo: Photo) -> str:
+    return split_of(PurePosixPath(photo.path).name)
+
+
+def leaks(found: Iterable[Photo | Rejected]) -> int:
+    """How many photos stand, byte for byte, in more than one part of the split that the data set came with."""
+    parts: dict[str, set[str]] = defaultdict(set)
+    for photo in found:
+        if isinstance(photo, Photo):
+            parts[photo.sha256].add(_given_split(photo))
+    return sum(len(several - {""}) > 1 for several in parts.values())
 
 
 def _also(same: Sequence[Photo]) -> dict[str, str]:

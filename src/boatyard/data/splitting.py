@@ -136,7 +136,7 @@ def write_splits(path: Path, rows: Iterable[Row]) -> None:
     files.write_rows(path, Row, rows)
 
 
-def read_splits(path: Path) -> list[Row]:
+def read_splits(path: files.Source) -> list[Row]:
     """Read data/splits.csv."""
     return files.read_rows(path, Row)
 

@@ -112,12 +112,15 @@ class Recipe:
         return f"{sha256} {number} {drawn_by}"
 
     def draw(self, path: Path, sha256: str, numbers: Sequence[int]) -> list[View]:
-        """Open a photo once and draw the views with the given numbers; `PLAIN` is the plain view.
+        """Open a photo once and draw the views with the given numbers.
 
         Raises:
             UserError: the photo can't be opened.
         """
-        photo = open_checked(path)
+        return self.views(open_checked(path), sha256, numbers)
+
+    def views(self, photo: Photo, sha256: str, numbers: Sequence[int]) -> list[View]:
+        """The views of an RGB photo with the given numbers; `PLAIN` is the plain view."""
         return [
             plain_view(photo, self.preprocessing)
             if number == PLAIN

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from boatyard.evaluation.checks import Floats, Integers, check
 
@@ -35,8 +36,8 @@ def reliability(log_probabilities: Floats, actual: Integers, *, bins: int) -> li
     # Rounding can lift a certain answer a hair above 1.
     confidence = np.minimum(np.exp(log_probabilities.max(axis=1).astype(np.float64)), 1.0)
     right = log_probabilities.argmax(axis=1) == actual
-    edges = np.arange(bins + 1) / bins
-    member = np.digitize(confidence, edges[1:-1], right=True)
+    edges = _edges(bins)
+    member = bin_of(confidence, bins)
     images = np.bincount(member, minlength=bins)
     confidences = np.bincount(member, weights=confidence, minlength=bins)
     rights = np.bincount(member, weights=right, minlength=bins)
@@ -50,6 +51,15 @@ def reliability(log_probabilities: Floats, actual: Integers, *, bins: int) -> li
         )
         for number in np.flatnonzero(images)
     ]
+
+
+def bin_of(confidence: Floats, bins: int) -> NDArray[np.int64]:
+    """The bin that each photo's top probability lies in, 0 … bins − 1: int64 [n]."""
+    return np.digitize(confidence, _edges(bins)[1:-1], right=True).astype(np.int64, copy=False)
+
+
+def _edges(bins: int) -> NDArray[np.float64]:
+    return np.arange(bins + 1) / bins
 
 
 def expected_calibration_error(rows: Sequence[ConfidenceBin]) -> float:

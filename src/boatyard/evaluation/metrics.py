@@ -7,6 +7,7 @@ top-k. A photo's predicted class is right exactly when its rank is 0. Accuracies
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,9 +60,7 @@ def confusion_matrix(actual: Integers, predicted: Integers, classes: int) -> NDA
 
 def mean_class_accuracy(confusion: Integers) -> float:
     """Mean accuracy of the classes that have a photo (scikit-learn's `balanced_accuracy_score`)."""
-    photos = confusion.sum(axis=1)
-    present = photos > 0
-    return float((confusion.diagonal()[present] / photos[present]).mean())
+    return float(mean_recall(confusion.diagonal(), confusion.sum(axis=1)))
 
 
 def macro_f1(confusion: Integers) -> float:
@@ -69,9 +68,24 @@ def macro_f1(confusion: Integers) -> float:
 
     Scikit-learn's `f1_score(average="macro", zero_division=0)`: a class without a right answer counts as 0.
     """
-    either = confusion.sum(axis=0) + confusion.sum(axis=1)
-    present = either > 0
-    return float((2 * confusion.diagonal()[present] / either[present]).mean())
+    return float(mean_f1(confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)))
+
+
+def mean_recall(right: NDArray[Any], photos: NDArray[Any]) -> NDArray[np.float64]:
+    """`mean_class_accuracy` of many test sets at once, from each class's photos and those named right: [..., k]."""
+    return _mean_share(right, photos)
+
+
+def mean_f1(right: NDArray[Any], photos: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
+    """`macro_f1` of many test sets at once; `predicted` counts the photos that each class was named for: [..., k]."""
+    return _mean_share(2 * right, photos + predicted)
+
+
+def _mean_share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+    """Mean of part / whole over the last axis, without the classes of which there is nothing."""
+    present = whole > 0
+    shares = np.divide(part, whole, out=np.zeros(whole.shape), where=present)
+    return np.asarray(shares.sum(axis=-1) / present.sum(axis=-1), np.float64)
 
 
 def loss_and_error(log_probabilities: Floats, actual: Integers, *, bins: int) -> dict[str, float]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boatyard import files
-from boatyard.errors import UserError
+from boatyard.errors import DamagedFile
 from boatyard.evaluation.checks import Floats, Integers, check
 
 # How many of a photo's most probable classes the table holds.
@@ -52,6 +52,23 @@ def top_classes(log_probabilities: Floats, count: int) -> NDArray[np.int64]:
     return np.concatenate(chunks).astype(np.int64, copy=False)
 
 
+def ranked(log_probabilities: Floats, classes: Sequence[str], count: int) -> list[tuple[tuple[str, float], ...]]:
+    """The most probable classes of n photos with their probabilities, the most probable first.
+
+    Args:
+        log_probabilities: [n, k]; probabilities are computed from them in float64.
+        classes: k names.
+        count: how many; fewer where there are not so many classes.
+    """
+    top = top_classes(log_probabilities, count)
+    shares = np.exp(np.take_along_axis(log_probabilities, top, axis=1).astype(np.float64))
+    shares = np.minimum(shares, 1.0)  # rounding can lift a certain answer a hair above 1
+    return [
+        tuple((classes[place], float(share)) for place, share in zip(*row, strict=True))
+        for row in zip(top, shares, strict=True)
+    ]
+
+
 def tabulate(
     paths: Sequence[str],
     log_probabilities: Floats,
@@ -63,7 +80,7 @@ def tabulate(
 
     Args:
         paths: n photos, relative to data/raw.
-        log_probabilities: [n, k]; probabilities are computed from them in float64.
+        log_probabilities: [n, k].
         actual: class indices [n].
         classes: k names.
         plain: class indices [n] predicted from the plain view, if log_probabilities come from several views.
@@ -76,18 +93,16 @@ def tabulate(
     photos, count = log_probabilities.shape
     if len(paths) != photos or len(classes) != count or (plain is not None and plain.shape != (photos,)):
         raise ValueError(f"{photos} photos of {count} classes, but {len(paths)} paths and {len(classes)} names")
-    top = top_classes(log_probabilities, TOP)
-    # Rounding can lift a certain answer a hair above 1.
-    shares = np.minimum(np.exp(np.take_along_axis(log_probabilities, top, axis=1).astype(np.float64)), 1.0)
+    top = ranked(log_probabilities, classes, TOP)
     own = np.minimum(np.exp(log_probabilities[np.arange(photos), actual].astype(np.float64)), 1.0)
     return [
         Prediction(
             path=paths[row],
             actual=classes[actual[row]],
-            predicted=classes[top[row, 0]],
-            probability=float(shares[row, 0]),
+            predicted=top[row][0][0],
+            probability=top[row][0][1],
             actual_probability=float(own[row]),
-            top=tuple((classes[c], float(share)) for c, share in zip(top[row], shares[row], strict=True)),
+            top=top[row],
             plain_predicted=None if plain is None else classes[plain[row]],
         )
         for row in sorted(range(photos), key=paths.__getitem__)
@@ -108,7 +123,7 @@ def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
     files.write_csv(path, columns, (list(_cells(prediction, with_plain)) for prediction in predictions))
 
 
-def read_predictions(path: Path) -> list[Prediction]:
+def read_predictions(path: files.Source) -> list[Prediction]:
     """Read a predictions table; probabilities come with the digits of the file.
 
     Raises:
@@ -118,7 +133,7 @@ def read_predictions(path: Path) -> list[Prediction]:
     try:
         return [_parse(row) for row in files.read_csv(path)]
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is no table of predictions ({error}); run `dvc repro` to make it again") from error
+        raise DamagedFile(f"{path} is no table of predictions ({error})", files.MAKE_AGAIN) from error
 
 
 def _columns(top: int, with_plain: bool) -> list[str]:
@@ -140,8 +155,15 @@ def _parse(row: dict[str, str]) -> Prediction:
         path=row["path"],
         actual=row["actual"],
         predicted=row["predicted"],
-        probability=float(row["probability"]),
-        actual_probability=float(row["actual_probability"]),
-        top=tuple((row[f"label{rank}"], float(row[f"probability{rank}"])) for rank in ranks),
+        probability=_share(row["probability"]),
+        actual_probability=_share(row["actual_probability"]),
+        top=tuple((row[f"label{rank}"], _share(row[f"probability{rank}"])) for rank in ranks),
         plain_predicted=row.get(_PLAIN),
     )
+
+
+def _share(cell: str) -> float:
+    share = float(cell)
+    if not 0 <= share <= 1:  # NaN is not either
+        raise ValueError(f"{cell} is no probability")
+    return share

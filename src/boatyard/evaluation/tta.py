@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image as Photo
 
 from boatyard import files
 from boatyard.data.views import FIRST_TTA_VIEW, PLAIN, Recipe, View
@@ -69,13 +69,9 @@ class Plan:
     flips: tuple[tuple[int, ...], ...]
     random: int
 
-    def draw(self, recipe: Recipe, path: Path, sha256: str) -> list[View]:
-        """Open a photo and draw its views: uint8 [3, size, size] each, the plain one first.
-
-        Raises:
-            UserError: the photo can't be opened.
-        """
-        plain, *random = recipe.draw(path, sha256, [PLAIN, *range(FIRST_TTA_VIEW, FIRST_TTA_VIEW + self.random)])
+    def draw(self, recipe: Recipe, photo: Photo, sha256: str) -> list[View]:
+        """The views of an RGB photo: uint8 [3, size, size] each, the plain one first."""
+        plain, *random = recipe.views(photo, sha256, [PLAIN, *range(FIRST_TTA_VIEW, FIRST_TTA_VIEW + self.random)])
         return [plain, *(np.flip(plain, axes) for axes in self.flips), *random]
 
     def places(self, policy: str) -> list[int]:

@@ -11,8 +11,9 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import timm
 import torch
@@ -20,6 +21,7 @@ import torchvision
 from safetensors.torch import load_file
 from timm.data import resolve_model_data_config
 from torch import Tensor, nn
+from torchvision.models import WeightsEnum
 
 from boatyard.data.views import Preprocessing
 from boatyard.errors import UserError
@@ -137,10 +139,7 @@ def _torchvision(name: str, weights: str, file: Path, size: int | None) -> tuple
         # Published weights switch the first on, and a saved model must be built as it was trained; the second is what
         # torchvision does anyway, with a warning.
         extra = {"transform_input": True, "init_weights": True}
-    try:
-        network = models.get_model(name, weights=chosen, **extra)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise UserError(f"model.weights: {name}'s could not be fetched ({_first_line(error)}); {_OFFLINE}") from None
+    network = models.get_model(name, weights=None, **extra) if chosen is None else _published(name, chosen)
     if chosen is None and weights != "none":
         names = ", ".join(["default", *published.__members__, "none"])
         _load_into(network, _read_state(_local(file, f"{name} has {names}")), weights)
@@ -153,6 +152,21 @@ def _torchvision(name: str, weights: str, file: Path, size: int | None) -> tuple
         tuple(transforms.std),
     )
     return network, preprocessing
+
+
+def _published(name: str, weights: WeightsEnum) -> nn.Module:
+    cached = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(weights.url).path).name)
+    try:
+        # torchvision itself would run what is pickled in the file. This fetches it, and refuses all but tensors.
+        weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+        network: nn.Module = torchvision.models.get_model(name, weights=weights)
+    except OSError as error:
+        raise UserError(f"model.weights: {name}'s could not be fetched ({_first_line(error)}); {_OFFLINE}") from None
+    except (RuntimeError, EOFError, pickle.UnpicklingError):
+        raise UserError(
+            f"model.weights: {name}'s are damaged, or hold more than its tensors: delete {cached} and run again"
+        ) from None
+    return network
 
 
 def _cut_torchvision(network: nn.Module) -> None:
@@ -197,10 +211,17 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
 
     Torch keeps the modules' versions in an attribute of its own state dicts, which files and copies lose; MNASNet does
     not load without. They are then taken to be the network's own.
+
+    Raises:
+        RuntimeError: the names or shapes are not the network's, or a weight is no finite number.
     """
     versioned = OrderedDict(state)
     versioned._metadata = getattr(state, "_metadata", network.state_dict()._metadata)  # type: ignore[attr-defined]
     network.load_state_dict(versioned)
+    broken = [name for name, weight in network.named_parameters() if not weight.isfinite().all()]
+    broken += [name for name, value in network.named_buffers() if value.isnan().any()]  # a mask may be infinite
+    if broken:
+        raise RuntimeError(f"{broken[0]} holds NaN or infinity")
 
 
 def _load_into(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from boatyard.errors import UserError
@@ -36,12 +36,24 @@ def load(path: Path) -> tuple[Classifier, header.Header]:
     """
     about = header.read(path)
     try:
+        _check_head(path, about)
         network = build(about)
         backbones.load_state(network, load_file(path))
     except (SafetensorError, RuntimeError, AssertionError) as error:
         reason = " ".join(str(error).split())[-200:]
         raise UserError(f"{path} does not hold the network that its header names ({reason}): train it again") from None
     return network.eval().requires_grad_(False), about
+
+
+def _check_head(path: Path, about: header.Header) -> None:
+    """Compare the head that the header describes with the file's own, before a false one fills the memory."""
+    with safe_open(path, framework="pt") as file:
+        there = set(file.keys())
+        for layer, outputs in (("hidden", about.hidden), ("classes", len(about.classes))):
+            name = f"head.{layer}.weight"
+            shape = file.get_slice(name).get_shape() if name in there else [0]
+            if shape[:1] != [outputs]:
+                raise RuntimeError(f"{name} has the shape {shape}, and the header says {outputs} outputs")
 
 
 def build(about: header.Header) -> Classifier:

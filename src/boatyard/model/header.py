@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
+from boatyard.data.names import unfit
 from boatyard.data.views import RESAMPLING, Preprocessing
 from boatyard.errors import UserError
 
@@ -89,7 +90,9 @@ def _check(header: Header) -> None:
     """Raise ValueError for what could not be built or would not end."""
     view = header.preprocessing
     wrong = {
-        "classes": len(header.classes) < 2 or len(set(header.classes)) < len(header.classes) or "" in header.classes,
+        "classes": len(header.classes) < 2
+        or len(set(header.classes)) < len(header.classes)
+        or any(map(unfit, header.classes)),
         "hidden": not 0 <= header.hidden <= 16384,
         "dropout": not 0 <= header.dropout < 1,
         "temperature": not 0 < header.temperature < math.inf,

@@ -22,15 +22,16 @@ def run(engine: Engine, items: Sequence[Item], views_of: Callable[[Item], Views]
 
     Photos are decoded by `workers` threads. An engine that takes a call from each of them at once runs there too; any
     other runs in the caller's, on batches that it fills across items. At most a few photos per worker are held at once.
+    An item without views gets an output without rows, [0, 0].
 
     Args:
         engine: runs the network.
         items: whatever names a photo.
-        views_of: opens the photo and draws its views, at least one, each uint8 [3, s, s]; called in the worker threads.
+        views_of: opens the photo and draws its views, each uint8 [3, s, s]; called in the worker threads.
         workers: threads.
     """
     if engine.batch == 1 and engine.calls >= workers:
-        yield from _ahead(items, lambda item: engine(np.stack(views_of(item))), workers)
+        yield from _ahead(items, lambda item: _answer(engine, views_of(item)), workers)
         return
     waiting: deque[int] = deque()
     held: list[View] = []
@@ -43,14 +44,22 @@ def run(engine: Engine, items: Sequence[Item], views_of: Callable[[Item], Views]
             del held[: engine.batch]
         while waiting and len(done) >= waiting[0]:
             count = waiting.popleft()
-            yield np.stack(done[:count])
+            yield _stacked(done[:count])
             del done[:count]
     if held:
         done += list(engine(np.stack(held)))
     while waiting:
         count = waiting.popleft()
-        yield np.stack(done[:count])
+        yield _stacked(done[:count])
         del done[:count]
+
+
+def _answer(engine: Engine, views: Views) -> Output:
+    return engine(np.stack(views)) if views else _stacked([])
+
+
+def _stacked(rows: list[Output]) -> Output:
+    return np.stack(rows) if rows else np.empty((0, 0), np.float32)
 
 
 def _ahead(items: Sequence[Item], work: Callable[[Item], Result], workers: int) -> Iterator[Result]:

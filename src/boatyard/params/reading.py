@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from boatyard import paths
+from boatyard import files, paths
 from boatyard.errors import UserError
 from boatyard.params.explain import explain
 from boatyard.params.schema import Params
@@ -22,7 +20,7 @@ def read(path: Path = paths.PARAMS) -> Params:
     Raises:
         UserError: the file is missing, is not YAML, or does not fit the schema.
     """
-    raw = _read_yaml(path)
+    raw = files.read_yaml(path)
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
@@ -35,7 +33,7 @@ def load(stage: str, pipeline: Path = paths.PIPELINE, path: Path = paths.PARAMS)
     The whole file is checked, but reading a key that dvc.yaml does not list for the stage raises `AttributeError`:
     DVC would not rerun the stage when that key changes.
     """
-    stages = _read_yaml(pipeline).get("stages") or {}
+    stages = files.read_yaml(pipeline).get("stages") or {}
     if stage not in stages:
         raise UserError(f"{pipeline}: there is no stage {stage!r}; it has {', '.join(stages)}")
     declared = stages[stage].get("params", [])
@@ -63,28 +61,3 @@ class _Declared:
         if any(declared.startswith(f"{key}.") for declared in self.declared):
             return _Declared(value, self._stage, f"{key}.", self.declared)
         raise AttributeError(f"stage {self._stage!r} reads {key}: list it under the stage's params in dvc.yaml")
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} is not here: run from the repository's root") from None
-    except OSError as error:
-        raise UserError(f"{path} can't be read ({error.strerror}): mend its rights") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8") from None
-    except MarkedYAMLError as error:
-        place = f"line {error.problem_mark.line + 1}" if error.problem_mark else "somewhere"
-        raise UserError(f"{path}, {place}: not valid YAML ({error.problem}); mend that line") from None
-    except YAMLError as error:
-        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())}); mend it") from None
-    except (ValueError, LookupError, TypeError) as error:  # a date in a month 13, a !!bool that is none
-        raise UserError(f"{path}: a value is not what it looks like ({error}); put it in quotes") from None
-    except RecursionError:
-        raise UserError(f"{path}: brackets nested beyond all need; take them out") from None
-    if raw is None:
-        raise UserError(f"{path} is empty: see presets/ for whole files")
-    if not isinstance(raw, dict):
-        raise UserError(f"{path} holds {type(raw).__name__}, not a mapping of sections: see presets/ for whole files")
-    return raw

@@ -2,6 +2,7 @@
 
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -10,21 +11,24 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Self
 
 from boatyard.data.sources.origin import Progress
+from boatyard.data.sources.tree import MOST_LEVELS
 from boatyard.errors import UserError
 
 MOST_FILES = 3_000_000
 # Photos hardly shrink in an archive. An archive bomb's zeros do, up to a thousandfold under Deflate.
 MOST_GROWTH = 200
 ALLOWANCE = 100 << 20  # bytes, for a small archive of drawings or tables
+MOST_HEADER = 1 << 20  # bytes of a name or of attributes in a tar, which tarfile reads at once
 
 CHUNK = 1 << 20
 ZIP_ENCRYPTED, ZIP_UTF8 = 0x1, 0x800  # flag bits
 ZIP_MADE_ON_DOS = 0
-
-DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+BEFORE_A_MEMBER = {
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,28 @@ class _Member:
     name: str
     problem: str  # why it is not a plain file that can be read; "" if it is
     open: Callable[[], IO[bytes]]
+
+
+class _Refused(Exception):
+    """What an archive must not hold. No `tarfile.ReadError`: after that, tarfile tries the next compression."""
+
+
+class _Header(tarfile.TarInfo):
+    """A tar member's header, refused if a name or attributes follow that would fill the memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in BEFORE_A_MEMBER and header.size > MOST_HEADER:
+            raise _Refused(f"a header of {header.size:,} bytes")
+        return header
+
+
+# The last line is what Python's readers raise for bytes that they did not expect.
+DAMAGED = (
+    _Refused, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
+    ValueError, IndexError, OverflowError, RecursionError, MemoryError, struct.error,
+)  # fmt: skip
 
 
 def unpack(archive: Path, shown: str, into: Path, progress: Progress) -> None:
@@ -44,33 +70,37 @@ def unpack(archive: Path, shown: str, into: Path, progress: Progress) -> None:
             two different files at one path, or far more than its size allows; the message names the member.
     """
     budget = MOST_GROWTH * archive.stat().st_size + ALLOWANCE
+    place = ""
     try:
         with progress(f"unpacking {shown}", None, "file") as bar:
             for number, member in enumerate(_members(archive, shown)):
                 if number >= MOST_FILES:
                     raise UserError(f"{shown} holds more than {MOST_FILES:,} files: too many to unpack")
                 target = into / _safe(member, shown)
+                place = f", near the member {member.name[-80:]!r}"
                 budget -= _write(member, target, budget, shown)
                 bar.update(1)
     except DAMAGED as error:
-        raise UserError(f"{shown} is damaged or packed in a way that can't be read ({error}): pack it again") from error
+        reason = f"{shown} is damaged or packed in a way that can't be read ({str(error)[:200]}{place})"
+        raise UserError(f"{reason}: fetch it or pack it again") from error
     except OSError as error:
-        raise UserError(
-            f"{shown} can't be unpacked ({error.strerror or error}): free space, or pack it again"
-        ) from error
+        reason = f"{shown} can't be unpacked ({error.strerror or error}{place})"
+        raise UserError(f"{reason}: free space, or pack it again") from error
 
 
 def _members(archive: Path, shown: str) -> Iterator[_Member]:
     # Tar first: a tar whose last file is a zip also ends like one.
-    if tarfile.is_tarfile(archive):
-        return _tar_members(archive)
+    try:
+        return _tar_members(tarfile.open(archive, tarinfo=_Header))
+    except tarfile.ReadError:
+        pass
     if zipfile.is_zipfile(archive):
         return _zip_members(archive)
     raise UserError(f"{shown} is no zip and no tar archive (plain, gz, bz2 or xz): pack it as one of these")
 
 
-def _tar_members(archive: Path) -> Iterator[_Member]:
-    with tarfile.open(archive) as tar:
+def _tar_members(archive: tarfile.TarFile) -> Iterator[_Member]:
+    with archive as tar:
         while info := tar.next():
             # tarfile keeps a record of every member otherwise: a gigabyte for a million photos
             tar.members = []  # type: ignore[attr-defined]
@@ -119,6 +149,12 @@ def _safe(member: _Member, shown: str) -> PurePosixPath:
         raise UserError(f"{shown}: the member {member.name!r} leads out of the folder: nothing of it is taken")
     if member.problem:
         raise UserError(f"{shown}: the member {member.name!r} {member.problem}")
+    if "\0" in member.name:
+        raise UserError(f"{shown}: the member {member.name!r} has a name that no file can have: pack it under another")
+    if len(path.parts) > MOST_LEVELS:
+        raise UserError(
+            f"{shown}: the member {member.name[:40]!r}… lies in more than {MOST_LEVELS} folders: flatten them"
+        )
     return path
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from boatyard.data.names import is_clutter
 from boatyard.data.sources import table
 from boatyard.data.sources.naming import Labelled
 from boatyard.data.sources.origin import Origin
@@ -44,8 +45,10 @@ def read(layout: Layout, origin: Origin) -> Listing:
     match layout:
         case FoldersLayout():
             photos, notes = _folders(found, shown)
+            notes += _empty(root, "*", found)
         case SplitFoldersLayout():
             photos, notes = _split_folders(found, shown)
+            notes += _empty(root, "*/*", found)
         case TableLayout():
             photos, notes = table.read(layout, root, found, shown)
     if not photos:
@@ -115,6 +118,14 @@ def _outside(paths: Sequence[PurePosixPath]) -> list[str]:
     if not photos:
         return []
     return [f"photos outside of class folders, left out: {len(photos):,} (the first: {photos[0]})"]
+
+
+def _empty(root: Path, classes: str, found: Sequence[PurePosixPath]) -> list[str]:
+    """A note about class folders without a photo, which leave no trace in data/raw; `classes` is their pattern."""
+    folders = sorted(PurePosixPath(path.relative_to(root)) for path in root.glob(classes) if path.is_dir())
+    held = {parent for path in found for parent in path.parents}
+    empty = [folder for folder in folders if folder not in held and not any(map(is_clutter, folder.parts))]
+    return [f"folders without a photo: {len(empty):,} (the first: {empty[0]})"] if empty else []
 
 
 def _listed(folder: Path) -> str:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from boatyard.data.given import SEPARATOR, mark
+from boatyard.data.names import LONGEST, unfit
 from boatyard.errors import UserError
-
-LONGEST = 255  # bytes in a file name, on every file system in use
 
 
 @dataclass(frozen=True)
@@ -62,23 +61,11 @@ def _check_labels(photos: Sequence[Labelled]) -> None:
                 "in how its letters are encoded: write both the same way"
             )
         if first is photo:
-            problem = _unfit(photo.label)
+            problem = unfit(photo.label)
             if problem:
                 raise UserError(
                     f"{photo.place}: class {photo.label!r} can't be a folder's name, it {problem}: rename it"
                 )
-
-
-def _unfit(label: str) -> str:
-    if not label:
-        return "is empty"
-    if label.startswith("."):
-        return "starts with a dot"
-    if any(character == "/" or unicodedata.category(character) in {"Cc", "Cs"} for character in label):
-        return "has a slash or a control character in it"
-    if len(label.encode()) > LONGEST:
-        return f"is longer than {LONGEST} bytes"
-    return ""
 
 
 def alike(name: str) -> str:

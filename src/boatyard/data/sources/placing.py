@@ -45,7 +45,9 @@ def place(
                 else:
                     _copy(source, path)
             except OSError as error:
-                raise UserError(f"{source} can't be put into {path.parent.name}/ ({error.strerror})") from error
+                raise UserError(
+                    f"{source} can't be put into {path.parent.name}/ ({error.strerror}): mend its rights, or free space"
+                ) from error
             total.update(f"{target}\0{sha256_of(path)}\n".encode())
             bar.update(1)
     return total.hexdigest()

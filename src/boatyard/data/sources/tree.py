@@ -3,13 +3,17 @@
 import os
 from pathlib import Path, PurePosixPath
 
+from boatyard.data.names import is_clutter
 from boatyard.errors import UserError
 
-# What file managers, archivers and DVC leave beside the photos. Hidden files are skipped as well.
-CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
+# Folders within folders. No data set has as many, and Python's own walks end at some hundreds.
+MOST_LEVELS = 100
 
-# For messages alone: what a file is, the filter finds out by decoding it.
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2", ".avif"}
+# What a file is, decoding it tells; these are for messages, and for what `boatyard predict` looks for in a folder.
+PHOTO_SUFFIXES = {
+    *(".jpg", ".jpeg", ".mpo", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+    *(".ppm", ".pgm", ".jp2", ".avif", ".heic"),  # which are refused, with a reason
+}
 
 
 def files(folder: Path, shown: str) -> list[PurePosixPath]:
@@ -18,34 +22,35 @@ def files(folder: Path, shown: str) -> list[PurePosixPath]:
     A link counts if it leads to a file inside the folder.
 
     Raises:
-        UserError: a link leads elsewhere or to a folder, or a name is not UTF-8.
+        UserError: a link leads elsewhere or to a folder, a name is not UTF-8, something is a pipe or a device, or the
+            folders are too deep.
     """
     inside = folder.resolve()
     found = []
     for parent, folders, names in os.walk(folder, onerror=_fail):
-        folders[:] = sorted(name for name in folders if not _is_clutter(name))
+        folders[:] = sorted(name for name in folders if not is_clutter(name))
         here = Path(parent)
+        if len(here.parts) - len(folder.parts) > MOST_LEVELS:
+            raise UserError(f"{shown}: folders lie more than {MOST_LEVELS} deep in one another: flatten them")
         for name in folders:
             if (here / name).is_symlink():
                 raise _link(here / name, folder, shown)
         for name in names:
-            if _is_clutter(name):
+            if is_clutter(name):
                 continue
             path = here / name
             if path.is_symlink() and not (path.is_file() and path.resolve().is_relative_to(inside)):
                 raise _link(path, folder, shown)
-            if path.is_file():
-                found.append(_utf8(PurePosixPath(path.relative_to(folder).as_posix()), shown))
+            below = _utf8(PurePosixPath(path.relative_to(folder).as_posix()), shown)
+            if not path.is_file():  # reading a pipe might never end
+                raise UserError(f"{shown}: {below} is a pipe or a device, and no file: take it out")
+            found.append(below)
     return sorted(found)
 
 
 def looks_like_photo(path: PurePosixPath) -> bool:
     """Whether the name says so."""
     return path.suffix.lower() in PHOTO_SUFFIXES
-
-
-def _is_clutter(name: str) -> bool:
-    return name.startswith(".") or name.lower() in CLUTTER or name.endswith(".dvc")
 
 
 def _utf8(path: PurePosixPath, shown: str) -> PurePosixPath:
@@ -59,7 +64,7 @@ def _utf8(path: PurePosixPath, shown: str) -> PurePosixPath:
 
 def _link(path: Path, folder: Path, shown: str) -> UserError:
     return UserError(
-        f"{shown}: {path.relative_to(folder).as_posix()} is a link to a folder, or out of {shown}; "
+        f"{shown}: {path.relative_to(folder).as_posix()} is a link to a folder, to nothing, or out of {shown}; "
         "put the files themselves there (`dvc unprotect` does it for a folder that DVC tracks)"
     )
 

@@ -117,15 +117,15 @@ def _answer(request: urllib.request.Request, part: Path) -> http.client.HTTPResp
 
 def _extent(response: http.client.HTTPResponse, start: int) -> tuple[int, int | None]:
     """Where the answer begins, and how long the whole file is (None: the server does not say)."""
-    length = response.headers.get("Content-Length")
+    length = response.length  # None where the server does not say, or says what is no length
     if response.status != PARTIAL_CONTENT:
-        return 0, int(length) if length else None
+        return 0, length
     span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
     if span.partition("-")[0] != str(start):
         raise _Stopped(f"the server was asked for the bytes from {start:,} on, and sent {span or 'others'}")
     if total.isdecimal():
         return start, int(total)
-    return start, start + int(length) if length else None
+    return start, None if length is None else start + length
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:

@@ -18,6 +18,7 @@ COLUMNS = 8
 CELL = (WIDTH - 2 * MARGIN - (COLUMNS - 1) * GAP) // COLUMNS
 TEXT = 17
 LINE = 24
+ODDS = LINE + 6  # a class, its probability, and the bar below
 
 Labelled = tuple[str, Sequence[Image.Image]]
 
@@ -71,10 +72,27 @@ def mistakes(cards: Sequence[tuple[Prediction, Image.Image]]) -> Image.Image:
         left, room = left + side + 2 * GAP, width - side - 2 * GAP
         sheet.text(left, top, f"is {prediction.actual}", room)
         for rank, (name, probability) in enumerate(prediction.top):
-            line = top + (rank + 1) * (LINE + 6) + 4
             colour = style.ACCENT if name == prediction.actual else style.CONTRAST if rank == 0 else style.GREY
-            sheet.text(left, line, f"{probability:.0%} {name}", room)
-            sheet.bar(left, line + LINE - 3, round(room * probability), colour)
+            sheet.odds(left, top + (rank + 1) * ODDS + 4, name, probability, room, colour)
+    return sheet.image
+
+
+def answer(photo: Image.Image, name: str, top: Sequence[tuple[str, float]]) -> Image.Image:
+    """A photo under its name, and beside it the most probable classes as bars.
+
+    Args:
+        photo: of any size.
+        name: what to call it.
+        top: classes and their probabilities, the most probable first.
+    """
+    side = 4 * CELL
+    sheet = _Sheet(2 * MARGIN + LINE + max(side, len(top) * 2 * LINE) + GAP)
+    sheet.text(MARGIN, MARGIN, name, WIDTH - 2 * MARGIN)
+    sheet.photo(MARGIN, MARGIN + LINE + GAP, side, photo)
+    left = MARGIN + side + 3 * GAP
+    for rank, (label, probability) in enumerate(top):
+        colour = style.ACCENT if rank == 0 else style.GREY
+        sheet.odds(left, MARGIN + LINE + GAP + rank * 2 * LINE, label, probability, WIDTH - MARGIN - left, colour, 12)
     return sheet.image
 
 
@@ -108,9 +126,14 @@ class _Sheet:
             shown = style.label(text, length)
         self._draw.text((left, top), shown, style.INK, _font())
 
-    def bar(self, left: int, top: int, length: int, colour: str) -> None:
-        if length:
-            self._draw.rectangle((left, top, left + length - 1, top + 4), colour)
+    def odds(
+        self, left: int, top: int, name: str, probability: float, room: int, colour: str, thickness: int = 5
+    ) -> None:
+        """A class and its probability in figures, above a bar that is `room` pixels long at a probability of 1."""
+        self.text(left, top, f"{probability:.0%} {name}", room)
+        if length := round(room * probability):
+            bottom = top + LINE - 3
+            self._draw.rectangle((left, bottom, left + length - 1, bottom + thickness - 1), colour)
 
 
 @cache

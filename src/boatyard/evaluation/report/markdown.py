@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 from boatyard.evaluation import comparison
-from boatyard.evaluation.report import wording
+from boatyard.evaluation.report import notices, wording
 from boatyard.evaluation.report.run import Metrics, Run
 from boatyard.evaluation.report.wording import NBSP, count, interval, percent
 
@@ -21,12 +22,10 @@ def render(run: Run) -> str:
         f"{count(run.filtering['kept'], 'photo')} in {count(run.filtering['classes'], 'class', 'classes')}, "
         f"{escape(run.settings['model']['backbone'])}, {count(test['images'], 'test photo')}. "
         f"Licence of the data: {escape(run.download['licence'])}.",
-        *(["", f"**Leak:** {wording.leaks(run)}"] if run.leaks else []),
+        *(["", f"**Leak:** {notices.leaks(run)}"] if run.leaks else []),
         "",
-        "| | plain view | several views |",
-        "|---|---:|---:|",
+        *headline_table(run),
     ]
-    lines += [f"| {name} | {show(test)} | {show(tta)} |" for name, show in _measures(run)]
     before = run.test["uncalibrated"]
     lines += [
         "",
@@ -36,7 +35,7 @@ def render(run: Run) -> str:
     ]
     views = f"{tta['policy']}, {tta['views']} views, chosen on validation"
     lines += ["", f"**Test-time augmentation** ({views}): {comparison.verdict(run.comparison)}", ""]
-    lines += _classes(run)
+    lines += classes_table(run)
     return "\n".join(lines).replace(NBSP, " ") + "\n"
 
 
@@ -49,25 +48,23 @@ def escape(text: str) -> str:
 
 
 def _measures(run: Run) -> list[tuple[str, Callable[[Metrics], str]]]:
-    """The rows of the headline table; top-3 and top-5 where there are more classes than that."""
-    rows: list[tuple[str, Callable[[Metrics], str]]] = [
-        ("top-1", lambda m: percent(m["top1"])),
-        ("95 % interval", lambda m: interval(m["top1_low"], m["top1_high"])),
-    ]
-    if len(run.labels) > 3:
-        rows.append(("top-3", lambda m: percent(m["top3"])))
-    if len(run.labels) > 5:
-        rows.append(("top-5", lambda m: percent(m["top5"])))
-    return [
-        *rows,
-        ("loss", lambda m: f"{m['loss']:.3f}"),
-        ("mean class accuracy", lambda m: percent(m["mean_class_accuracy"])),
-        ("macro F1", lambda m: percent(m["macro_f1"])),
-        ("calibration error", lambda m: percent(m["ece"])),
-    ]
+    """The rows of the headline table."""
+    top1, *others = [(measure.name, partial(_show, measure)) for measure in wording.measures(len(run.labels))]
+    return [top1, ("95 % interval", lambda metrics: interval(metrics["top1_low"], metrics["top1_high"])), *others]
 
 
-def _classes(run: Run) -> list[str]:
+def _show(measure: wording.Measure, metrics: Metrics) -> str:
+    return measure.show(metrics[measure.key])
+
+
+def headline_table(run: Run) -> list[str]:
+    """The figures on the test photos, from the plain view and with test-time augmentation: lines of Markdown."""
+    rows = [f"| {name} | {show(run.test)} | {show(run.tta)} |" for name, show in _measures(run)]
+    return ["| | plain view | several views |", "|---|---:|---:|", *rows]
+
+
+def classes_table(run: Run) -> list[str]:
+    """The figures of each class on its test photos, the worst first, under a heading: lines of Markdown."""
     table = [
         "| class | train photos | test photos | top-1 | 95 % interval | precision | F1 |",
         "|---|---:|---:|---:|---:|---:|---:|",

@@ -1,10 +1,10 @@
-"""Numbers and reasons as the report writes them. A space inside a number is a no-break one."""
+"""Numbers, names and reasons as the report writes them. A space inside a number is a no-break one."""
 
-from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from boatyard.evaluation.report.run import Run
+from boatyard.evaluation import comparison
 
 NBSP = "\u00a0"
 
@@ -24,6 +24,33 @@ _FLIPS = {
 }
 
 
+@dataclass(frozen=True)
+class Measure:
+    """A figure of metrics/evaluate.json: its key there, its name, a share or in nats, and which way is good."""
+
+    key: str
+    name: str
+    share: bool = True
+    higher_is_better: bool = True
+
+    def show(self, value: float) -> str:
+        """A share in percent, a loss with three decimals."""
+        return percent(value) if self.share else f"{value:.3f}"
+
+
+def measures(classes: int) -> list[Measure]:
+    """The figures worth showing of a classifier of so many classes: no top-3 of three."""
+    return [
+        Measure("top1", "top-1"),
+        *([Measure("top3", "top-3")] if classes > 3 else []),
+        *([Measure("top5", "top-5")] if classes > 5 else []),
+        Measure("loss", "loss", share=False, higher_is_better=False),
+        Measure("mean_class_accuracy", "mean class accuracy"),
+        Measure("macro_f1", "macro F1"),
+        Measure("ece", "calibration error", higher_is_better=False),
+    ]
+
+
 def percent(fraction: float) -> str:
     """A fraction as '80.3 %'."""
     return f"{100 * fraction:.1f}{NBSP}%"
@@ -31,8 +58,7 @@ def percent(fraction: float) -> str:
 
 def points(fraction: float) -> str:
     """A difference of fractions in percentage points, with its sign: '+0.6', '−1.2', '0.0'."""
-    rounded = round(100 * fraction, 1)
-    return f"{'+' if rounded > 0 else '−' if rounded < 0 else ''}{abs(rounded):.1f}"
+    return comparison.points(fraction)
 
 
 def interval(low: float, high: float) -> str:
@@ -55,26 +81,6 @@ def flip(key: str) -> str:
     return _FLIPS[key]
 
 
-def leaks(run: Run) -> str:
-    """What the leaks do to the figures, in a sentence or two; empty if there are none."""
-    if not run.leaks:
-        return ""
-    counts = Counter(leak.split for leak in run.leaks)
-    said = [
-        f"{counts[split]:,} of {count(run.splitting[split], f'{split} photo')}"
-        for split in ("test", "validation")
-        if counts[split]
-    ]
-    text = (
-        f"Nearly the same as a photo of an earlier split: {' and '.join(said)}. The figures promise more than new "
-        "photos will keep."
-    )
-    rest = run.top1_without_leaks
-    if counts["test"] and rest is not None:
-        text += f" On the other test photos top-1 is {percent(rest)}, on all of them {percent(run.test['top1'])}."
-    return text
-
-
 def setting(value: Any) -> str:
     """A value of params.yaml as the file would write it on one line."""
     match value:
@@ -86,12 +92,17 @@ def setting(value: Any) -> str:
             return str(value)
 
 
-def flatten(section: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """The keys of a section of params.yaml, nested ones joined by dots, and their values as text."""
-    rows: list[tuple[str, str]] = []
+def leaves(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of a section of params.yaml, or of a metrics file, by their keys, nested ones joined by dots."""
+    values: dict[str, Any] = {}
     for key, value in section.items():
         if isinstance(value, Mapping) and value:
-            rows += flatten(value, f"{prefix}{key}.")
+            values |= leaves(value, f"{prefix}{key}.")
         else:
-            rows.append((f"{prefix}{key}", "{}" if isinstance(value, Mapping) else setting(value)))
-    return rows
+            values[f"{prefix}{key}"] = value
+    return values
+
+
+def flatten(section: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The keys of a section of params.yaml, nested ones joined by dots, and their values as text."""
+    return [(key, setting(value)) for key, value in leaves(section).items()]

@@ -1,0 +1,61 @@
+"""A network as an ONNX graph, exported once and kept in the work folder."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from boatyard.errors import UserError
+from boatyard.files import write_bytes
+from boatyard.model.engine import OnnxEngine
+
+# What one protocol buffer may hold, which an ONNX graph with its weights is, less room for the graph itself.
+_LARGEST_GRAPH = 2**31 - 2**24
+
+
+def fingerprint(network: nn.Module) -> str:
+    """A hash of the network's weights and structure, and of the source files that define its layers."""
+    digest = hashlib.blake2b(str(network).encode(), digest_size=16)
+    for name in sorted({type(module).__module__ for module in network.modules()}):
+        source = getattr(sys.modules[name], "__file__", None)
+        digest.update(Path(source).read_bytes() if source else name.encode())
+    for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def exported(network: nn.Module, size: int, graphs: Path | None) -> bytes:
+    """The network as an ONNX graph, exported once for the same network, size and version of torch.
+
+    Args:
+        network: maps uint8 views [1, 3, size, size] to float32 [1, d]; in eval mode.
+        size: side of the views, pixels.
+        graphs: folder that keeps the graphs, if any. A file's name ends in a hash of its content: a damaged one is
+            exported again.
+
+    Raises:
+        UserError: the network is too large for ONNX.
+    """
+    if sum(tensor.nbytes for tensor in network.state_dict().values()) > _LARGEST_GRAPH:
+        raise UserError("the network's weights are over 2 GB, too much for ONNX: set BOATYARD_ENGINE=torch")
+    name = f"{fingerprint(network)}-{size}-{torch.__version__}"
+    for path in sorted(graphs.glob(f"{name}.*.onnx")) if graphs else []:
+        kept = path.read_bytes()
+        if path.name == f"{name}.{_digest(kept)}.onnx":
+            return kept
+        path.unlink(missing_ok=True)
+    views = torch.zeros(1, 3, size, size, dtype=torch.uint8)
+    program = torch.onnx.export(
+        network, (views,), input_names=[OnnxEngine.INPUT], output_names=[OnnxEngine.OUTPUT], dynamo=True, verbose=False
+    )
+    graph: bytes = program.model_proto.SerializeToString()  # type: ignore[union-attr]
+    if graphs:
+        write_bytes(graphs / f"{name}.{_digest(graph)}.onnx", graph)
+    return graph
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()

@@ -1,0 +1,26 @@
+"""The engine that runs a network in PyTorch, on any device that PyTorch has."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+
+class TorchEngine:
+    def __init__(self, network: nn.Module, device: str):
+        self.batch = 1 if device == "cpu" else 128
+        self.calls = 1
+        self._device = device
+        self._network = network.to(device).to(memory_format=torch.channels_last)
+
+    def __call__(self, views: NDArray[np.uint8]) -> NDArray[np.float32]:
+        outputs = [self._run(views[start : start + self.batch]) for start in range(0, len(views), self.batch)]
+        return np.concatenate(outputs)
+
+    @torch.inference_mode()
+    def _run(self, views: NDArray[np.uint8]) -> NDArray[np.float32]:
+        filled = np.zeros((self.batch, *views.shape[1:]), np.uint8)
+        filled[: len(views)] = views
+        batch = torch.from_numpy(filled).to(self._device).contiguous(memory_format=torch.channels_last)
+        output: NDArray[np.float32] = self._network(batch)[: len(views)].float().cpu().numpy()
+        return output

@@ -1,0 +1,68 @@
+"""The test photos that the web page offers to try: a few of each kind, mistakes among them, always the same."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from boatyard.evaluation.predictions import Prediction, read_predictions
+from boatyard.evaluation.report.pictures import Picture, thumbnail
+
+COUNT = 8
+MISTAKES = 2
+SIDE = 240  # pixels of a thumbnail's longer side: shown at half of that, sharp on a phone
+
+
+@dataclass(frozen=True)
+class Example:
+    """A test photo: its file, its class, and a thumbnail."""
+
+    path: Path
+    actual: str
+    picture: Picture
+
+
+def load(table: Path, raw: Path, classes: Collection[str]) -> list[Example]:
+    """The examples, sorted by class; none where the table or the photos are not here.
+
+    Args:
+        table: the test photos, plots/predictions.csv.
+        raw: the folder that their paths start from.
+        classes: of the model; photos of other classes are left out.
+
+    Raises:
+        UserError: the table is damaged, or a photo can't be read.
+    """
+    if not table.exists():
+        return []
+    here = [row for row in read_predictions(table) if row.actual in classes and (raw / row.path).is_file()]
+    return [Example(raw / row.path, row.actual, thumbnail(raw, row.path, SIDE)) for row in choose(here)]
+
+
+def choose(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """At most `COUNT` photos, sorted by class: up to `MISTAKES` that were taken for another class, then others; each of
+    a class that has the fewest so far, and right ones first.
+
+    A hash of the path decides where several would do, so the same table gives the same photos.
+    """
+    ranked = sorted(predictions, key=lambda prediction: _rank(prediction.path))
+    wrong = _varied([], [prediction for prediction in ranked if not prediction.right], MISTAKES)
+    chosen = _varied(wrong, ranked, COUNT)
+    return sorted(chosen, key=lambda prediction: (prediction.actual, prediction.path))
+
+
+def _varied(chosen: Sequence[Prediction], candidates: Sequence[Prediction], count: int) -> list[Prediction]:
+    chosen = list(chosen)
+    waiting = [prediction for prediction in candidates if prediction not in chosen]
+    have = Counter(prediction.actual for prediction in chosen)
+    while waiting and len(chosen) < count:
+        best = min(waiting, key=lambda prediction: (have[prediction.actual], not prediction.right))
+        waiting.remove(best)
+        chosen.append(best)
+        have[best.actual] += 1
+    return chosen
+
+
+def _rank(path: str) -> str:
+    return hashlib.blake2b(path.encode(), digest_size=16).hexdigest()

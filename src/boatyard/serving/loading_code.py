@@ -1,0 +1,81 @@
+"""Python that loads a model without Boatyard: the model card shows it, and a test runs it as it stands there."""
+
+from boatyard.model.header import KEY, Header
+
+_OPEN = 'ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")'
+
+
+def onnx() -> str:
+    """A photo's probabilities from model.onnx, by ONNX Runtime."""
+    return f"""
+import json
+import os
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else onnxruntime's own builds report to their maker
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+session = onnxruntime.InferenceSession("model.onnx")
+classes = json.loads(session.get_modelmeta().custom_metadata_map["{KEY}"])["classes"]
+photo = np.asarray({_OPEN})
+(probabilities,) = session.run(None, {{"photo": photo}})
+print(classes[probabilities.argmax()], probabilities.max())
+""".strip()
+
+
+def torch(about: Header) -> str:
+    """The same from model.safetensors, by PyTorch and the library that the backbone comes from."""
+    library, network = _network(about)
+    view = about.preprocessing
+    hidden = 'x = linear(x, state["head.hidden.weight"], state["head.hidden.bias"]).relu()\n' if about.hidden else ""
+    method, bleed = f"Image.Resampling.{view.interpolation.upper()}", (1 - view.crop) / 2
+    return f"""
+import json
+
+import numpy as np
+import {library}
+import torch
+from PIL import Image, ImageOps
+from safetensors import safe_open
+from torch.nn.functional import linear
+
+with safe_open("model.safetensors", "pt") as file:
+    state = {{name: file.get_tensor(name) for name in file.keys()}}
+    about = json.loads(file.metadata()["{KEY}"])
+{network}
+for name, tensor in backbone.eval().requires_grad_(False).state_dict().items():
+    tensor.copy_(state[f"embedder.backbone.{{name}}"])
+photo = {_OPEN}
+view = ImageOps.fit(photo, ({view.size}, {view.size}), {method}, bleed={bleed!r})
+pixels = torch.from_numpy(np.array(view)).permute(2, 0, 1)[None] / 255
+mean, std = (torch.tensor(about["preprocessing"][key]).view(3, 1, 1) for key in ("mean", "std"))
+x = backbone((pixels - mean) / std)
+{hidden}logits = linear(x, state["head.classes.weight"], state["head.classes.bias"])[0]
+probabilities = (logits / about["temperature"]).softmax(0)
+print(about["classes"][probabilities.argmax()], probabilities.max().item())
+""".strip()
+
+
+def _network(about: Header) -> tuple[str, str]:
+    """The library that a backbone comes from, and the lines that build it without its last classifier layer."""
+    name = about.backbone
+    if name.startswith("efficientnet_lite"):
+        return "timm", f'backbone = timm.create_model("tf_{name}", num_classes=0)'
+    if name.startswith("timm/"):
+        return "timm", f'backbone = timm.create_model("{name.removeprefix("timm/")}", num_classes=0)'
+    settings = ""
+    if name.startswith("vit_"):
+        settings = f", image_size={about.preprocessing.size}"
+    elif name in ("googlenet", "inception_v3"):
+        settings = ", aux_logits=False, transform_input=True, init_weights=False"
+    kind = "Conv2d" if name.startswith("squeezenet") else "Linear"
+    return (
+        "torchvision",
+        f"""
+backbone = torchvision.models.get_model("{name}"{settings})
+layers = [name for name, layer in backbone.named_modules() if isinstance(layer, torch.nn.{kind})]
+backbone.set_submodule(layers[-1], torch.nn.Identity())
+""".strip(),
+    )

@@ -1,0 +1,148 @@
+"""`boatyard predict`: a trained model on photos that nobody has labelled."""
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+from tqdm import tqdm
+
+from boatyard import files, paths
+from boatyard.data.photos import UnreadablePhoto, open_photo
+from boatyard.data.views import Recipe, View, plain_view
+from boatyard.errors import UserError
+from boatyard.evaluation import tta
+from boatyard.model.header import Header
+from boatyard.params.schema import Augment
+from boatyard.serving import answers, photos_named
+from boatyard.serving.classifier import Answer, Classifier
+
+# Views of a photo under the policy 'random', where no stage has chosen how many.
+RANDOM_VIEWS = 5
+
+
+def run(
+    names: Sequence[str],
+    *,
+    model: Path,
+    top: int,
+    form: str,
+    output: Path | None,
+    policy: str | None,
+    pictures: Path | None,
+) -> int:
+    """Classify photos; the exit status: 1 if a file could not be read, else 0.
+
+    Args:
+        names: of the photos, as `photos_named.find` takes them.
+        model: an .onnx or .safetensors file of ours.
+        top: how many classes to name.
+        form: one of `answers.FORMATS`.
+        output: file to write the answers to; None: standard output.
+        policy: of test-time augmentation, as `views_of` takes it.
+        pictures: folder to draw the answers into, if any.
+
+    Raises:
+        UserError: there is no photo or no such model, or the output can't be written.
+    """
+    photos = photos_named.find(names, sys.stdin)
+    classifier = Classifier.load(model)
+    draw = views_of(classifier.about, policy)
+    unread: dict[Path, str] = {}
+
+    def views(photo: Path) -> list[View]:
+        try:
+            return draw(photo)
+        except UnreadablePhoto as error:
+            unread[photo] = str(error)
+            return []
+
+    def answered() -> Iterator[answers.Answered]:
+        progress = tqdm(classifier.each(photos, views), "classifying", len(photos), unit=" photos", disable=None)
+        for photo, answer in zip(photos, progress, strict=True):
+            if answer is None:
+                progress.write(f"error: {answers.printable(name_of(photo))}: {unread[photo]}; skipped", sys.stderr)
+                continue
+            if picture:
+                picture(photo, answer)
+            yield name_of(photo), answer
+
+    picture = _Pictures(pictures, top) if pictures else None
+    lines = answers.lines(form, answered(), top, [name_of(photo) for photo in photos], classifier.classes)
+    if output:
+        with files.replacing(output) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.writelines(lines)
+    else:
+        for line in lines:
+            print(line, end="", flush=True)
+    if unread:
+        print(f"{len(unread):,} of {len(photos):,} files could not be read", file=sys.stderr)
+    return 1 if unread else 0
+
+
+def name_of(path: Path) -> str:
+    """A file's name as text; what is no UTF-8 in it is shown as a mark."""
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def views_of(about: Header, policy: str | None) -> Callable[[Path], list[View]]:
+    """How to open a photo and draw the views that the stages evaluate and tta_evaluate would draw of it.
+
+    Args:
+        about: of the model.
+        policy: None for the plain view alone, 'flips', 'random', or 'chosen' for what tta_evaluate chose.
+
+    Raises:
+        UserError: 'chosen', and nothing says what; 'flips', and the model was trained on photos that allow none; the
+            model's header does not say how it was trained.
+    """
+    if policy is None:
+        return lambda photo: [plain_view(open_photo(photo), about.preprocessing)]
+    count = RANDOM_VIEWS
+    if policy == "chosen":
+        if not paths.TTA_METRICS.exists():
+            raise UserError(
+                f"--tta: {paths.TTA_METRICS} is not here to say which views were chosen: "
+                "say --tta-policy flips or --tta-policy random"
+            )
+        chosen = files.read_json(paths.TTA_METRICS)
+        policy, count = str(chosen["policy"]), int(chosen["views"])
+    try:
+        augment = Augment.model_validate(about.params["augment"])
+        seed = int(about.params["seed"])
+    except (KeyError, ValueError, TypeError, ValidationError):
+        raise UserError(
+            "--tta: the model's header does not say how its photos were augmented: train it again"
+        ) from None
+    plan = tta.plan([policy], count, augment.horizontal_flip, augment.vertical_flip)
+    if policy == "flips" and not plan.flips:
+        raise UserError("--tta-policy flips: the model was trained on photos that allow no flip; say random")
+    recipe = Recipe(about.preprocessing, augment, seed)
+
+    def draw(photo: Path) -> list[View]:
+        opened = open_photo(photo)
+        with photo.open("rb") as content:
+            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        return plan.draw(recipe, opened, sha256)
+
+    return draw
+
+
+class _Pictures:
+    """Draws answers into a folder, a PNG each, under the photo's name."""
+
+    def __init__(self, folder: Path, top: int):
+        self._folder, self._top = folder, top
+        self._taken: set[str] = set()
+
+    def __call__(self, photo: Path, answer: Answer) -> None:
+        from boatyard.evaluation.figures import sheets
+
+        name, number = photo.stem, 1
+        while name in self._taken:
+            number += 1
+            name = f"{photo.stem} {number}"
+        self._taken.add(name)
+        drawn = sheets.png(sheets.answer(open_photo(photo), photo.name, answer.top(self._top)))
+        files.write_bytes(self._folder / f"{name}.png", drawn)

@@ -1,0 +1,120 @@
+"""What is done with the model once the pipeline has made it: its files agree with its figures."""
+
+import csv
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clone import REPOSITORY, Clone
+from small_run import Run
+
+from boatyard import Classifier
+from boatyard.evaluation.predictions import Prediction, read_predictions
+
+
+def boatyard(clone: Clone, *arguments: str, fails: bool = False) -> str:
+    """Standard output of a command of the clone's own library."""
+    return clone.run(
+        sys.executable, "-m", "boatyard", *arguments, fails=fails, PYTHONPATH=str(clone.folder / "src")
+    ).stdout
+
+
+def predicted(clone: Clone, *arguments: str) -> dict[str, list[tuple[str, float]]]:
+    """The answers by path relative to data/raw."""
+    rows = [json.loads(line) for line in boatyard(clone, "predict", "--format", "jsonl", *arguments).splitlines()]
+    return {
+        row["path"].removeprefix("data/raw/"): [(place["label"], place["probability"]) for place in row["top"]]
+        for row in rows
+    }
+
+
+def tabled(clone: Clone, name: str) -> dict[str, Prediction]:
+    return {prediction.path: prediction for prediction in read_predictions(clone.folder / name)}
+
+
+def test_predict_says_what_evaluate_said_of_every_test_photo(run: Run) -> None:
+    evaluated = tabled(run.clone, "plots/predictions.csv")
+
+    answers = predicted(run.clone, *(f"data/raw/{path}" for path in evaluated))
+
+    assert answers == {path: list(prediction.top) for path, prediction in evaluated.items()}
+    assert len(answers) > 10
+
+
+def test_predict_with_tta_says_what_tta_evaluate_said(run: Run) -> None:
+    evaluated = tabled(run.clone, "plots/tta_predictions.csv")
+
+    answers = predicted(run.clone, "--tta", *(f"data/raw/{path}" for path in evaluated))
+
+    views = run.clone.read_json("metrics/tta_evaluate.json")["views"]
+    assert views in (3, 2)  # 'random' takes tta.views, 'flips' both of the default's mirrors
+    assert answers == {path: list(prediction.top) for path, prediction in evaluated.items()}
+
+
+def test_both_files_and_the_engine_agree_to_the_bit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run.clone.folder)
+    one, other = Classifier.load("models/model.onnx"), Classifier.load("models/model.safetensors")
+
+    for path in list(tabled(run.clone, "plots/predictions.csv"))[:8]:
+        assert np.array_equal(one(f"data/raw/{path}").log_probabilities, other(f"data/raw/{path}").log_probabilities)
+
+
+def test_the_first_answer_comes_within_a_second_and_a_half_and_without_torch(run: Run) -> None:
+    photo = f"data/raw/{next(iter(tabled(run.clone, 'plots/predictions.csv')))}"
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        boatyard(run.clone, "predict", photo)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 1.5
+
+    command = [sys.executable, "-X", "importtime", "-m", "boatyard", "predict", photo]
+    imported = run.clone.run(*command, PYTHONPATH=str(run.clone.folder / "src")).stderr
+    assert re.search(r"\| +onnxruntime\b", imported)
+    assert not re.search(r"\| +(torch|torchvision|timm|matplotlib|gradio|dvc)\b", imported)
+
+
+def test_the_export_command_makes_the_stages_file(clone: Clone) -> None:
+    made = (clone.folder / "models/model.onnx").read_bytes()
+
+    told = boatyard(clone, "export", "--output", "elsewhere.onnx")
+
+    assert (clone.folder / "elsewhere.onnx").read_bytes() == made
+    assert re.fullmatch(r"elsewhere\.onnx: on \d+ photos, no probability differs .* by more than 0\.0001\n", told)
+    boatyard(clone, "export", "--model", "models/model.safetensors", "--photos", "data/raw/squares")
+    assert (clone.folder / "models/model.onnx").read_bytes() == made
+
+
+def test_export_without_photos_says_what_to_name(clone: Clone, tmp_path: Path) -> None:
+    (clone.folder / "data/splits.csv").rename(tmp_path / "splits.csv")
+    done = clone.run(*(sys.executable, "-m", "boatyard", "export"), fails=True, PYTHONPATH=str(clone.folder / "src"))
+    (tmp_path / "splits.csv").rename(clone.folder / "data/splits.csv")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: data/splits.csv is not here")
+
+
+def test_the_card_has_the_figures_of_the_run(run: Run) -> None:
+    card = (run.clone.folder / "models/MODEL_CARD.md").read_text(encoding="utf-8")
+    metrics = run.clone.read_json("metrics/evaluate.json")
+
+    assert f"**{100 * metrics['top1']:.1f} %**" in card
+    assert f"on {metrics['images']} photos that it was not trained on" in card
+    assert "one of 3: discs, squares, stripes." in card
+    assert "licence of the data: private" in card
+
+
+def test_the_notebook_page_runs_as_it_stands(run: Run) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs/python.md").read_text(encoding="utf-8"), re.DOTALL)
+
+    done = run.clone.run(sys.executable, "-c", "\n".join(blocks), PYTHONPATH=str(run.clone.folder / "src"))
+
+    assert len(blocks) == 5
+    assert "not a photo of a known format" in done.stdout
+    with (run.clone.folder / "plots/predictions.csv").open(encoding="utf-8", newline="") as file:
+        first = next(csv.DictReader(file))
+    assert done.stdout.startswith(f"{first['predicted']} ")
