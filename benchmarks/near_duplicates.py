@@ -1,14 +1,18 @@
 """How near duplicates come out on a folder of photos: pairs within the distance, and copies that are still found.
 
     python benchmarks/near_duplicates.py FOLDER [--photos 250]
+    python benchmarks/near_duplicates.py --hashes 100000
 
 First all photos are compared with one another, under each flip: what is found of copies that nobody planted, and by eye
 among the last lines, which are the farthest pairs, what is found wrongly. Then some photos are changed as copies on the
-web are, plain and mirrored, and it counts how many are still within the distance.
+web are, plain and mirrored, and it counts how many are still within the distance. With --hashes, what it costs to
+group so many photos and to look a fifth of them up among the rest, as for leaks.
 """
 
 import argparse
 import io
+import resource
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -55,11 +59,35 @@ CHANGES: dict[str, Callable[[Photo], Photo]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--photos", type=int, default=250, help="how many are changed")
+    parser.add_argument("--hashes", type=int, help="time so many random hashes instead")
     arguments = parser.parse_args()
+    if arguments.hashes:
+        cost(arguments.hashes)
+    elif arguments.folder:
+        compare(arguments.folder, arguments.photos)
+    else:
+        parser.error("a folder, or --hashes")
+
+
+def cost(count: int) -> None:
+    generator = np.random.default_rng(0)
+    hashes = [generator.bytes(32).hex() for _ in range(count)]
+    tasks: dict[str, Callable[[], object]] = {
+        "grouped": lambda: group(hashes, DISTANCE),
+        "a fifth looked up among the rest": lambda: nearest(hashes[: count // 5], hashes[count // 5 :], DISTANCE),
+    }
+    for name, task in tasks.items():
+        start = time.process_time()
+        task()
+        print(f"{count:,} photos {name}: {time.process_time() - start:.1f} s of one core")
+    print(f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
+
+
+def compare(folder: Path, photos: int) -> None:
     suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
-    paths = sorted(path for path in arguments.folder.rglob("*") if path.suffix.lower() in suffixes)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
     with ThreadPoolExecutor(machine.workers()) as pool:
         hashes = list(pool.map(lambda path: phash(open_photo(path)), paths))
 
@@ -78,9 +106,9 @@ def main() -> None:
     for flip, found in pairs.items():
         print(f"{flip}: {len(found):,} photos that an earlier one is nearly the same as")
         for bits, *both in sorted(found)[-3:]:
-            print(f"  {bits:2} bits: " + " · ".join(str(path.relative_to(arguments.folder)) for path in both))
+            print(f"  {bits:2} bits: " + " · ".join(str(path.relative_to(folder)) for path in both))
 
-    chosen = np.random.default_rng(0).permutation(len(paths))[: arguments.photos]
+    chosen = np.random.default_rng(0).permutation(len(paths))[:photos]
     print(f"copies of {len(chosen):,} photos within {DISTANCE} bits: plain, mirrored")
     for name, change in CHANGES.items():
         shares = []
