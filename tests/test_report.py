@@ -277,6 +277,47 @@ def test_every_flip_has_words() -> None:
     assert all(wording.flip(name) for name in duplicates.FLIPS)
 
 
+def test_labels_to_look_at_are_told_with_their_photos_the_least_probable_first(
+    parsed: Parsed, six: Path, run: Run
+) -> None:
+    rows = rows_of(six / paths.SUSPECTS)
+    count = len(rows)
+    assert count > pictures.SUSPECTS
+    said = f"{count} labels of {len(run.rows)} photos, whatever their split, are in doubt."
+    assert said in parsed.text
+    assert f"of all, {100 * run.labelling['top1']:.1f} % are taken for what they are filed under." in parsed.text
+    assert f"Here are the {pictures.SUSPECTS} whose label is the least probable" in parsed.text
+    _, section = parsed.text.split("Labels to look at", 1)
+    for row in rows[: pictures.SUSPECTS]:
+        shown, section = section.split(f"{row['split']}: {row['path']}", 1)
+        assert f"filed under {row['label']} looks like {row['looks_like']}" in shown
+        for name in ("label_probability", "probability"):
+            assert f"{100 * float(row[name]):.1f} %" in shown
+    text = (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
+    assert f"**Labels to look at.** {said}" in text
+    table = re.findall(r"^\| ([^|]+) \| (train|validation|test) \|", text, re.MULTILINE)
+    assert table == [(row["path"], row["split"]) for row in rows[: markdown.MOST_SUSPECTS]]
+
+
+@pytest.mark.parametrize(
+    ("suspects", "judged", "expected"),
+    [
+        (0, 100, "No label of 100 photos, whatever their split, is in doubt. Each photo is judged by a classifier of"),
+        (1, 97, "One label of 97 photos, whatever their split (3 others could not be judged), is in doubt. Each photo"),
+        (0, 0, "No label could be checked: the photos of each class nearly show the same."),
+    ],
+)
+def test_few_suspects_or_none(run: Run, shown: pictures.Pictures, suspects: int, judged: int, expected: str) -> None:
+    labelling = {"photos": 100, "judged": judged, "top1": 0.97 if judged else None, "suspects": suspects}
+    few = replace(run, suspects=run.suspects[:suspects], labelling=labelling)
+    text = Parsed(render(few, replace(shown, suspects=shown.suspects[:suspects]))).text
+    assert expected in text
+    assert ("A suspect is no verdict" in text) == bool(suspects)
+    assert "data/suspects.csv lists them all" not in text
+    assert expected in markdown.render(few)
+    assert ("<details><summary>The" in markdown.render(few)) == bool(suspects)
+
+
 def test_class_by_class_is_the_table_the_worst_first(parsed: Parsed, six: Path) -> None:
     _, *rows = parsed.tables["classes-title"].rows
     expected = sorted(rows_of(six / paths.PER_CLASS), key=lambda row: (float(row["top1"]), row["label"]))
@@ -623,7 +664,7 @@ def test_the_summary_has_figures_intervals_and_classes(six: Path, metrics: dict[
     for row in rows_of(six / paths.PER_CLASS):
         start = f"| {row['label']} | {row['train_images']} | {row['test_images']} | {100 * float(row['top1']):.1f} % |"
         assert any(line.startswith(start) for line in lines)
-    assert "<details>" not in "\n".join(lines)
+    assert "## Classes, the worst first" in lines  # not folded
 
 
 @pytest.mark.parametrize(
@@ -644,6 +685,8 @@ def test_markdown_shows_names_as_they_are(text: str, shown: str) -> None:
 
 def test_the_summary_of_hostile_names_keeps_its_columns(hostile: Path) -> None:
     text = (hostile / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
-    table = [line for line in text.partition("## Classes")[2].splitlines() if line.startswith("|")]
-    assert len(table) == 2 + len(pretend_run.HOSTILE)
-    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {8}
+    classes, _, suspects = text.partition("## Classes")[2].partition("**Labels to look at.**")
+    for part, rows, bars in ((classes, len(pretend_run.HOSTILE), 8), (suspects, markdown.MOST_SUSPECTS, 6)):
+        table = [line for line in part.splitlines() if line.startswith("|")]
+        assert len(table) == 2 + rows
+        assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {bars}

@@ -12,6 +12,8 @@ from boatyard.evaluation.report.wording import NBSP, count, interval, percent
 # More rows than this are folded.
 MOST_OPEN_ROWS = 20
 
+MOST_SUSPECTS = 10
+
 
 def render(run: Run) -> str:
     """The summary as GitHub's Markdown."""
@@ -36,6 +38,7 @@ def render(run: Run) -> str:
     views = f"{tta['policy']}, {tta['views']} views, chosen on validation"
     lines += ["", f"**Test-time augmentation** ({views}): {comparison.verdict(run.comparison)}", ""]
     lines += classes_table(run)
+    lines += ["", *labels_to_look_at(run)]
     return "\n".join(lines).replace(NBSP, " ") + "\n"
 
 
@@ -45,6 +48,22 @@ def escape(text: str) -> str:
     # A zero-width space keeps '@name', '#1' and addresses from becoming links.
     text = re.sub(r"([@#]|://|www\.)", "\\1\u200b", text)
     return re.sub(r"([\\`*_\[\]|~$>])", r"\\\1", text)
+
+
+def labels_to_look_at(run: Run) -> list[str]:
+    """How many labels may be wrong, and the least probable ones: lines of Markdown."""
+    lines = [f"**Labels to look at.** {notices.suspects(run)}"]
+    if run.suspects:
+        shown = run.suspects[:MOST_SUSPECTS]
+        summary = f"<summary>The {len(shown)} least probable; data/suspects.csv lists all</summary>"
+        lines += ["", f"<details>{summary}", ""]
+        lines += ["| photo | split | filed under | looks like | probability of each |", "|---|---|---|---|---:|"]
+        for row in shown:
+            both = f"{percent(row.label_probability)}, {percent(row.probability)}"
+            names = " | ".join(escape(text) for text in (row.path, row.split, row.label, row.looks_like))
+            lines.append(f"| {names} | {both} |")
+        lines += ["", "</details>"]
+    return lines
 
 
 def _measures(run: Run) -> list[tuple[str, Callable[[Metrics], str]]]:

@@ -93,6 +93,7 @@ def render(run: Run, pictures: Pictures, figures: Mapping[str, Figure], preproce
         worst_right=round(worst.top1 * worst.test_images),
         worst_for=wrong_of_worst[0] if wrong_of_worst else None,
         leaks=notices.leaks(run),
+        suspects=notices.suspects(run),
         policies=POLICIES,
         optimisers=OPTIMISERS,
         phases=_phases(run),

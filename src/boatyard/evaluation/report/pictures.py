@@ -16,6 +16,7 @@ from boatyard.data.views import Preprocessing, View, plain_view, random_view
 from boatyard.errors import UserError
 from boatyard.evaluation.predictions import Prediction
 from boatyard.evaluation.report.run import Run
+from boatyard.evaluation.suspects import Suspect
 from boatyard.params.schema import Augment
 
 SIDE = 208  # pixels of a thumbnail's longer side
@@ -25,6 +26,7 @@ MOST_CLASSES = 120
 MISTAKES = 12
 WORST = 6
 LEAKS = 6
+SUSPECTS = 12
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Pictures:
         mistakes: the most confident mistakes, the most confident first.
         worst: those of the class with the lowest top-1 that are not among `mistakes`.
         leaks: photos that leak, test first, each with the one that it nearly shows.
+        suspects: the photos whose label is the least probable.
     """
 
     samples: list[tuple[str, list[Picture]]]
@@ -54,6 +57,7 @@ class Pictures:
     mistakes: list[tuple[Prediction, Picture]]
     worst: list[tuple[Prediction, Picture]]
     leaks: list[tuple[Leak, Picture, Picture]]
+    suspects: list[tuple[Suspect, Picture]]
 
 
 def collect(run: Run, raw: Path, preprocessing: Preprocessing, augment: Augment, seed: int) -> Pictures:
@@ -87,6 +91,7 @@ def collect(run: Run, raw: Path, preprocessing: Preprocessing, augment: Augment,
             (leak, thumbnail(raw, leak.path, SMALL_SIDE), thumbnail(raw, leak.like, SMALL_SIDE))
             for leak in run.leaks[:LEAKS]
         ],
+        suspects=[(suspect, thumbnail(raw, suspect.path)) for suspect in run.suspects[:SUSPECTS]],
     )
 
 

@@ -17,6 +17,7 @@ from boatyard.evaluation import metrics
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.comparison import Comparison
 from boatyard.evaluation.predictions import Prediction
+from boatyard.evaluation.suspects import Suspect
 from boatyard.evaluation.tables import ClassCount, ImageSize, MeasuredClass, TtaClass
 from boatyard.model.history import Epoch
 
@@ -39,9 +40,10 @@ class Run:
 
     Attributes:
         settings: the sections of params.yaml.
-        download, filtering, splitting, training, test, tta: the stages' metrics files.
+        download, filtering, splitting, labelling, training, test, tta: the stages' metrics files.
         catalog: the photos that stayed; `rejected` those that did not; `rows` the splits of the former.
         leaks: photos of validation and test that nearly show one of an earlier split.
+        suspects: photos whose label is in doubt, the least probable label first.
         counts, sizes, history, predictions, results, bins, tta_results: the rows of the plots' files.
     """
 
@@ -49,6 +51,7 @@ class Run:
     download: Metrics
     filtering: Metrics
     splitting: Metrics
+    labelling: Metrics
     training: Metrics
     test: Metrics
     tta: Metrics
@@ -56,6 +59,7 @@ class Run:
     rejected: Sequence[Rejected]
     rows: Sequence[Row]
     leaks: Sequence[Leak]
+    suspects: Sequence[Suspect]
     counts: Sequence[ClassCount]
     sizes: Sequence[ImageSize]
     history: Sequence[Epoch]
