@@ -16,7 +16,7 @@ INSTALLING := $(VENV)/installing
 # The stages say `python stages/<name>.py`, and DVC's queue calls `dvc`: both are to be .venv's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help repro test test-browser check lock
+.PHONY: help repro test test-browser test-remotes check lock
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -33,6 +33,10 @@ test: check  ## check, then the unit tests and runs of the whole pipeline on a f
 
 test-browser: $(INSTALLED) $(CHROMIUM)  ## the web page of `boatyard serve` in a headless Chromium
 	@CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest tests/browser
+
+test-remotes: $(INSTALLED)  ## push and pull over SSH, WebDAV and S3, on servers of this machine (Debian; installs them)
+	@$(BIN)/python tests/remotes/packages.py
+	@$(BIN)/python -m pytest -m remotes
 
 check: $(INSTALLED)  ## lint, format and types
 	@$(BIN)/python -m ruff check

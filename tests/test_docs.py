@@ -1,8 +1,10 @@
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pages import Page
 from ruamel.yaml import YAML
 
 from boatyard import params
@@ -56,3 +58,35 @@ def test_every_note_of_the_page_on_determinism_is_explained_and_used():
     assert used == set(explained)
     # Each 'same' of the table has a note.
     assert not re.findall(r"\| same *\|", text)
+
+
+def test_the_sharing_page_lists_every_output_that_is_pushed():
+    rows = re.findall(r"^\| `(.+)` \| .+ \| ([\d,]+) \| (.+) \|$", Page.read("docs/sharing.md").text, re.MULTILINE)
+    stages, locked = (YAML(typ="safe", pure=True).load(ROOT / name)["stages"] for name in ("dvc.yaml", "dvc.lock"))
+
+    assert sorted(path for path, _, _ in rows) == sorted(pushed(stages))
+
+    of_default_run = {out["path"]: out for stage in locked.values() for out in stage["outs"]}
+    for path, files, size in rows:
+        if path in of_default_run:
+            number, unit = size.split()
+            size_in_bytes = float(number) * {"kB": 1e3, "MB": 1e6}[unit]
+            assert int(files.replace(",", "")) == of_default_run[path].get("nfiles", 1), path
+            assert size_in_bytes == pytest.approx(of_default_run[path]["size"], rel=0.3, abs=1000), path
+
+
+def pushed(stages: dict[str, Any]) -> list[str]:
+    """The outputs of dvc.yaml that go to a remote."""
+    outputs = [output for stage in stages.values() for kind in ("outs", "plots") for output in stage.get(kind, [])]
+    with_options = [next(iter(output.items())) if isinstance(output, dict) else (output, {}) for output in outputs]
+    return [path for path, options in with_options if options.get("cache", True) and options.get("push", True)]
+
+
+def test_the_sharing_page_leads_to_its_own_sections():
+    page = Page.read("docs/sharing.md")
+    sections = {heading.lower().replace(" ", "-") for heading in page.headings()}
+
+    targets = re.findall(r"\]\(#([^)]+)\)", page.text)
+
+    assert targets
+    assert set(targets) <= sections

@@ -10,12 +10,14 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-# `-m venv X` puts the same stub into X; `-m pip` fails while a file 'no-network' is there; `-c` is python's own.
+# `-m venv X` puts the same stub into X; `-m pip` fails while a file 'no-network' is there, the installation of servers
+# while 'no-servers' is; `-c` is python's own.
 STUB = f"""#!/bin/sh
 echo "$*" >> "$CALLS"
 case "$1 $2" in
   "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
   "-m pip") [ ! -e no-network ] ;;
+  tests/remotes/packages.py*) [ ! -e no-servers ] ;;
   "-m dvc") command -v python >> "$CALLS" ;;
   "-c import torch, torchvision") [ -e torch ] ;;
   -c*) exec {sys.executable} "$@" ;;
@@ -68,7 +70,7 @@ def test_the_default_goal_lists_every_target(project: Project) -> None:
     lines = project.make().stdout.splitlines()
 
     assert [line.split()[:2] for line in lines] == [
-        ["make", target] for target in ("help", "repro", "test", "test-browser", "check", "lock")
+        ["make", target] for target in ("help", "repro", "test", "test-browser", "test-remotes", "check", "lock")
     ]
     assert project.calls() == []
 
@@ -79,6 +81,15 @@ def test_the_first_call_makes_the_environment_and_the_second_installs_nothing(pr
 
     project.make("test")
     assert project.calls() == [*CHECK, "-m pytest"]
+
+
+def test_remotes_are_tested_once_their_servers_are_installed(project: Project) -> None:
+    project.make("test-remotes")
+    assert project.calls()[-2:] == ["tests/remotes/packages.py", "-m pytest -m remotes"]
+
+    (project.folder / "no-servers").touch()
+    project.make("test-remotes", fails=True)
+    assert project.calls() == ["tests/remotes/packages.py"]
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml"])

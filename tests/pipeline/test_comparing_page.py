@@ -7,16 +7,13 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-from clone import REPOSITORY, Clone
+from clone import Clone
+from pages import Page
 from ruamel.yaml import YAML
 
-PAGE = (REPOSITORY / "docs/comparing.md").read_text(encoding="utf-8")
-COMMANDS = [
-    line.removeprefix("$ ")
-    for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
-    for line in block.splitlines()
-]
-(JOB,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+PAGE = Page.read("docs/comparing.md")
+COMMANDS = PAGE.commands()
+(JOB,) = PAGE.blocks("yaml")
 
 # The command that installing puts on the path, of the tree that is tested.
 SHELL = 'set -euo pipefail; export PYTHONPATH="$PWD/src"; boatyard() { python -m boatyard "$@"; }; '
@@ -39,12 +36,6 @@ def walk(clone: Clone) -> Walk:
     printed = [(command, clone.run("bash", "-c", SHELL + command).stdout) for command in COMMANDS]
     clone.dvc("queue", "stop")  # the worker would stay for a while, waiting for more
     return Walk(clone, printed)
-
-
-def test_every_line_of_a_console_block_is_a_command() -> None:
-    blocks = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
-    assert all(line.startswith("$ ") for block in blocks for line in block.splitlines())
-    assert len(COMMANDS) >= 15
 
 
 def test_the_parameter_is_seen_by_all(walk: Walk) -> None:

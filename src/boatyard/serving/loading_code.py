@@ -28,30 +28,27 @@ print(classes[probabilities.argmax()], probabilities.max())
 def torch(about: Header) -> str:
     """The same from model.safetensors, by PyTorch and the library that the backbone comes from."""
     library, network = _network(about)
+    imports = "\n".join(f"import {name}" for name in sorted([library, "torch"]))
     view = about.preprocessing
     hidden = 'x = linear(x, state["head.hidden.weight"], state["head.hidden.bias"]).relu()\n' if about.hidden else ""
     method, bleed = f"Image.Resampling.{view.interpolation.upper()}", (1 - view.crop) / 2
     return f"""
 import json
 
-import numpy as np
-import {library}
-import torch
+{imports}
 from PIL import Image, ImageOps
 from safetensors import safe_open
 from torch.nn.functional import linear
+from torchvision.transforms.functional import normalize, to_tensor
 
 with safe_open("model.safetensors", "pt") as file:
     state = {{name: file.get_tensor(name) for name in file.keys()}}
     about = json.loads(file.metadata()["{KEY}"])
 {network}
-for name, tensor in backbone.eval().requires_grad_(False).state_dict().items():
-    tensor.copy_(state[f"embedder.backbone.{{name}}"])
+backbone.load_state_dict({{name: state[f"embedder.backbone.{{name}}"] for name in backbone.eval().state_dict()}})
 photo = {_OPEN}
 view = ImageOps.fit(photo, ({view.size}, {view.size}), {method}, bleed={bleed!r})
-pixels = torch.from_numpy(np.array(view)).permute(2, 0, 1)[None] / 255
-mean, std = (torch.tensor(about["preprocessing"][key]).view(3, 1, 1) for key in ("mean", "std"))
-x = backbone((pixels - mean) / std)
+x = backbone(normalize(to_tensor(view), about["preprocessing"]["mean"], about["preprocessing"]["std"])[None])
 {hidden}logits = linear(x, state["head.classes.weight"], state["head.classes.bias"])[0]
 probabilities = (logits / about["temperature"]).softmax(0)
 print(about["classes"][probabilities.argmax()], probabilities.max().item())

@@ -1,0 +1,49 @@
+"""OpenSSH's server with a configuration of its own: one user, one key, no password."""
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from remotes import processes
+
+# StrictModes off: it refuses the keys of a folder below /tmp, which everyone may write to.
+CONFIGURATION = """\
+ListenAddress 127.0.0.1
+Port {port}
+HostKey {folder}/host_key
+PidFile none
+AuthorizedKeysFile {folder}/key.pub
+AuthenticationMethods publickey
+PermitRootLogin prohibit-password
+StrictModes no
+UsePAM no
+Subsystem sftp internal-sftp
+"""
+
+
+@dataclass(frozen=True)
+class Sshd:
+    port: int
+    user: str
+    key: Path  # the user's private key, without a passphrase
+    files: Path  # an empty folder of the server's machine
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Sshd]:
+    """Run it for the person who runs the tests, with all that it needs in `folder`."""
+    for name in ("host_key", "key"):
+        processes.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name, cwd=folder)
+    files = folder / "files"
+    files.mkdir()
+    port = processes.free_port()
+    (folder / "sshd_config").write_text(CONFIGURATION.format(port=port, folder=folder))
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # as the package's own service does when it starts
+    with processes.running(
+        "sshd", "-D", "-e", "-f", folder / "sshd_config", cwd=folder, ready=lambda: processes.listens(port)
+    ):
+        yield Sshd(port, getpass.getuser(), folder / "key", files)
