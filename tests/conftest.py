@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import properties  # noqa: F401  it registers the profile of `make fuzz`
 import pytest
 
 

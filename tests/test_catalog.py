@@ -1,13 +1,19 @@
 import hashlib
+from collections import Counter
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from properties import check_told, examples
 from rights import nobody
 
 from boatyard.data import catalog
 from boatyard.data.catalog import Photo, Rejected
+from boatyard.data.given import split_of
 from boatyard.data.phash import phash
 from boatyard.errors import UserError
 
@@ -149,6 +155,59 @@ def test_rare_classes_are_counted_after_all_else() -> None:
 def test_a_class_of_exactly_min_images_stays() -> None:
     staying, _ = catalog.sift(several("a", 5) + several("b", 4), 4, [], [])
     assert len(staying) == 9
+
+
+# Paths and contents: most contents are a class's own, some may stand in several, and none at all can't be read.
+FOUND = st.lists(
+    st.builds(
+        lambda label, split, number, content: (
+            f"{label}/{split}{number}.jpg",
+            "" if content == 0 else f"{content} of any" if content > 16 else f"{content} of {label}",
+        ),
+        st.sampled_from("abc"),
+        st.sampled_from(["", "train__", "validation__", "test__"]),
+        st.integers(0, 30),
+        st.integers(0, 20),
+    ),
+    unique_by=lambda drawn: drawn[0],
+    max_size=60,
+)
+
+
+@examples(150)
+@given(FOUND, st.integers(1, 4), st.sets(st.sampled_from("abc"), max_size=1), st.randoms(use_true_random=False))
+def test_every_photo_stays_or_has_a_reason_whatever_was_found(
+    drawn: list[tuple[str, str]], min_images: int, drop: set[str], order: Random
+) -> None:
+    found: list[Photo | Rejected] = [
+        photo(path, f"content {content}") if content else Rejected(path, path[0], "unreadable: empty file")
+        for path, content in drawn
+    ]
+    drop &= {entry.label for entry in found}
+    try:
+        staying, rejected = catalog.sift(found, min_images, [], sorted(drop))
+    except UserError as error:
+        check_told(error)
+        return
+    assert sorted([*paths(staying), *reasons(rejected)]) == sorted(path for path, _ in drawn)
+    assert sum(catalog.reason_counts(rejected).values()) == len(rejected)
+    assert paths(staying) == sorted(paths(staying))
+    assert len({entry.sha256 for entry in staying}) == len(staying)
+    counts = Counter(entry.label for entry in staying)
+    assert len(counts) >= 2
+    assert min(counts.values()) >= max(min_images, catalog.SMALLEST_CLASS)
+    assert not drop & set(counts)
+    # Of the same content in several splits, what measures stays.
+    order_of = {"test": 0, "validation": 1, "train": 2, "": 3}
+    first: dict[str, int] = {}
+    for entry in found:
+        if isinstance(entry, Photo) and entry.label not in drop:
+            place = order_of[split_of(Path(entry.path).name)]
+            first[entry.sha256] = min(place, first.get(entry.sha256, place))
+    assert all(order_of[split_of(Path(entry.path).name)] == first[entry.sha256] for entry in staying)
+    shuffled = list(found)
+    order.shuffle(shuffled)
+    assert catalog.sift(shuffled, min_images, [], sorted(drop))[0] == staying
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,15 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from scipy.stats import binom, binomtest
 
 from boatyard.evaluation.comparison import compare
 from boatyard.evaluation.intervals import accuracy_interval, bootstrap, wilson
 
-bounded = settings(derandomize=True, max_examples=60, deadline=None, database=None)
+bounded = examples(60)
 
 
 def test_wilson_by_hand():

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from properties import examples
+from properties import check_told, examples
 from ruamel.yaml import YAML
 
 from boatyard.data import catalog, splitting
+from boatyard.data import given as given_split
 from boatyard.data.catalog import Photo
 from boatyard.data.splitting import Row
 from boatyard.errors import UserError
@@ -238,6 +239,43 @@ def test_as_given() -> None:
         "class 'b' (4 photos) has none in validation: add photos, name the class in filter.drop, "
         "or choose another split.method"
     )
+
+
+@examples(60)
+@given(
+    st.sampled_from(["", *splitting.SPLITS]),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.text("_a", min_size=1),
+)
+def test_a_split_in_front_of_any_name_is_found_again(split: str, name: str) -> None:
+    marked = given_split.mark(split, name)
+    assert marked.endswith(name)
+    if split:
+        assert given_split.split_of(marked) == split
+
+
+@examples(60)
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.lists(st.sampled_from(["", *splitting.SPLITS]), max_size=9), min_size=1),
+    st.integers(1, 4),
+    st.integers(1, 4),
+)
+def test_every_photo_is_in_one_split_or_the_user_is_told(
+    drawn: dict[str, list[str]], train: int, validation: int
+) -> None:
+    photos = [
+        photo(label, given_split.mark(split, f"{number}"))
+        for label, splits in drawn.items()
+        for number, split in enumerate(splits)
+    ]
+    for split_by in (splitting.as_given, lambda photos: splitting.by_counts(photos, train, validation)):
+        try:
+            rows = split_by(photos)
+        except UserError as error:
+            check_told(error)
+            continue
+        assert [(row.path, row.sha256) for row in rows] == sorted((entry.path, entry.sha256) for entry in photos)
+        for label in {entry.label for entry in photos}:
+            assert {row.split for row in rows if row.label == label} == set(splitting.SPLITS)
 
 
 def test_splits_come_back(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from boatyard.evaluation.tta import FLIPS, Candidate, choose, mean_probabilities
 
-bounded = settings(derandomize=True, max_examples=40, deadline=None, database=None)
+bounded = examples(40)
 
 
 def test_mean_by_hand():
