@@ -3,7 +3,6 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-import imagehash
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +14,7 @@ from rights import nobody
 from boatyard.data import catalog
 from boatyard.data.catalog import Photo, Rejected
 from boatyard.data.given import split_of
+from boatyard.data.phash import phash
 from boatyard.errors import UserError
 
 REPOSITORY = Path(__file__).parent.parent
@@ -333,7 +333,7 @@ def test_what_is_written_down_of_a_photo(tmp_path: Path) -> None:
         height=40,
         mode="L",
         sha256=hashlib.sha256(content).hexdigest(),
-        phash=str(imagehash.phash(upright, hash_size=16)),
+        phash=phash(upright),
     )
     assert isinstance(plain, Photo)
     assert (plain.mode, plain.width, plain.height) == ("CMYK", 7, 5)

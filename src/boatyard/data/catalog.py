@@ -7,20 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import imagehash
-
 from boatyard import files
 from boatyard.data.given import split_of
 from boatyard.data.names import is_clutter
+from boatyard.data.phash import phash
 from boatyard.data.photos import UnreadablePhoto, inspect_photo
 from boatyard.errors import UserError
 
 # One photo for each of train, validation and test.
 SMALLEST_CLASS = 3
-
-# 16×16 bits: on photos that were scaled to 0.6 and recompressed the distance stayed within 22 bits, while 64-bit hashes
-# of different photos of one class lie as close as those of copies.
-PHASH_SIDE = 16
 
 
 @dataclass(frozen=True)
@@ -76,8 +71,7 @@ def _inspect_one(raw: Path, name: str) -> Photo | Rejected:
         return Rejected(name, label, f"unreadable: {error}")
     except OSError as error:
         return Rejected(name, label, f"unreadable: {error.strerror}")
-    phash = str(imagehash.phash(image, hash_size=PHASH_SIDE))
-    return Photo(name, label, image.width, image.height, mode, sha256, phash)
+    return Photo(name, label, image.width, image.height, mode, sha256, phash(image))
 
 
 def sift(
