@@ -12,7 +12,8 @@ from boatyard.data import splitting
 from boatyard.data.views import PLAIN
 from boatyard.evaluation import calibration, metrics, predictions, temperature
 from boatyard.model import checkpoint, distributed
-from boatyard.model.embeddings import Embeddings, Task
+from boatyard.model.embeddings import Embeddings
+from boatyard.model.features import Task
 
 
 def main() -> None:

@@ -10,10 +10,10 @@ from importlib.metadata import version
 from tqdm import tqdm
 
 from boatyard import files, machine, params, paths
-from boatyard.data import catalog, inspections, photos
+from boatyard.data import catalog, inspections, phash, photos
 
 # What decides what is known of a photo beside its content.
-LIBRARIES, CODE = ("pillow", "imagehash"), (catalog, photos)
+LIBRARIES, CODE = ("pillow",), (phash, photos)
 
 
 def main() -> None:
@@ -21,8 +21,8 @@ def main() -> None:
     names = catalog.list_photos(paths.RAW)
     key = [*map(version, LIBRARIES), *map(inspect.getsource, CODE)]
     with inspections.kept(paths.INSPECTIONS, hashlib.sha256(repr(key).encode()).hexdigest()[:16]) as known:
-        inspected = catalog.inspect(paths.RAW, names, machine.workers(), known)
-        found = list(tqdm(inspected, "decoding", len(names), unit=" photos", disable=None))
+        decoded = inspections.inspect(paths.RAW, names, machine.workers(), known)
+        found = list(tqdm(decoded, "decoding", len(names), unit=" photos", disable=None))
     staying, rejected = catalog.sift(found, settings.min_images, settings.keep, settings.drop)
 
     catalog.write_catalog(paths.CATALOG, staying)

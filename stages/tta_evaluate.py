@@ -12,7 +12,8 @@ from boatyard import files, machine, params, paths
 from boatyard.data import splitting
 from boatyard.evaluation import comparison, metrics, predictions, tta
 from boatyard.model import checkpoint, distributed
-from boatyard.model.embeddings import Embeddings, Task
+from boatyard.model.embeddings import Embeddings
+from boatyard.model.features import Task
 
 
 @dataclass(frozen=True)

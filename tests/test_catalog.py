@@ -3,7 +3,6 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-import imagehash
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +14,7 @@ from rights import nobody
 from boatyard.data import catalog, inspections
 from boatyard.data.catalog import Photo, Rejected
 from boatyard.data.given import split_of
+from boatyard.data.phash import phash
 from boatyard.errors import UserError
 
 REPOSITORY = Path(__file__).parent.parent
@@ -303,7 +303,7 @@ def test_files_in_one_order_without_what_file_managers_leave(tmp_path: Path) -> 
         "b/2.jpg",
         "b/nested",
     ]
-    [nested] = catalog.inspect(tmp_path, ["b/nested"], 1, inspections.none())
+    [nested] = inspections.inspect(tmp_path, ["b/nested"], 1, inspections.none())
     assert nested == Rejected("b/nested", "b", "unreadable: not a file")
 
 
@@ -322,7 +322,7 @@ def test_what_is_written_down_of_a_photo(tmp_path: Path) -> None:
     (tmp_path / "cats/empty.jpg").write_bytes(b"")
     names = catalog.list_photos(tmp_path)
     assert names == ["cats/empty.jpg", "cats/on its side.png", "cats/plain.jpg"]
-    empty, side, plain = catalog.inspect(tmp_path, names, 2, inspections.none())
+    empty, side, plain = inspections.inspect(tmp_path, names, 2, inspections.none())
     assert empty == Rejected("cats/empty.jpg", "cats", "unreadable: empty file")
     content = (tmp_path / "cats/on its side.png").read_bytes()
     upright = Image.fromarray(np.rot90(pixels, -1))
@@ -333,7 +333,7 @@ def test_what_is_written_down_of_a_photo(tmp_path: Path) -> None:
         height=40,
         mode="L",
         sha256=hashlib.sha256(content).hexdigest(),
-        phash=str(imagehash.phash(upright, hash_size=16)),
+        phash=phash(upright),
     )
     assert isinstance(plain, Photo)
     assert (plain.mode, plain.width, plain.height) == ("CMYK", 7, 5)
@@ -347,9 +347,9 @@ def test_the_order_does_not_depend_on_the_workers(tmp_path: Path) -> None:
         # The first are slow to decode, the last fast.
         Image.new("RGB", (400 - 16 * number, 300), (number, 0, 0)).save(tmp_path / f"a/{number:02d}.png")
     names = catalog.list_photos(tmp_path)
-    alone = list(catalog.inspect(tmp_path, names, 1, inspections.none()))
+    alone = list(inspections.inspect(tmp_path, names, 1, inspections.none()))
     assert [entry.path for entry in alone] == names
-    assert list(catalog.inspect(tmp_path, names, 8, inspections.none())) == alone
+    assert list(inspections.inspect(tmp_path, names, 8, inspections.none())) == alone
 
 
 def test_a_photo_without_rights_is_unreadable(tmp_path: Path) -> None:
@@ -357,7 +357,7 @@ def test_a_photo_without_rights_is_unreadable(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "a/1.png")
     (tmp_path / "a/1.png").chmod(0)
     with nobody(tmp_path):
-        assert list(catalog.inspect(Path(), ["a/1.png"], 2, inspections.none())) == [
+        assert list(inspections.inspect(Path(), ["a/1.png"], 2, inspections.none())) == [
             Rejected("a/1.png", "a", "unreadable: damaged or unreadable (Permission denied)")
         ]
 

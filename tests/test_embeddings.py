@@ -11,7 +11,8 @@ from boatyard import paths
 from boatyard.data.splitting import Row
 from boatyard.data.views import HORIZONTAL, PLAIN, Recipe
 from boatyard.model import backbones, engine
-from boatyard.model.embeddings import Embeddings, Task
+from boatyard.model.embeddings import Embeddings
+from boatyard.model.features import Task
 from boatyard.model.network import Classifier, embedder, head
 from boatyard.params.schema import Augment
 

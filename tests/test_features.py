@@ -14,7 +14,7 @@ from boatyard.data.splitting import Row
 from boatyard.data.views import PLAIN, Preprocessing, Recipe, plain_view, random_view
 from boatyard.errors import UserError
 from boatyard.model import embeddings, features
-from boatyard.model.embeddings import Task
+from boatyard.model.features import Task
 from boatyard.model.rows import RowStore
 from boatyard.params.schema import Augment
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from boatyard.data import catalog, inspections
+from boatyard.data import inspections
 from boatyard.data.catalog import Photo, Rejected
 from boatyard.errors import UserError
 
@@ -26,19 +26,19 @@ def raw(tmp_path: Path) -> Path:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the photos that are decoded while a test runs."""
     names: list[str] = []
-    decode = catalog.inspect_photo
+    decode = inspections.inspect_photo
 
     def note(path: Path) -> tuple[Image.Image, str]:
         names.append(path.name)
         return decode(path)
 
-    monkeypatch.setattr(catalog, "inspect_photo", note)
+    monkeypatch.setattr(inspections, "inspect_photo", note)
     return names
 
 
 def inspect(raw: Path, kept: Path, key: str = "k") -> list[Photo | Rejected]:
     with inspections.kept(kept, key) as known:
-        return list(catalog.inspect(raw, NAMES, 2, known))
+        return list(inspections.inspect(raw, NAMES, 2, known))
 
 
 def test_a_photo_is_decoded_once_and_what_can_not_be_is_tried_again(
@@ -101,7 +101,7 @@ def test_another_key_knows_nothing(raw: Path, tmp_path: Path, opened: list[str])
 def test_what_a_run_found_before_it_was_stopped_is_kept(raw: Path, tmp_path: Path, opened: list[str]) -> None:
     def interrupted() -> None:
         with inspections.kept(tmp_path / "kept", "k") as known:
-            next(catalog.inspect(raw, NAMES[:1], 1, known))
+            next(inspections.inspect(raw, NAMES[:1], 1, known))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

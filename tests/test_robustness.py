@@ -110,7 +110,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 def test_a_file(tmp_path: Path, case: hostile_photos.Case) -> None:
     contents = {f"a/{number:03d}.jpg": content for number, content in enumerate(case.make())}
     write(tmp_path, contents)
-    found = list(catalog.inspect(tmp_path, sorted(contents), 2, inspections.none()))
+    found = list(inspections.inspect(tmp_path, sorted(contents), 2, inspections.none()))
     assert [entry.path for entry in found] == sorted(contents)
     for entry in found:
         if case.reasons:

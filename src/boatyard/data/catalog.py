@@ -1,26 +1,17 @@
 """The catalogue: what each photo is, which photos stay, and why the others do not."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import imagehash
-
 from boatyard import files
 from boatyard.data.given import split_of
-from boatyard.data.inspections import Facts, Inspections
 from boatyard.data.names import is_clutter
-from boatyard.data.photos import UnreadablePhoto, inspect_photo
 from boatyard.errors import UserError
 
 # One photo for each of train, validation and test.
 SMALLEST_CLASS = 3
-
-# 16×16 bits: on photos that were scaled to 0.6 and recompressed the distance stayed within 22 bits, while 64-bit hashes
-# of different photos of one class lie as close as those of copies.
-PHASH_SIDE = 16
 
 
 @dataclass(frozen=True)
@@ -57,37 +48,6 @@ def list_photos(raw: Path) -> list[str]:
         raise UserError(f"{raw} is not here: run `dvc repro download`")
     found = (path.relative_to(raw) for path in raw.glob("*/*"))
     return sorted(path.as_posix() for path in found if not any(map(is_clutter, path.parts)))
-
-
-def inspect(raw: Path, names: Sequence[str], workers: int, known: Inspections) -> Iterator[Photo | Rejected]:
-    """Hash and decode every named photo, in the order given, as far as it is not `known`, which is told.
-
-    A photo that can't be decoded comes as `Rejected`.
-    """
-    with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(lambda name: _inspect_one(raw, name, known), names)
-
-
-def _inspect_one(raw: Path, name: str, known: Inspections) -> Photo | Rejected:
-    label = name.split("/", 1)[0]
-    try:
-        sha256, facts = _facts(raw / name, known)
-    except UnreadablePhoto as error:
-        return Rejected(name, label, f"unreadable: {error}")
-    except OSError as error:
-        return Rejected(name, label, f"unreadable: damaged or unreadable ({error.strerror})")
-    return Photo(name, label, facts.width, facts.height, facts.mode, sha256, facts.phash)
-
-
-def _facts(path: Path, known: Inspections) -> tuple[str, Facts]:
-    """A photo's SHA-256 and what decoding says of it."""
-    sha256 = known.sha256(path)
-    facts = known.facts(sha256)
-    if facts is None:
-        image, mode = inspect_photo(path)
-        facts = Facts(image.width, image.height, mode, str(imagehash.phash(image, hash_size=PHASH_SIDE)))
-        known.remember(sha256, facts)
-    return sha256, facts
 
 
 def sift(

@@ -1,4 +1,4 @@
-"""What `filter` found out about photos, kept in the work folder: a photo is decoded once in its life.
+"""What decoding says of photos, kept in the work folder: a photo is decoded once in its life.
 
 A file that has the size, time and inode that it had is not read again, as git and DVC do it. One that has not, such as
 all files after `dvc checkout`, is hashed, and decoded only if its content is new. What can't be decoded is not kept:
@@ -9,13 +9,16 @@ import hashlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boatyard.data.photos import check_file
+from boatyard.data.catalog import Photo, Rejected
+from boatyard.data.phash import phash
+from boatyard.data.photos import UnreadablePhoto, check_file, inspect_photo
 from boatyard.errors import UserError
 
 _TABLES = """
@@ -37,6 +40,37 @@ class Facts:
     height: int
     mode: str
     phash: str
+
+
+def inspect(raw: Path, names: Sequence[str], workers: int, known: "Inspections") -> Iterator[Photo | Rejected]:
+    """Hash and decode every named photo, in the order given, as far as it is not `known`, which is told.
+
+    A photo that can't be decoded comes as `Rejected`.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(lambda name: _inspect_one(raw, name, known), names)
+
+
+def _inspect_one(raw: Path, name: str, known: "Inspections") -> Photo | Rejected:
+    label = name.split("/", 1)[0]
+    try:
+        sha256, facts = _facts(raw / name, known)
+    except UnreadablePhoto as error:
+        return Rejected(name, label, f"unreadable: {error}")
+    except OSError as error:
+        return Rejected(name, label, f"unreadable: damaged or unreadable ({error.strerror})")
+    return Photo(name, label, facts.width, facts.height, facts.mode, sha256, facts.phash)
+
+
+def _facts(path: Path, known: "Inspections") -> tuple[str, Facts]:
+    """A photo's SHA-256 and what decoding says of it."""
+    sha256 = known.sha256(path)
+    facts = known.facts(sha256)
+    if facts is None:
+        image, mode = inspect_photo(path)
+        facts = Facts(image.width, image.height, mode, phash(image))
+        known.remember(sha256, facts)
+    return sha256, facts
 
 
 class Inspections:

@@ -7,7 +7,6 @@ head that was trained anew costs no convolution. Processes that share the work c
 import hashlib
 import inspect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,20 +21,13 @@ from boatyard.data.splitting import Row
 from boatyard.data.views import Recipe, View
 from boatyard.model import distributed, engine, graph, inference, torch_engine
 from boatyard.model.engine import Engine
+from boatyard.model.features import Task
 from boatyard.model.network import Embedder
 from boatyard.model.rows import RowStore
 
 # What decides an embedding beside the network, the photo and the view's name. Rows made by others are not used again.
 _LIBRARIES, _CODE = ("torch", "onnxruntime", "pillow"), (photos, views, engine, graph, torch_engine)
 _BATCH = 256  # rows that are held before they go to the disk, and photos that are read at a time
-
-
-@dataclass(frozen=True)
-class Task:
-    """A photo and the numbers of views of it."""
-
-    photo: Row
-    numbers: list[int]
 
 
 def missing(tasks: Sequence[Task], recipe: Recipe, store: RowStore) -> list[Task]:

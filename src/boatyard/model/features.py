@@ -19,10 +19,17 @@ from boatyard import files
 from boatyard.data.splitting import Row, labels
 from boatyard.data.views import PLAIN, Recipe
 from boatyard.errors import UserError
-from boatyard.model.embeddings import Task
 from boatyard.model.rows import RowStore
 
 _BATCH = 256
+
+
+@dataclass(frozen=True)
+class Task:
+    """A photo and the numbers of views of it."""
+
+    photo: Row
+    numbers: list[int]
 
 
 def wanted(rows: Sequence[Row], views: int) -> list[Task]:
