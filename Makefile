@@ -13,10 +13,15 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 INSTALLING := $(VENV)/installing
 
+# pip-audit's own environment: nobody else needs its packages.
+AUDIT := .work/audit
+# How long `make fuzz` draws examples.
+MINUTES ?= 5
+
 # The stages say `python stages/<name>.py`, and DVC's queue calls `dvc`: both are to be .venv's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help repro test test-browser test-remotes check lock
+.PHONY: help repro test test-browser test-remotes fuzz check audit lock
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -39,14 +44,27 @@ test-remotes: $(INSTALLED)  ## push and pull over SSH, WebDAV and S3, on servers
 	@$(BIN)/python tests/remotes/packages.py
 	@$(BIN)/python -m pytest -m remotes
 
+fuzz: $(INSTALLED)  ## properties on new random data, for MINUTES=5 or until one of them breaks
+	@end=$$(($$(date +%s) + 60 * $(MINUTES))); while [ $$(date +%s) -lt $$end ]; do \
+	  $(BIN)/python -m pytest --exitfirst -m hypothesis --hypothesis-profile fuzz || exit 1; done
+
 check: $(INSTALLED)  ## lint, format and types
 	@$(BIN)/python -m ruff check
 	@$(BIN)/python -m ruff format --check
 	@$(BIN)/python -m mypy
 
-lock:  ## pin requirements.txt anew from pyproject.toml (needs uv)
-	uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev --generate-hashes \
-	  --no-emit-index-url --no-header pyproject.toml --output-file requirements.txt
+audit: $(AUDIT)/installed  ## what is known of holes in the pinned packages (asks PyPI)
+	@$(AUDIT)/bin/python .ci/audit.py requirements.txt .ci/audit-requirements.txt
+
+$(AUDIT)/installed: .ci/audit-requirements.txt
+	@rm -rf $(AUDIT) && $(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --require-hashes -r $<
+	@touch $@
+
+LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+lock:  ## pin requirements.txt and .ci/audit-requirements.txt anew from pyproject.toml (needs uv)
+	$(LOCK) --extra dev pyproject.toml --output-file requirements.txt
+	$(LOCK) --group audit --output-file .ci/audit-requirements.txt
 
 $(INSTALLED): requirements.txt pyproject.toml
 ifeq ($(filter pinned own,$(TORCH)),)

@@ -9,25 +9,33 @@ from tqdm import tqdm
 
 from boatyard import files, machine, params, paths
 from boatyard.data import splitting
-from boatyard.data.photos import open_checked
-from boatyard.data.views import plain_view
+from boatyard.data.views import PLAIN
 from boatyard.evaluation import calibration, metrics, predictions, temperature
-from boatyard.model import checkpoint, engine, inference
+from boatyard.model import checkpoint, distributed
+from boatyard.model.embeddings import Embeddings
+from boatyard.model.features import Task
 
 
 def main() -> None:
+    device = machine.device()
+    distributed.run(evaluate, device, machine.processes(device))
+
+
+def evaluate(device: str) -> None:
     settings = params.load("evaluate")
     network, about = checkpoint.load(paths.MODEL)
     rows = splitting.read_splits(paths.SPLITS)
     test = [row for row in rows if row.split == "test"]
     actual = splitting.labels(test, about.classes)
 
-    device, workers = machine.device(), machine.workers()
-    run = engine.create(network, about.preprocessing.size, machine.engine(device), device, workers, paths.GRAPHS)
-    outputs = inference.run(
-        run, test, lambda row: [plain_view(open_checked(paths.RAW / row.path), about.preprocessing)], workers
-    )
-    plain = np.concatenate(list(tqdm(outputs, "evaluating", len(test), unit=" photos", disable=None)))
+    embeddings = Embeddings(network.embedder, about.recipe(), paths.RAW, device)
+    todo = embeddings.missing([Task(row, [PLAIN]) for row in test])
+    quiet = distributed.rank() > 0 or None  # None: where nobody looks at a terminal
+    for _ in tqdm(embeddings.compute(todo), "evaluating", len(todo), unit=" photos", disable=quiet):
+        pass
+    if distributed.rank() != 0:
+        return
+    plain = np.concatenate([answers[:, 0] for answers in embeddings.answers(network.head, test, [PLAIN])])
 
     table = predictions.tabulate([row.path for row in test], plain, actual, about.classes)
     predictions.write_predictions(paths.PREDICTIONS, table)

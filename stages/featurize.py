@@ -2,47 +2,41 @@
 
 from boatyard.stage import run_stage
 
-import hashlib
-import inspect
-from importlib.metadata import version
-
 import torch
 from tqdm import tqdm
 
 from boatyard import machine, params, paths
-from boatyard.data import photos, splitting, views
-from boatyard.model import backbones, engine, features, graph, torch_engine
+from boatyard.data import splitting
+from boatyard.data.views import Recipe
+from boatyard.model import backbones, distributed, features
+from boatyard.model.embeddings import Embeddings
 from boatyard.model.network import embedder
-from boatyard.model.rows import RowStore
-
-# What decides a feature beside the backbone, the photo and the view's name. Rows made by others are not used again.
-LIBRARIES, CODE = ("torch", "onnxruntime", "pillow"), (photos, views, engine, graph, torch_engine)
 
 
 def main() -> None:
+    device = machine.device()
+    distributed.run(featurize, device, machine.processes(device))
+
+
+def featurize(device: str) -> None:
     settings = params.load("featurize")
     rows = splitting.read_splits(paths.SPLITS)
     torch.manual_seed(settings.seed)  # the weights, where model.weights is 'none'
     backbone = backbones.create(settings.model.backbone, settings.model.weights, paths.WEIGHTS)
     preprocessing = backbone.preprocessing.adapted(settings.image)
-    network = embedder(backbone, preprocessing)
-    recipe, count = views.Recipe(preprocessing, settings.augment, settings.seed), settings.features.views
+    recipe, count = Recipe(preprocessing, settings.augment, settings.seed), settings.features.views
+    embeddings = Embeddings(embedder(backbone, preprocessing), recipe, paths.RAW, device)
 
-    device, workers = machine.device(), machine.workers()
-    kind = machine.engine(device)
-    key = [kind, torch.device(device).type, graph.fingerprint(network), preprocessing]
-    key += [*map(version, LIBRARIES), *map(inspect.getsource, CODE)]
-    store = RowStore(paths.FEATURE_ROWS / hashlib.sha256(repr(key).encode()).hexdigest()[:16], backbone.width)
-    tasks = features.missing(rows, count, recipe, store)
-    total = sum(len(features.wanted(row, count)) for row in rows)
-    todo = sum(len(task.numbers) for task in tasks)
-    if tasks:
-        run = engine.create(network, preprocessing.size, kind, device, workers, paths.GRAPHS)
-        with tqdm(desc="featurizing", total=todo, unit=" views", disable=None) as progress:
-            for task in features.compute(tasks, paths.RAW, recipe, run, store, workers):
-                progress.update(len(task.numbers))
-    features.write(paths.FEATURES, rows, count, recipe, store)
-    print(f"{todo:,} of {total:,} views went through {settings.model.backbone} ({kind} on {device})")
+    wanted = features.wanted(rows, count)
+    todo = embeddings.missing(wanted)
+    quiet = distributed.rank() > 0 or None  # None: where nobody looks at a terminal
+    for _ in tqdm(embeddings.compute(todo), "featurizing", len(todo), unit=" photos", disable=quiet):
+        pass
+    if distributed.rank() == 0:
+        features.write(paths.FEATURES, rows, count, recipe, embeddings.store)
+        computed, total = (sum(len(task.numbers) for task in tasks) for tasks in (todo, wanted))
+        where = f"{embeddings.kind} on {device}"
+        print(f"{computed:,} of {total:,} views went through {settings.model.backbone} ({where})")
 
 
 if __name__ == "__main__":

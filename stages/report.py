@@ -3,8 +3,8 @@
 from boatyard.stage import run_stage
 
 from boatyard import files, params, paths
-from boatyard.data import catalog, splitting
-from boatyard.evaluation import tables
+from boatyard.data import catalog, leaks, splitting
+from boatyard.evaluation import suspects, tables
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.predictions import read_predictions
 from boatyard.evaluation.report import drawing, markdown, page, pictures
@@ -36,12 +36,15 @@ def read(settings: params.Params) -> Run:
         download=files.read_json(paths.DOWNLOAD_METRICS),
         filtering=files.read_json(paths.FILTER_METRICS),
         splitting=files.read_json(paths.SPLIT_METRICS),
+        labelling=files.read_json(paths.CHECK_LABELS_METRICS),
         training=files.read_json(paths.TRAIN_METRICS),
         test=files.read_json(paths.EVALUATE_METRICS),
         tta=files.read_json(paths.TTA_METRICS),
         catalog=catalog.read_catalog(paths.CATALOG),
         rejected=catalog.read_rejected(paths.REJECTED),
         rows=splitting.read_splits(paths.SPLITS),
+        leaks=leaks.read_leaks(paths.LEAKS),
+        suspects=suspects.read_suspects(paths.SUSPECTS),
         counts=files.read_rows(paths.CLASS_COUNTS, tables.ClassCount),
         sizes=files.read_rows(paths.IMAGE_SIZES, tables.ImageSize),
         history=files.read_rows(paths.HISTORY, Epoch),

@@ -5,7 +5,7 @@ from boatyard.stage import run_stage
 from collections import Counter
 
 from boatyard import files, params, paths
-from boatyard.data import catalog, duplicates, splitting
+from boatyard.data import catalog, duplicates, leaks, splitting
 from boatyard.params.schema import CountsSplit, FoldersSplit, StratifiedSplit
 
 
@@ -13,25 +13,34 @@ def main() -> None:
     settings = params.load("split")
     split = settings.split
     photos = catalog.read_catalog(paths.CATALOG)
-    groups: list[int] = []
+    distance = split.near_duplicates if isinstance(split, StratifiedSplit) else duplicates.DISTANCE
+    groups = duplicates.group([photo.phash for photo in photos], distance).tolist()
     match split:
         case StratifiedSplit():
-            groups = duplicates.group([photo.phash for photo in photos], split.near_duplicates).tolist()
             rows = splitting.stratified(photos, groups, split, settings.seed)
         case CountsSplit():
             rows = splitting.by_counts(photos, split.train, split.validation)
         case FoldersSplit():
             rows = splitting.as_given(photos)
     splitting.write_splits(paths.SPLITS, rows)
+    found = leaks.find(photos, rows)
+    leaks.write_leaks(paths.LEAKS, found)
 
-    counts = Counter(row.split for row in rows)
+    counts, leaked = Counter(row.split for row in rows), Counter(leak.split for leak in found)
     together = [size for size in Counter(groups).values() if size > 1]
     metrics = {name: counts[name] for name in splitting.SPLITS}
     metrics |= {"near_duplicate_groups": len(together), "near_duplicate_photos": sum(together)}
+    metrics |= {f"leaked_{name}": leaked[name] for name in ("validation", "test")}
     files.write_json(paths.SPLIT_METRICS, metrics)
     print(" · ".join(f"{counts[name]:,} {name}" for name in splitting.SPLITS))
     if together:
-        print(f"{sum(together):,} photos in {len(together):,} groups of near duplicates, each group on one side")
+        print(f"{sum(together):,} photos in {len(together):,} groups of near duplicates")
+    if found:
+        fix = "split.near_duplicates" if isinstance(split, StratifiedSplit) else "split.method: stratified"
+        print(
+            f"LEAK: {leaked['test']:,} test and {leaked['validation']:,} validation photos nearly show one of an "
+            f"earlier split (see {paths.LEAKS}); {fix} keeps such photos on one side"
+        )
 
 
 if __name__ == "__main__":

@@ -62,8 +62,8 @@ def train(device: str) -> None:
             follow(epoch, history)
     if distributed.rank() == 0:
         if settings.finetune.epochs:
-            size, kind, workers = recipe.preprocessing.size, machine.engine(device), machine.workers()
-            run = engine.create(network.embedder, size, kind, device, workers, paths.GRAPHS)
+            shape, kind, workers = recipe.preprocessing.shape, machine.engine(device), machine.workers()
+            run = engine.create(network.embedder, shape, kind, device, workers, paths.GRAPHS)
             validation = finetuning.embed(photos[1], run, workers)
         answers = training.answers(top, validation)
         fitted = temperature.fit(answers, validation.labels)

@@ -2,7 +2,7 @@
 
 from boatyard.stage import run_stage
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,47 +10,64 @@ from tqdm import tqdm
 
 from boatyard import files, machine, params, paths
 from boatyard.data import splitting
-from boatyard.data.photos import open_checked
-from boatyard.data.views import Recipe, View
 from boatyard.evaluation import comparison, metrics, predictions, tta
-from boatyard.model import checkpoint, engine, inference
+from boatyard.model import checkpoint, distributed
+from boatyard.model.embeddings import Embeddings
+from boatyard.model.features import Task
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Log-probabilities of n photos: of the plain view, float32 [n, classes], and of each policy's mean, float64."""
+
+    photos: list[splitting.Row]
+    plain: NDArray[np.float32]
+    averaged: dict[str, NDArray[np.float64]]
+    views: dict[str, int]  # that a policy averages
 
 
 def main() -> None:
+    device = machine.device()
+    distributed.run(tta_evaluate, device, machine.processes(device))
+
+
+def tta_evaluate(device: str) -> None:
     settings = params.load("tta_evaluate")
     network, about = checkpoint.load(paths.MODEL)
     rows = splitting.read_splits(paths.SPLITS)
-    recipe = Recipe(about.preprocessing, settings.augment, settings.seed)
-    device, workers = machine.device(), machine.workers()
-    run = engine.create(network, about.preprocessing.size, machine.engine(device), device, workers, paths.GRAPHS)
+    embeddings, augment = Embeddings(network.embedder, about.recipe(), paths.RAW, device), settings.augment
+    quiet = distributed.rank() > 0 or None  # None: where nobody looks at a terminal
 
-    def answers(split: str, plan: tta.Plan) -> tuple[list[splitting.Row], NDArray[np.float32]]:
+    def answers(split: str, policies: list[str]) -> Answers:
+        plan = tta.plan(policies, settings.tta.views, augment.horizontal_flip, augment.vertical_flip)
         photos = [row for row in rows if row.split == split]
+        todo = embeddings.missing([Task(row, plan.numbers) for row in photos])
+        for _ in tqdm(embeddings.compute(todo), f"TTA on {split}", len(todo), unit=" photos", disable=quiet):
+            pass
+        # A batch at a time: of 16 views and 1,000 classes, a photo's answers are 64 kB.
+        plain, means = [], {policy: [] for policy in policies}
+        for views in embeddings.answers(network.head, photos, plan.numbers):
+            plain.append(views[:, 0])
+            for policy in policies:
+                means[policy].append(tta.mean_probabilities(views[:, plan.places(policy)]))
+        return Answers(
+            photos,
+            np.concatenate(plain),
+            {policy: np.concatenate(batches) for policy, batches in means.items()},
+            {policy: len(plan.places(policy)) for policy in policies},
+        )
 
-        def draw(row: splitting.Row) -> list[View]:
-            return plan.draw(recipe, open_checked(paths.RAW / row.path), row.sha256)
+    found = answers("validation", list(settings.tta.policies))
+    actual = splitting.labels(found.photos, about.classes)
+    validation = {"plain": judge(found.plain, actual)}
+    validation |= {policy: judge(averaged, actual) for policy, averaged in found.averaged.items()}
+    policy = tta.choose([tta.Candidate(name, found.views[name], validation[name]["loss"]) for name in found.views])
 
-        outputs = inference.run(run, photos, draw, workers)
-        return photos, np.stack(list(tqdm(outputs, f"TTA on {split}", len(photos), unit=" photos", disable=None)))
-
-    def planned(policies: list[str]) -> tta.Plan:
-        augment = settings.augment
-        return tta.plan(policies, settings.tta.views, augment.horizontal_flip, augment.vertical_flip)
-
-    plan = planned(list(settings.tta.policies))
-    photos, views = answers("validation", plan)
-    actual = splitting.labels(photos, about.classes)
-    validation = {"plain": judge(views[:, 0], actual)}
-    candidates = []
-    for policy in settings.tta.policies:
-        places = plan.places(policy)
-        validation[policy] = judge(tta.mean_probabilities(views[:, places]), actual)
-        candidates.append(tta.Candidate(policy, len(places), validation[policy]["loss"]))
-    policy = tta.choose(candidates)
-
-    photos, views = answers("test", planned([policy]))
-    actual = splitting.labels(photos, about.classes)
-    averaged, plain = tta.mean_probabilities(views), views[:, 0].argmax(axis=1)
+    found = answers("test", [policy])
+    if distributed.rank() != 0:
+        return
+    photos, averaged, views = found.photos, found.averaged[policy], found.views[policy]
+    actual, plain = splitting.labels(photos, about.classes), found.plain.argmax(axis=1)
     names = [row.path for row in photos]
     table = predictions.tabulate(names, averaged, actual, about.classes, plain)
     predictions.write_predictions(paths.TTA_PREDICTIONS, table)
@@ -60,9 +77,9 @@ def main() -> None:
     resamples, seed = settings.evaluate.resamples, settings.seed
     summary = metrics.summary(averaged, actual, resamples=resamples, seed=seed, bins=settings.evaluate.bins)
     gain = comparison.compare(plain, averaged.argmax(axis=1), actual, resamples=resamples, seed=seed)
-    about_policy = {"policy": policy, "views": views.shape[1], "validation": validation}
+    about_policy = {"policy": policy, "views": views, "validation": validation}
     files.write_json(paths.TTA_METRICS, summary | asdict(gain) | about_policy)
-    print(f"policy {policy!r}, {views.shape[1]} views of a photo, chosen on validation")
+    print(f"policy {policy!r}, {views} views of a photo, chosen on validation")
     print(comparison.verdict(gain))
 
 

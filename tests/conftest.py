@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import properties  # noqa: F401  it registers the profile of `make fuzz`
 import pytest
 
 

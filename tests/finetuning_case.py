@@ -59,7 +59,7 @@ class Backbone(nn.Module):
 
 def network(dropout: float = 0.0) -> Classifier:
     torch.manual_seed(0)
-    embedder = Embedder(Backbone(), PREPROCESSING)
+    embedder = Embedder(Backbone(), PREPROCESSING, 16)
     return Classifier(embedder, head(16, 0, dropout, len(CLASSES))).eval().requires_grad_(False)
 
 

@@ -4,6 +4,7 @@ import gzip
 import io
 import random
 import stat
+import struct
 import tarfile
 import warnings
 import zipfile
@@ -119,6 +120,29 @@ def sparse() -> bytes:
     return tar_of((member, b""))
 
 
+def wrong_numbers() -> list[bytes]:
+    """Tars whose lists of holes are no numbers, or of an odd length; found by fuzzing, as is the next."""
+    contents = []
+    for numbers in ("4x,0", "1,2,3", ""):
+        member, _ = tar_member("a/holes.png")
+        member.pax_headers = {"GNU.sparse.size": "10", "GNU.sparse.map": numbers, "GNU.sparse.realsize": "1o"}
+        contents.append(tar_of((member, b"")))
+    return contents
+
+
+def without_a_name() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("x"), OTHER)
+    changed = bytearray(content.getvalue())
+    start = changed.index(b"PK\x01\x02")
+    del changed[start + 46], changed[30]  # the name, in the directory and before the content, and its lengths
+    changed[start + 27 : start + 29] = changed[26:28] = b"\0\0"
+    end = changed.index(b"PK\x05\x06")
+    changed[end + 12 : end + 20] = struct.pack("<II", end - start + 1, start - 1)
+    return bytes(changed)
+
+
 def endless_header(kind: bytes) -> bytes:
     """A tar.gz in which a name, or attributes, of 2 GB are announced: 2 MB, if it had them all."""
     member = tarfile.TarInfo("a/1.png")
@@ -200,6 +224,8 @@ CASES = [
         lambda: [endless_header(kind) for kind in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE)],
         "photos.zip is damaged or packed in a way that can't be read (a header of 2,147,483,648 bytes): …",
     ),
+    Case("a tar with numbers that are none", wrong_numbers, DAMAGED),
+    Case("a zip with a name of no bytes", lambda: [without_a_name()], OUT.format("")),
     Case("headers upon headers, without a member", lambda: [header_upon_header()], DAMAGED),
     Case(
         "two files of one name with different content",

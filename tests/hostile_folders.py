@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +78,11 @@ def link_out(incoming: Path) -> None:
     (incoming / "a/link.png").symlink_to("../../secret.png")
 
 
+def bound(incoming: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(incoming / "a/socket.png"))
+
+
 def only(*names: str) -> Callable[[Path], object]:
     """Nothing but these of the sound photos."""
 
@@ -109,7 +115,11 @@ CASES = [
     ),
     skipped("hidden files and folders", "a/.hidden.png", "a/._1.png", ".git/1.png", "a/.cache/1.png"),
     skipped(
-        "what file managers and archivers leave", "a/Thumbs.db", "a/desktop.ini", "a/.DS_Store", "__MACOSX/a/1.png"
+        "what file managers and archivers leave: `Thumbs.db`, `desktop.ini`, `.DS_Store`, `__MACOSX`",
+        "a/Thumbs.db",
+        "a/desktop.ini",
+        "a/.DS_Store",
+        "__MACOSX/a/1.png",
     ),
     skipped("what DVC takes for its own or does not see", "a/1.png.dvc", "a/1.png.part", "b.part/1.png"),
     Case(
@@ -152,10 +162,16 @@ CASES = [
     stops("a link to itself", "download", LINK, linked("a/link.png", "link.png")),
     stops("a link to a folder, or round in a circle", "download", LINK, linked("a/link.png", "../../incoming")),
     stops(
-        "a pipe, a socket, a device",
+        "a pipe",
         "download",
         "data/incoming: a/pipe.png is a pipe or a device, and no file: take it out",
         lambda incoming: os.mkfifo(incoming / "a/pipe.png"),
+    ),
+    stops(
+        "a socket",
+        "download",
+        "data/incoming: a/socket.png is a pipe or a device, and no file: take it out",
+        bound,
     ),
     stops(
         "more than 100 folders in one another",

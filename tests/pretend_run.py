@@ -18,7 +18,9 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from boatyard import files, params, paths
+from boatyard.data import leaks
 from boatyard.data.views import Preprocessing
+from boatyard.evaluation import suspects
 from boatyard.evaluation.report.run import Run
 from boatyard.model import header
 
@@ -96,7 +98,12 @@ def write(root: Path, gain: float = 0.004, low: float = -0.012, high: float = 0.
         root / paths.FILTER_METRICS,
         {"images": len(found), "kept": len(kept), "classes": len(labels), "rejected": reasons},
     )
-    files.write_json(root / paths.SPLIT_METRICS, {**counts, "near_duplicate_groups": 2, "near_duplicate_photos": 5})
+    leaked = {"leaked_validation": 0, "leaked_test": 0}
+    files.write_json(
+        root / paths.SPLIT_METRICS, {**counts, "near_duplicate_groups": 2, "near_duplicate_photos": 5, **leaked}
+    )
+    leaks.write_leaks(root / paths.LEAKS, [])
+    _suspects(root, splits, labels)
     stays = Counter(name.split("/")[0] for name in kept)
     files.write_csv(
         root / paths.CLASS_COUNTS, ["label", "images", "kept"], [[la, images[la], stays[la]] for la in sorted(images)]
@@ -141,6 +148,22 @@ def _catalogue(root: Path, found: list[str], kept: list[str], unreadable: str) -
     rejected.append([unreadable, unreadable.split("/")[0], "unreadable: not a photo of a known format"])
     files.write_csv(root / paths.REJECTED, ["path", "label", "reason"], sorted(rejected))
     return splits
+
+
+def _suspects(root: Path, splits: dict[str, str], labels: list[str]) -> None:
+    """Every eleventh photo looks like the class after its own."""
+    rows = []
+    for number, name in enumerate(sorted(splits)[::11]):
+        label = name.split("/")[0]
+        looks = labels[(labels.index(label) + 1) % len(labels)]
+        probability = 0.0005 + 0.4 * number / len(splits)
+        rows.append(suspects.Suspect(name, label, splits[name], looks, 0.99 - probability, probability))
+    suspects.write_suspects(root / paths.SUSPECTS, rows)
+    photos = len(splits)
+    top1 = (photos - len(rows)) / photos
+    files.write_json(
+        root / paths.CHECK_LABELS_METRICS, {"photos": photos, "judged": photos, "top1": top1, "suspects": len(rows)}
+    )
 
 
 def _training(root: Path) -> None:

@@ -52,4 +52,4 @@ def write(root: Path) -> None:
     whole, about = network()
     (root / paths.MODEL).parent.mkdir(parents=True, exist_ok=True)
     checkpoint.save(root / paths.MODEL, whole, about)
-    write_bytes(root / paths.ONNX, onnx_file.build(exported(whole, about.preprocessing.size, None), about))
+    write_bytes(root / paths.ONNX, onnx_file.build(exported(whole, about.preprocessing.shape, None), about))

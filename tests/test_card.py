@@ -83,7 +83,7 @@ def test_its_code_runs_as_it_stands_and_answers_as_boatyard_does(
 ) -> None:
     network, about = small_model.network(backbone, size, crop, hidden)
     checkpoint.save(tmp_path / "model.safetensors", network, about)
-    write_bytes(tmp_path / "model.onnx", onnx_file.build(exported(network, size, None), about))
+    write_bytes(tmp_path / "model.onnx", onnx_file.build(exported(network, [3, size, size], None), about))
     pixels = np.random.default_rng(3).integers(0, 256, (70, 110, 3), dtype=np.uint8)
     exif = Image.Exif()
     exif[274] = 6  # lies on its side

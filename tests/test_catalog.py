@@ -1,14 +1,20 @@
 import hashlib
+from collections import Counter
 from pathlib import Path
+from random import Random
 
-import imagehash
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from properties import check_told, examples
 from rights import nobody
 
-from boatyard.data import catalog
+from boatyard.data import catalog, inspections
 from boatyard.data.catalog import Photo, Rejected
+from boatyard.data.given import split_of
+from boatyard.data.phash import phash
 from boatyard.errors import UserError
 
 REPOSITORY = Path(__file__).parent.parent
@@ -151,6 +157,59 @@ def test_a_class_of_exactly_min_images_stays() -> None:
     assert len(staying) == 9
 
 
+# Paths and contents: most contents are a class's own, some may stand in several, and none at all can't be read.
+FOUND = st.lists(
+    st.builds(
+        lambda label, split, number, content: (
+            f"{label}/{split}{number}.jpg",
+            "" if content == 0 else f"{content} of any" if content > 16 else f"{content} of {label}",
+        ),
+        st.sampled_from("abc"),
+        st.sampled_from(["", "train__", "validation__", "test__"]),
+        st.integers(0, 30),
+        st.integers(0, 20),
+    ),
+    unique_by=lambda drawn: drawn[0],
+    max_size=60,
+)
+
+
+@examples(150)
+@given(FOUND, st.integers(1, 4), st.sets(st.sampled_from("abc"), max_size=1), st.randoms(use_true_random=False))
+def test_every_photo_stays_or_has_a_reason_whatever_was_found(
+    drawn: list[tuple[str, str]], min_images: int, drop: set[str], order: Random
+) -> None:
+    found: list[Photo | Rejected] = [
+        photo(path, f"content {content}") if content else Rejected(path, path[0], "unreadable: empty file")
+        for path, content in drawn
+    ]
+    drop &= {entry.label for entry in found}
+    try:
+        staying, rejected = catalog.sift(found, min_images, [], sorted(drop))
+    except UserError as error:
+        check_told(error)
+        return
+    assert sorted([*paths(staying), *reasons(rejected)]) == sorted(path for path, _ in drawn)
+    assert sum(catalog.reason_counts(rejected).values()) == len(rejected)
+    assert paths(staying) == sorted(paths(staying))
+    assert len({entry.sha256 for entry in staying}) == len(staying)
+    counts = Counter(entry.label for entry in staying)
+    assert len(counts) >= 2
+    assert min(counts.values()) >= max(min_images, catalog.SMALLEST_CLASS)
+    assert not drop & set(counts)
+    # Of the same content in several splits, what measures stays.
+    order_of = {"test": 0, "validation": 1, "train": 2, "": 3}
+    first: dict[str, int] = {}
+    for entry in found:
+        if isinstance(entry, Photo) and entry.label not in drop:
+            place = order_of[split_of(Path(entry.path).name)]
+            first[entry.sha256] = min(place, first.get(entry.sha256, place))
+    assert all(order_of[split_of(Path(entry.path).name)] == first[entry.sha256] for entry in staying)
+    shuffled = list(found)
+    order.shuffle(shuffled)
+    assert catalog.sift(shuffled, min_images, [], sorted(drop))[0] == staying
+
+
 @pytest.mark.parametrize(
     ("found", "min_images", "keep", "drop", "told"),
     [
@@ -244,7 +303,7 @@ def test_files_in_one_order_without_what_file_managers_leave(tmp_path: Path) -> 
         "b/2.jpg",
         "b/nested",
     ]
-    [nested] = catalog.inspect(tmp_path, ["b/nested"], 1)
+    [nested] = inspections.inspect(tmp_path, ["b/nested"], 1, inspections.none())
     assert nested == Rejected("b/nested", "b", "unreadable: not a file")
 
 
@@ -263,7 +322,7 @@ def test_what_is_written_down_of_a_photo(tmp_path: Path) -> None:
     (tmp_path / "cats/empty.jpg").write_bytes(b"")
     names = catalog.list_photos(tmp_path)
     assert names == ["cats/empty.jpg", "cats/on its side.png", "cats/plain.jpg"]
-    empty, side, plain = catalog.inspect(tmp_path, names, 2)
+    empty, side, plain = inspections.inspect(tmp_path, names, 2, inspections.none())
     assert empty == Rejected("cats/empty.jpg", "cats", "unreadable: empty file")
     content = (tmp_path / "cats/on its side.png").read_bytes()
     upright = Image.fromarray(np.rot90(pixels, -1))
@@ -274,7 +333,7 @@ def test_what_is_written_down_of_a_photo(tmp_path: Path) -> None:
         height=40,
         mode="L",
         sha256=hashlib.sha256(content).hexdigest(),
-        phash=str(imagehash.phash(upright, hash_size=16)),
+        phash=phash(upright),
     )
     assert isinstance(plain, Photo)
     assert (plain.mode, plain.width, plain.height) == ("CMYK", 7, 5)
@@ -288,9 +347,9 @@ def test_the_order_does_not_depend_on_the_workers(tmp_path: Path) -> None:
         # The first are slow to decode, the last fast.
         Image.new("RGB", (400 - 16 * number, 300), (number, 0, 0)).save(tmp_path / f"a/{number:02d}.png")
     names = catalog.list_photos(tmp_path)
-    alone = list(catalog.inspect(tmp_path, names, 1))
+    alone = list(inspections.inspect(tmp_path, names, 1, inspections.none()))
     assert [entry.path for entry in alone] == names
-    assert list(catalog.inspect(tmp_path, names, 8)) == alone
+    assert list(inspections.inspect(tmp_path, names, 8, inspections.none())) == alone
 
 
 def test_a_photo_without_rights_is_unreadable(tmp_path: Path) -> None:
@@ -298,7 +357,7 @@ def test_a_photo_without_rights_is_unreadable(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "a/1.png")
     (tmp_path / "a/1.png").chmod(0)
     with nobody(tmp_path):
-        assert list(catalog.inspect(Path(), ["a/1.png"], 2)) == [
+        assert list(inspections.inspect(Path(), ["a/1.png"], 2, inspections.none())) == [
             Rejected("a/1.png", "a", "unreadable: damaged or unreadable (Permission denied)")
         ]
 

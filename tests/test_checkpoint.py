@@ -9,11 +9,15 @@ import resource
 import stat
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from properties import check_told, damaged, examples
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -214,3 +218,24 @@ def test_params_keep_their_types(tmp_path: Path) -> None:
     params = {"seed": 2**62, "lr": 1e-3, "flag": True, "none": None, "names": ["ä", "b"], "range": [0.8, 1.0]}
     checkpoint.save(tmp_path / "model", network, replace(about, params=params))
     assert json.dumps(header.read(tmp_path / "model").params, sort_keys=True) == json.dumps(params, sort_keys=True)
+
+
+@functools.cache
+def small_file() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return saved(Path(folder, "model")).read_bytes()
+
+
+@examples(15)
+@given(st.data())
+def test_whatever_the_bytes_a_network_is_loaded_or_refused_in_one_line(tmp_path: Path, data: st.DataObject) -> None:
+    content = small_file()
+    end = 8 + int.from_bytes(content[:8], "little")
+    path = tmp_path / "model"
+    path.write_bytes(data.draw(damaged([content[:end]])) + content[end:])  # the weights are most of the file
+    try:
+        network, about = checkpoint.load(path)
+    except UserError as error:
+        check_told(error)
+    else:
+        assert network.head.classes.out_features == len(about.classes)

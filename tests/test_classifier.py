@@ -3,16 +3,23 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from properties import check_told, damaged, examples
 
 from boatyard import Classifier
 from boatyard.data.photos import UnreadablePhoto, open_photo
+from boatyard.data.views import Preprocessing
 from boatyard.errors import UserError
+from boatyard.model.header import Header
+from boatyard.serving import onnx_file
 from boatyard.serving.classifier import Answer
 
 ONNX, SAFETENSORS = "models/model.onnx", "models/model.safetensors"
@@ -37,15 +44,28 @@ def test_a_photo_may_be_a_file_an_image_or_pixels(photo: Path) -> None:
     classifier = Classifier.load(ONNX)
     expected = classifier(photo).log_probabilities
 
-    for given in (str(photo), Image.open(photo), np.asarray(Image.open(photo))):
-        assert np.array_equal(classifier(given).log_probabilities, expected)
+    for form in (str(photo), Image.open(photo), np.asarray(Image.open(photo))):
+        assert np.array_equal(classifier(form).log_probabilities, expected)
 
 
-@pytest.mark.parametrize("turn", [3, 6, 8])
-def test_a_photo_that_lies_on_its_side_is_turned(photo: Path, turn: int) -> None:
-    classifier = Classifier.load(ONNX)
+# How a camera that writes this EXIF orientation stores an upright photo.
+STORED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("turn", STORED)
+@pytest.mark.parametrize("model", [ONNX, SAFETENSORS])
+def test_a_photo_that_lies_on_its_side_is_turned(photo: Path, model: str, turn: int) -> None:
+    classifier = Classifier.load(model)
     upright = Image.open(photo)
-    turned = upright.rotate({3: 180, 6: 90, 8: -90}[turn], expand=True)
+    turned = upright.transpose(STORED[turn])
     exif = Image.Exif()
     exif[274] = turn
     turned.save(photo.with_name("turned.png"), exif=exif)
@@ -53,8 +73,8 @@ def test_a_photo_that_lies_on_its_side_is_turned(photo: Path, turn: int) -> None
 
     assert not np.array_equal(classifier(turned).log_probabilities, expected)
     path = photo.with_name("turned.png")
-    for given in (path, Image.open(path), open_photo(path)):
-        assert np.array_equal(classifier(given).log_probabilities, expected)
+    for form in (path, Image.open(path), open_photo(path)):
+        assert np.array_equal(classifier(form).log_probabilities, expected)
 
 
 def test_an_answer_ranks_the_classes() -> None:
@@ -136,6 +156,41 @@ def test_a_file_that_can_not_be_run_is_one_line(photo: Path) -> None:
         Classifier.load(ONNX)
 
 
+def with_the_first_weight_flat(model: onnx.ModelProto) -> None:
+    weight = model.graph.initializer[0]
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.zeros(3, np.float32), weight.name))
+
+
+def for_views_of_another_size(model: onnx.ModelProto) -> None:
+    model.metadata_props[0].value = model.metadata_props[0].value.replace('"size": 64', '"size": 32')
+
+
+def with_more_answers_than_classes(model: onnx.ModelProto) -> None:
+    node = next(node for node in model.graph.node if "output" in node.output)
+    node.output[0] = "three"
+    model.graph.node.append(onnx.helper.make_node("Concat", ["three", "three"], ["output"], axis=1))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (with_the_first_weight_flat, "X num_dims does not match W num_dims"),
+        (for_views_of_another_size, "Got invalid dimensions for input: views"),
+        (with_more_answers_than_classes, r"it names 3 classes, and answers with the shape \[1, 6\]"),
+    ],
+)
+def test_a_graph_that_does_not_fit_itself_or_its_header_is_one_line(
+    photo: Path, capfd: pytest.CaptureFixture[str], change: Callable[[onnx.ModelProto], None], told: str
+) -> None:
+    model = onnx.load(ONNX)
+    change(model)
+    onnx.save(model, ONNX)
+
+    with pytest.raises(UserError, match=rf"^models/model\.onnx can't be run \(.*{told}.*\): export or fetch it again$"):
+        Classifier.load(ONNX)(photo)
+    assert capfd.readouterr() == ("", "")  # nothing of onnxruntime's own
+
+
 def test_weights_that_give_no_numbers_are_one_line(photo: Path) -> None:
     model = onnx.load(ONNX)
     bias = next(tensor for tensor in model.graph.initializer if tensor.name == "head.classes.bias")
@@ -157,3 +212,52 @@ def test_onnx_runtime_tells_nobody(photo: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script], env=environment | homes, check=True)
 
     assert [path for home in homes.values() for path in Path(home).rglob("*")] == []
+
+
+def tiny_file() -> bytes:
+    """An ONNX file of ours whose network has three weights."""
+    about = Header(["a", "b", "c"], "none", 0, 0.0, Preprocessing(16, 1.0, "bilinear", (0.5,) * 3, (0.5,) * 3), 1.0, {})
+    network = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["" : 20]>
+        network (uint8[1, 3, 16, 16] views) => (float[1, 3] output)
+        <float[3] weight = {0.1, 0.2, 0.3}>
+        {
+            numbers = Cast <to = 1> (views)
+            axes = Constant <value = int64[2] {2, 3}> ()
+            means = ReduceMean <keepdims = 0> (numbers, axes)
+            logits = Mul (means, weight)
+            output = LogSoftmax (logits)
+        }
+    """)
+    return onnx_file.build(network.SerializeToString(), about)
+
+
+def test_a_name_that_is_not_utf8_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Found by fuzzing: onnxruntime told of it on standard output, and tried again."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(tiny_file().replace(b"LogSoftmax", b"LogSoftma\xff"))
+    with pytest.raises(UserError, match=r"model\.onnx can't be run \('utf-8' codec can't decode byte 0xff"):
+        Classifier.load(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def flipped(content: bytes) -> st.SearchStrategy[bytes]:
+    """With some single bytes changed, which mostly leaves it a message of protobuf's, and a graph of another kind."""
+
+    def change(places: dict[int, int]) -> bytes:
+        return bytes(places.get(place, byte) for place, byte in enumerate(content))
+
+    return st.dictionaries(st.integers(0, len(content) - 1), st.integers(0, 255), max_size=2).map(change)
+
+
+@examples(150)
+@given(flipped(tiny_file()) | damaged([tiny_file()]))
+def test_whatever_the_bytes_an_onnx_file_answers_or_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    try:
+        answer = Classifier.load(path)(np.zeros((16, 16, 3), np.uint8))
+    except UserError as error:
+        check_told(error)
+    else:
+        assert len(answer.log_probabilities) == len(answer.classes)

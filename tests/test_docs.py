@@ -1,3 +1,4 @@
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,33 @@ def test_the_data_page_has_every_source_and_split():
         assert f"method: {method}" in text
 
 
-@pytest.mark.parametrize("page", ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+PAGES = ["README.md", "SECURITY.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str):
     targets = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8"))
     assert [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()] == []
+
+
+def test_the_tests_that_the_page_on_determinism_names_are_there():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/determinism.md").read_text(encoding="utf-8"))
+    assert len(named) > 20
+    for path, name in named:
+        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, f"{path}::{name}"
+
+
+def test_every_note_of_the_page_on_determinism_is_explained_and_used():
+    text = (ROOT / "docs/determinism.md").read_text(encoding="utf-8")
+    explained = [int(number) for number in re.findall(r"^(\d+)\. ", text, re.MULTILINE)]
+    used = {
+        int(note.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789"))) for note in re.findall("[⁰¹²³⁴⁵⁶⁷⁸⁹]+", text)
+    }
+    assert explained == list(range(1, len(explained) + 1))
+    assert used == set(explained)
+    # Each 'same' of the table has a note.
+    assert not re.findall(r"\| same *\|", text)
 
 
 def test_the_sharing_page_lists_every_output_that_is_pushed():

@@ -2,7 +2,6 @@ import time
 import tracemalloc
 from pathlib import Path
 
-import imagehash
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,9 +11,18 @@ from PIL import Image, ImageDraw
 from properties import examples
 
 from boatyard.data import duplicates
-from boatyard.data.catalog import PHASH_SIDE
+from boatyard.data.phash import BITS, phash
 
-BITS = 256
+# A photo's mirror image has all bits turned in which an odd frequency goes across it, one upside down those of odd
+# frequencies down it, one turned by half both: two of the four words of a hash each.
+TURNED = {"plain": (), "horizontal": (1, 3), "vertical": (2, 3), "both": (1, 2)}
+
+
+def flipped(bits: NDArray[np.uint8], flip: str) -> NDArray[np.uint8]:
+    """The hash of the flipped photo, as bits [..., 256]."""
+    words = bits.reshape(*bits.shape[:-1], 4, 64).copy()
+    words[..., TURNED[flip], :] ^= 1
+    return words.reshape(bits.shape)
 
 
 def random_bits(count: int, seed: int) -> NDArray[np.uint8]:
@@ -29,6 +37,7 @@ def hexadecimal(bits: NDArray[np.uint8]) -> list[str]:
 def reference(hashes: list[str], distance: int) -> list[int]:
     """The groups by following links from photo to photo, numbered by first appearance."""
     values = [int(text, 16) for text in hashes]
+    masks = [int(hexadecimal(flipped(np.zeros((1, BITS), np.uint8), flip))[0], 16) for flip in TURNED]
     group = [-1] * len(values)
     for start in range(len(values)):
         if group[start] < 0:
@@ -39,19 +48,64 @@ def reference(hashes: list[str], distance: int) -> list[int]:
                 waiting += [
                     other
                     for other, value in enumerate(values)
-                    if group[other] < 0 and (value ^ values[here]).bit_count() <= distance
+                    if group[other] < 0 and min((value ^ values[here] ^ mask).bit_count() for mask in masks) <= distance
                 ]
     return group
 
 
 def test_known_groups() -> None:
-    far, near, equal = "f" * 64, "0" * 63 + "1", "0" * 64
+    # Half of the bits of every word, so that no mirror image is near.
+    far, near, equal = "0f" * 32, "00" * 31 + "01", "00" * 32
     assert duplicates.group([], 24).tolist() == []
     assert duplicates.group([equal], 24).tolist() == [0]
     assert duplicates.group([far, equal, near, far, equal], 0).tolist() == [0, 1, 2, 0, 1]
     assert duplicates.group([far, equal, near, far, equal], 1).tolist() == [0, 1, 1, 0, 1]
-    assert duplicates.group([equal, far], 47).tolist() == [0, 1]  # all 256 bits differ
+    assert duplicates.group([equal, far], 47).tolist() == [0, 1]
     assert duplicates.group([equal, far, near], 1).dtype == np.int64
+
+
+@pytest.mark.parametrize("flip", TURNED)
+@pytest.mark.parametrize("distance", [0, 24])
+def test_a_mirror_image_is_found_at_its_distance_and_not_below(flip: str, distance: int) -> None:
+    bits = random_bits(30, seed=6)
+    bits[21] = flipped(bits[4], flip)
+    bits[21, 5 : 5 + distance] ^= 1
+    expected = [*range(21), 4, *range(21, 29)]
+    hashes = hexadecimal(bits)
+    assert duplicates.group(hashes, distance).tolist() == expected
+    assert duplicates.nearest(hashes[21:22], hashes[:21], distance) == [(4, distance, flip)]
+    if distance:
+        assert duplicates.group(hashes, distance - 1).tolist() == list(range(30))
+        assert duplicates.nearest(hashes[21:22], hashes[:21], distance - 1) == [None]
+
+
+@examples(30)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 25), st.integers(0, 25), st.integers(0, 60))
+def test_the_nearest_is_the_references(seed: int, count: int, others: int, distance: int) -> None:
+    generator = np.random.default_rng(seed)
+    bits = random_bits(5, seed)[generator.integers(0, 5, count + others)]
+    bits ^= generator.random(bits.shape) < 20 / BITS
+    for row in bits:
+        row[:] = flipped(row, generator.choice(list(TURNED)))
+    expected = []
+    for row in bits[:count]:
+        all_bits = [int((flipped(other, flip) ^ row).sum()) for other in bits[count:] for flip in TURNED]
+        best = int(np.argmin(all_bits)) if all_bits else 0
+        found = all_bits and all_bits[best] <= distance
+        expected.append((best // 4, all_bits[best], list(TURNED)[best % 4]) if found else None)
+    assert duplicates.nearest(hexadecimal(bits[:count]), hexadecimal(bits[count:]), distance) == expected
+
+
+def test_the_nearest_of_many_is_found_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    bits = random_bits(3_000, seed=8)
+    hashes = hexadecimal(bits)
+    tracemalloc.start()
+    found = duplicates.nearest(hashes[:1_500], hashes[1_400:], 24)
+    assert tracemalloc.get_traced_memory()[1] < 30e6
+    tracemalloc.stop()
+    assert [match and match.place for match in found] == [None] * 1_400 + list(range(100))
+    monkeypatch.setattr(duplicates, "_BLOCK", 4_000)
+    assert duplicates.nearest(hashes[:1_500], hashes[1_400:], 24) == found
 
 
 def test_links_are_followed() -> None:
@@ -156,8 +210,7 @@ def test_a_photo_made_smaller_and_recompressed_is_a_near_duplicate(tmp_path: Pat
         photo.resize((144, 108), Image.Resampling.LANCZOS).save(tmp_path / f"{number}.jpg", quality=70)
         with Image.open(tmp_path / f"{number}.jpg") as smaller:
             photos.append(smaller.convert("RGB"))
-    hashes = [imagehash.phash(photo, hash_size=PHASH_SIDE) for photo in photos]
-    assert max(hashes[number] - hashes[12 + number] for number in range(6)) <= 24
-    assert min(hashes[a] - hashes[b] for a in range(12) for b in range(a)) > 47
+    hashes = [phash(photo) for photo in photos]
     expected = [*range(12), *range(6)]
-    assert duplicates.group([str(value) for value in hashes], 24).tolist() == expected
+    assert duplicates.group(hashes, 24).tolist() == expected
+    assert duplicates.group(hashes[:12], 47).tolist() == expected[:12]

@@ -57,7 +57,7 @@ def test_onnx_runtime_and_torch_agree(name: str, weights: str, tmp_path: Path) -
         expected = network(torch.from_numpy(views)).numpy()
     assert np.ptp(expected) > 0.1
     for kind in ("onnx", "torch"):
-        output = engine.create(network, 224, kind, "cpu", 1, tmp_path)(views)
+        output = engine.create(network, [3, 224, 224], kind, "cpu", 1, tmp_path)(views)
         assert output.dtype == np.float32
         assert np.abs(output - expected).max() < TOLERANCE * np.abs(expected).max()
 
@@ -65,13 +65,13 @@ def test_onnx_runtime_and_torch_agree(name: str, weights: str, tmp_path: Path) -
 def test_a_views_result_is_its_own_under_onnx_runtime(tmp_path: Path) -> None:
     views = noise(24, 12)
     network = small_network()
-    alone = engine.create(network, 12, "onnx", "cpu", 1, tmp_path)
+    alone = engine.create(network, [3, 12, 12], "onnx", "cpu", 1, tmp_path)
     assert (alone.batch, alone.calls) == (1, 1)
     expected = np.concatenate([alone(view[None]) for view in views])
     assert np.array_equal(alone(views), expected)
     assert np.array_equal(alone(views[::-1]), expected[::-1])
     for workers in (1, 2, 5):
-        run = engine.create(network, 12, "onnx", "cpu", workers, tmp_path)
+        run = engine.create(network, [3, 12, 12], "onnx", "cpu", workers, tmp_path)
         assert run.calls == workers
         outputs = list(inference.run(run, range(8), lambda i: list(views[3 * i : 3 * i + 3]), workers))
         assert np.array_equal(np.concatenate(outputs), expected)
@@ -126,7 +126,7 @@ def test_a_graph_is_exported_once_for_each_network(tmp_path: Path, monkeypatch: 
     graphs, views = tmp_path / "graphs", noise(2, 12)
 
     def run(network: nn.Module, size: int = 12) -> NDArray[np.float32]:
-        return engine.create(network, size, "onnx", "cpu", 1, graphs)(noise(2, size))
+        return engine.create(network, [3, size, size], "onnx", "cpu", 1, graphs)(noise(2, size))
 
     first = run(small_network())
     assert np.array_equal(run(small_network()), first)
@@ -146,7 +146,7 @@ def test_a_graph_is_exported_once_for_each_network(tmp_path: Path, monkeypatch: 
 
 def test_a_damaged_graph_is_exported_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     views = noise(2, 12)
-    expected = engine.create(small_network(), 12, "onnx", "cpu", 1, tmp_path)(views)
+    expected = engine.create(small_network(), [3, 12, 12], "onnx", "cpu", 1, tmp_path)(views)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     # One bit of a weight, which any reader of the format takes.
@@ -157,7 +157,7 @@ def test_a_damaged_graph_is_exported_again(tmp_path: Path, monkeypatch: pytest.M
     for damaged in (b"", whole[: len(whole) // 2], bytes(flipped)):
         path.write_bytes(damaged)
         done = exports(monkeypatch)
-        assert np.array_equal(engine.create(small_network(), 12, "onnx", "cpu", 1, tmp_path)(views), expected)
+        assert np.array_equal(engine.create(small_network(), [3, 12, 12], "onnx", "cpu", 1, tmp_path)(views), expected)
         assert len(done) == 1
         assert list(tmp_path.iterdir()) == [path]
 
@@ -180,4 +180,4 @@ def test_a_network_over_two_gigabytes_is_refused_by_onnx(tmp_path: Path) -> None
     with torch.device("meta"):
         large = nn.Linear(2**15, 2**14 + 2**10)
     with pytest.raises(UserError, match="over 2 GB, too much for ONNX: set BOATYARD_ENGINE=torch"):
-        engine.create(large, 12, "onnx", "cpu", 1, tmp_path)
+        engine.create(large, [3, 12, 12], "onnx", "cpu", 1, tmp_path)

@@ -13,7 +13,7 @@ from boatyard.data.photos import open_photo
 from boatyard.data.splitting import Row
 from boatyard.data.views import PLAIN, Preprocessing, Recipe, plain_view, random_view
 from boatyard.errors import UserError
-from boatyard.model import features
+from boatyard.model import embeddings, features
 from boatyard.model.features import Task
 from boatyard.model.rows import RowStore
 from boatyard.params.schema import Augment
@@ -69,8 +69,8 @@ def some_rows(raw: Path) -> list[Row]:
 
 def made(folder: Path, rows: list[Row], views: int, store: RowStore, raw: Path, batch: int = 1) -> dict[str, bytes]:
     """Compute what the store lacks, write the features, and give the files' bytes."""
-    tasks = features.missing(rows, views, RECIPE, store)
-    list(features.compute(tasks, raw, RECIPE, Squares(batch, 2 if batch == 1 else 1), store, 2))
+    tasks = embeddings.missing(features.wanted(rows, views), RECIPE, store)
+    list(embeddings.compute(tasks, raw, RECIPE, Squares(batch, 2 if batch == 1 else 1), store, 2))
     features.write(folder, rows, views, RECIPE, store)
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
@@ -83,7 +83,7 @@ def test_what_is_to_be_computed(tmp_path: Path) -> None:
         Row("b/4.png", "b", "validation", "44"),
     ]
     store = RowStore(tmp_path, WIDTH)
-    assert features.missing(rows, 2, RECIPE, store) == [
+    assert embeddings.missing(features.wanted(rows, 2), RECIPE, store) == [
         Task(rows[0], [PLAIN, 0, 1]),
         Task(rows[1], [PLAIN]),
         Task(rows[2], [PLAIN, 0, 1]),
@@ -91,15 +91,15 @@ def test_what_is_to_be_computed(tmp_path: Path) -> None:
     ]
     have = [("11", PLAIN), ("11", 1), ("22", PLAIN), ("33", PLAIN), ("33", 0), ("33", 1)]
     store.add([RECIPE.name(sha256, number) for sha256, number in have], np.zeros((6, WIDTH), np.float32))
-    assert features.missing(rows, 2, RECIPE, store) == [Task(rows[0], [0]), Task(rows[3], [PLAIN])]
-    assert features.missing(rows, 3, RECIPE, store) == [
+    assert embeddings.missing(features.wanted(rows, 2), RECIPE, store) == [Task(rows[0], [0]), Task(rows[3], [PLAIN])]
+    assert embeddings.missing(features.wanted(rows, 3), RECIPE, store) == [
         Task(rows[0], [0, 2]),
         Task(rows[2], [2]),
         Task(rows[3], [PLAIN]),
     ]
     # A photo that moves to training lacks its random views alone.
     moved = [replace(rows[1], split="train")]
-    assert features.missing(moved, 2, RECIPE, store) == [Task(moved[0], [0, 1])]
+    assert embeddings.missing(features.wanted(moved, 2), RECIPE, store) == [Task(moved[0], [0, 1])]
 
 
 def test_each_feature_is_the_networks_output_on_its_view(raw: Path, tmp_path: Path) -> None:
@@ -126,14 +126,17 @@ def test_growing_gives_the_same_bytes_as_making_anew(raw: Path, tmp_path: Path) 
     made(tmp_path / "grown", few, 1, store, raw)
     added = [row("discs", 0, "train", raw), row("squares", 20, "test", raw), row("squares", 21, "train", raw)]
     rows = sorted([*few, *added], key=lambda row: row.path)
-    assert sum(len(task.numbers) for task in features.missing(rows, 3, RECIPE, store)) == 6 * 2 + 2 * 4 + 1
+    assert (
+        sum(len(task.numbers) for task in embeddings.missing(features.wanted(rows, 3), RECIPE, store))
+        == 6 * 2 + 2 * 4 + 1
+    )
     store = RowStore(tmp_path / "store", WIDTH)
     grown = made(tmp_path / "grown", rows, 3, store, raw)
     assert list(grown) == ["photos.csv", "plain.npy", "views.npy"]
     assert grown == made(tmp_path / "anew", rows, 3, RowStore(tmp_path / "other", WIDTH), raw)
     assert grown == made(tmp_path / "batches", rows, 3, RowStore(tmp_path / "third", WIDTH), raw, batch=4)
     # And back: nothing is computed, the first files come again.
-    assert features.missing(few, 1, RECIPE, store) == []
+    assert embeddings.missing(features.wanted(few, 1), RECIPE, store) == []
     assert made(tmp_path / "back", few, 1, store, raw) == made(
         tmp_path / "first", few, 1, RowStore(tmp_path / "fourth", WIDTH), raw
     )
@@ -141,18 +144,20 @@ def test_growing_gives_the_same_bytes_as_making_anew(raw: Path, tmp_path: Path) 
 
 def test_a_run_that_is_stopped_keeps_what_it_has(raw: Path, tmp_path: Path) -> None:
     rows, store = some_rows(raw), RowStore(tmp_path / "store", WIDTH)
-    computing = features.compute(features.missing(rows, 2, RECIPE, store), raw, RECIPE, Squares(1, 2), store, workers=2)
+    computing = embeddings.compute(
+        embeddings.missing(features.wanted(rows, 2), RECIPE, store), raw, RECIPE, Squares(1, 2), store, workers=2
+    )
     assert [next(computing).photo for _ in range(4)] == rows[:4]
     computing.close()
     reopened = RowStore(tmp_path / "store", WIDTH)
-    assert [task.photo for task in features.missing(rows, 2, RECIPE, reopened)] == rows[4:]
+    assert [task.photo for task in embeddings.missing(features.wanted(rows, 2), RECIPE, reopened)] == rows[4:]
 
 
 def test_other_augmentation_or_seed_reuses_the_plain_views_alone(raw: Path, tmp_path: Path) -> None:
     rows, store = some_rows(raw), RowStore(tmp_path / "store", WIDTH)
     made(tmp_path / "features", rows, 2, store, raw)
     for other in (replace(RECIPE, seed=4), replace(RECIPE, augment=AUGMENT.model_copy(update={"rotation": 11}))):
-        tasks = features.missing(rows, 2, other, store)
+        tasks = embeddings.missing(features.wanted(rows, 2), other, store)
         assert [(task.photo.split, task.numbers) for task in tasks] == [("train", [0, 1])] * 6
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from properties import examples
+from properties import check_told, damaged, examples
 
 from boatyard import files
 from boatyard.errors import UserError
@@ -104,6 +104,53 @@ def test_rows_of_a_dataclass_come_back(tmp_path: Path) -> None:
     assert files.read_rows(tmp_path / "x.csv", Entry) == entries
 
 
+@examples(60)
+@given(
+    st.lists(
+        st.builds(
+            Entry,
+            st.text(st.characters(exclude_categories=["Cs"])),
+            st.integers(-(2**70), 2**70),
+            st.none() | st.floats(-1e9, 1e9).map(lambda share: round(share, files.DIGITS) + 0.0),
+        )
+    )
+)
+def test_any_rows_come_back(tmp_path_factory: pytest.TempPathFactory, rows: list[Entry]) -> None:
+    path = tmp_path_factory.getbasetemp() / "rows.csv"
+    files.write_rows(path, Entry, rows)
+    assert files.read_rows(path, Entry) == rows
+
+
+TABLES = [
+    b'name,count,share\n"say ""cheese"".jpg",1,0.5\n"two\nlines",-2,\n',
+    "name,count,share\ngröße,3,1e-05\n".encode(),
+]
+
+
+@examples(200)
+@given(damaged(TABLES))
+def test_a_table_with_any_damage_is_read_or_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(content)
+    try:
+        rows = files.read_rows(path, Entry)
+    except UserError as error:
+        check_told(error, str(path))
+    else:
+        assert all(type(row) is Entry and type(row.count) is int for row in rows)
+
+
+@examples(100)
+@given(damaged([b'{"top1": 0.5, "by": {"a": [1, null, true]}}\n']))
+def test_a_metrics_file_with_any_damage_is_read_or_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    try:
+        assert isinstance(files.read_json(path), dict)
+    except UserError as error:
+        check_told(error, str(path))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -130,6 +177,10 @@ def test_a_file_that_can_not_be_read(tmp_path: Path) -> None:
     path.write_text('{"a": 1,\n<<<<<<< ours\n')
     with pytest.raises(UserError, match=r"x\.json, line 2: damaged \(.*\); run `dvc repro` to make it again"):
         files.read_json(path)
+    for text in ("[" * 100_000, '{"a": ' + "9" * 5000 + "}"):
+        path.write_text(text)
+        with pytest.raises(UserError, match=r"x\.json: damaged; run `dvc repro` to make it again"):
+            files.read_json(path)
     path.write_text("[1]")
     with pytest.raises(UserError, match=r"x\.json holds no JSON object"):
         files.read_json(path)

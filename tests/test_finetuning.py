@@ -78,6 +78,14 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(photos: Path, tmp_path:
     assert weights(resumed) == weights(whole)
 
 
+def test_the_same_run_gives_the_same_bytes(photos: Path, tmp_path: Path):
+    first, history = fine_tune(photos, tmp_path / "first.pt", dropout=0.3)
+    torch.rand(7)  # what was drawn before does not matter
+    second, told = fine_tune(photos, tmp_path / "second.pt", dropout=0.3)
+    assert told == history
+    assert weights(second) == weights(first) != weights(network())
+
+
 def test_the_head_alone_is_kept_when_no_epoch_is_better(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("finetuning_case.BEFORE", Epoch(9, "head", 0.0, 0.0, 1.0, 1.0, 0.001))
     tuned, history = fine_tune(photos, tmp_path / "state.pt", SETTINGS.model_copy(update={"patience": 2}))
@@ -108,7 +116,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(photos: Path, tmp_path: Path):
 def test_a_tuned_backbone_is_judged_by_its_plain_views(photos: Path, tmp_path: Path):
     tuned, history = fine_tune(photos, tmp_path / "state.pt")
     validation = finetuning.photos(rows(photos), CLASSES, "validation", photos, Recipe(PREPROCESSING, AUGMENT, 0))
-    run = engine.create(tuned.embedder, 32, "torch", "cpu", 2, tmp_path)
+    run = engine.create(tuned.embedder, [3, 32, 32], "torch", "cpu", 2, tmp_path)
     embedded = finetuning.embed(validation, run, 2)
     assert embedded.features.shape == (len(validation.rows), 1, 16)
     loss, top1 = training.evaluate(tuned.head, embedded)

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from hypothesis import given
+from properties import damaged, examples
+from safetensors.numpy import save, save_file
 
 from boatyard.data.views import Preprocessing
 from boatyard.errors import UserError
@@ -174,3 +176,19 @@ def test_a_header_of_50_megabytes(key: str, tmp_path: Path) -> None:
         header.read(path)
     assert_one_line(caught.value, path)
     path.unlink()
+
+
+SMALL = [save({"weight": np.zeros((2, 3), np.float32)}, metadata=header.encode(ABOUT))]
+
+
+@examples(200)
+@given(damaged(SMALL))
+def test_whatever_the_bytes_a_header_is_read_or_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    try:
+        about = header.read(path)
+    except UserError as error:
+        assert_one_line(error, path)
+    else:
+        assert header.decode(header.encode(about), "again") == about

@@ -4,14 +4,15 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from scipy.stats import binom, binomtest
 
 from boatyard.evaluation.comparison import compare
 from boatyard.evaluation.intervals import accuracy_interval, bootstrap, wilson
 
-bounded = settings(derandomize=True, max_examples=60, deadline=None, database=None)
+bounded = examples(60)
 
 
 def test_wilson_by_hand():
@@ -54,13 +55,13 @@ def test_wilson_covers_the_truth_95_times_in_100():
 
 @pytest.mark.parametrize(
     ("photos", "lowest", "highest"),
-    [(400, 0.94, 0.97), (100, 0.94, 0.98)],  # seen: 0.949 to 0.966, and 0.959 to 0.972
+    [(400, 0.94, 0.965), (100, 0.935, 0.975), (50, 0.89, 0.98)],  # seen: 0.940 to 0.964, 0.936 to 0.970, 0.893 to 0.975
 )
 def test_top1s_interval_covers_the_truth_95_times_in_100(photos, lowest, highest):
     # Not simulated: every number of right answers, weighed by its probability.
     outcomes = np.arange(photos + 1)
     bounds = np.array([accuracy_interval(np.arange(photos) < right, resamples=2000, seed=0) for right in outcomes])
-    for truth in (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93):
+    for truth in np.linspace(0.5, 0.93, 44):
         covers = (bounds[:, 0] <= truth) & (truth <= bounds[:, 1])
         assert lowest < binom.pmf(outcomes, photos, truth)[covers].sum() < highest, truth
 

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from properties import check_told, damaged, examples
 from sources_drawing import photo, silent, tree, write
 
 from boatyard.data import sources
@@ -161,6 +162,25 @@ def test_a_table_that_is_not_utf8(tmp_path: Path) -> None:
         fetch(tmp_path, table(), PHOTOS | {"labels.csv": "file,label\nimages/a.png,café\n".encode("latin-1")})
 
 
+ROWS = [b"file,label\nimages/a.png,cat\nimages/b.png,dog\n", b'label;file\r\n"a; b";images/c.png\r\ncat;images/a.png']
+
+
+@examples(150)
+@given(damaged(ROWS), st.sampled_from(["comma", "semicolon", "tab", "whitespace"]), st.booleans())
+def test_whatever_the_table_its_photos_are_labelled_or_the_user_is_told(
+    tmp_path: Path, content: bytes, delimiter: str, header: bool
+) -> None:
+    columns = {} if header else {"path": 0, "label": [1]}
+    layout = table(delimiter=delimiter, header=header, **columns)
+    try:
+        fetch(tmp_path, layout, PHOTOS | {"labels.csv": content})
+    except UserError as error:
+        check_told(error)
+    else:
+        assert set(tree(tmp_path / "raw").values()) <= set(PHOTOS.values())
+        assert all(len(path.relative_to(tmp_path / "raw").parts) == 2 for path in (tmp_path / "raw").glob("*/*"))
+
+
 # Folders.
 
 FOLDERS = FoldersLayout(kind="folders", root=".")
@@ -215,6 +235,7 @@ def test_a_long_flattened_name_is_cut(tmp_path: Path) -> None:
 PARTS = st.lists(st.sampled_from(["a", "A", "b", "a__b", "é", "e\u0301", "x" * 250]), min_size=1, max_size=4)
 
 
+@examples(100)
 @given(st.lists(PARTS.map(lambda parts: PurePosixPath(*parts)), unique=True), st.sampled_from(["", "train"]))
 def test_every_photo_has_a_name_of_its_own(below: list[PurePosixPath], split: str) -> None:
     photos = [naming.Labelled(path, "cat", "here", path, split) for path in below]

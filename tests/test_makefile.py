@@ -17,6 +17,7 @@ echo "$*" >> "$CALLS"
 case "$1 $2" in
   "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
   "-m pip") [ ! -e no-network ] ;;
+  "-m pytest") [ ! -e broken ] ;;
   tests/remotes/packages.py*) [ ! -e no-servers ] ;;
   "-m dvc") command -v python >> "$CALLS" ;;
   "-c import torch, torchvision") [ -e torch ] ;;
@@ -72,7 +73,8 @@ def test_the_default_goal_lists_every_target(project: Project) -> None:
     lines = project.make().stdout.splitlines()
 
     assert [line.split()[:2] for line in lines] == [
-        ["make", target] for target in ("help", "repro", "test", "test-browser", "test-remotes", "check", "lock")
+        ["make", target]
+        for target in ("help", "repro", "test", "test-browser", "test-remotes", "fuzz", "check", "audit", "lock")
     ]
     assert project.calls() == []
 
@@ -227,3 +229,30 @@ def test_repro_needs_git_and_finds_the_environments_python(project: Project) -> 
 
     assert project.calls() == ["-m dvc repro", f"{project.folder}/.venv/bin/python"]
     assert done.stdout.splitlines()[-1] == f"The report: {project.folder}/report/index.html"
+
+
+def test_fuzz_draws_until_its_time_is_over_or_a_property_breaks(project: Project) -> None:
+    round_of_examples = "-m pytest --exitfirst -m hypothesis --hypothesis-profile fuzz"
+    project.make("check")
+    project.calls()
+
+    project.make("fuzz", "MINUTES=0")
+    assert project.calls() == []
+    (project.folder / "broken").touch()
+    project.make("fuzz", fails=True)
+    assert project.calls() == [round_of_examples]
+
+
+def test_audit_has_an_environment_of_its_own(project: Project) -> None:
+    (project.folder / ".ci").mkdir()
+    (project.folder / ".ci/audit-requirements.txt").touch()
+    asked = ".ci/audit.py requirements.txt .ci/audit-requirements.txt"
+
+    project.make("audit")
+    assert project.calls() == [
+        "-m venv .work/audit", "-m pip install --quiet --require-hashes -r .ci/audit-requirements.txt", asked
+    ]  # fmt: skip
+    assert not (project.folder / ".venv").exists()
+
+    project.make("audit")
+    assert project.calls() == [asked]

@@ -8,14 +8,15 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 import sklearn.metrics as reference
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from boatyard import files
 from boatyard.evaluation import metrics
 from boatyard.evaluation.intervals import bootstrap, wilson
 
-bounded = settings(derandomize=True, max_examples=60, deadline=None, database=None)
+bounded = examples(60)
 
 # Three classes, five photos. Predicted: a, b, a, c, b; ranks of the right class: 0, 1, 0, 0, 2.
 PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.5, 0.25, 0.25], [0.1, 0.3, 0.6], [0.1, 0.7, 0.2]])

@@ -24,14 +24,15 @@ def small_backbone() -> Backbone:
 
 
 def test_views_are_normalised_by_channel() -> None:
-    normalised = Embedder(nn.Identity(), PREPROCESSING)(torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 3, 1, 1))
+    views = torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 3, 1, 1)
+    normalised = Embedder(nn.Identity(), PREPROCESSING, 3)(views)
     # (level / 255 − mean) / std
     assert normalised.flatten().tolist() == pytest.approx([-0.4, -0.8, 4.0])
     assert normalised.dtype == torch.float32
 
 
 def test_the_normalisation_belongs_to_the_preprocessing_and_not_to_the_state() -> None:
-    assert dict(Embedder(nn.Identity(), PREPROCESSING).state_dict()) == {}
+    assert dict(Embedder(nn.Identity(), PREPROCESSING, 3).state_dict()) == {}
 
 
 def test_head_layers() -> None:
@@ -75,7 +76,7 @@ def test_engines_run_a_network_with_its_own_temperature(kind: str, tmp_path: Pat
         network = Classifier(frozen, head(4, 0, 0.0, 3, temperature)).eval().requires_grad_(False)
         network.head.load_state_dict({"classes.weight": torch.eye(3, 4) * 9, "classes.bias": torch.zeros(3)})
         # The same folder of graphs: the second is not the first one's.
-        outputs.append(engine.create(network, 8, kind, "cpu", 1, tmp_path)(views))
+        outputs.append(engine.create(network, [3, 8, 8], kind, "cpu", 1, tmp_path)(views))
     assert np.ptp(outputs[0], axis=1).min() > 0.01
     assert outputs[1] == pytest.approx(temperature_of(outputs[0], 3.0), abs=1e-5)
 

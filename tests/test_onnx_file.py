@@ -26,7 +26,7 @@ def noise(width: int, height: int) -> np.ndarray:
 
 def test_the_file_says_of_a_photo_what_the_network_says_of_its_plain_view(model_repository: Path) -> None:
     network, about = small_model.network()
-    pipeline = OnnxEngine(exported(network, 64, None), 1)
+    pipeline = OnnxEngine(exported(network, [3, 64, 64], None), 1)
     file = onnx_file.read(paths.ONNX)
     part, whole = OnnxEngine(file.network, 1), session(paths.ONNX.read_bytes())
 
@@ -48,7 +48,7 @@ def test_the_same_network_gives_the_same_bytes_and_they_name_no_machine(model_re
     network, about = small_model.network()
     content = paths.ONNX.read_bytes()
 
-    assert onnx_file.build(exported(network, 64, None), about) == content
+    assert onnx_file.build(exported(network, [3, 64, 64], None), about) == content
     traces = [b".py", b"/site-packages", str(Path.home()).encode(), str(Path(__file__).parents[1]).encode()]
     host = socket.gethostname().encode()
     assert not any(trace in content for trace in [*traces, *([host] if len(host) > 5 else [])])

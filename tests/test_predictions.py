@@ -4,19 +4,14 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from boatyard.errors import UserError
 from boatyard.evaluation.predictions import Prediction, read_predictions, tabulate, top_classes, write_predictions
 
-bounded = settings(
-    derandomize=True,
-    max_examples=40,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+bounded = examples(40)
 
 CLASSES = ["ferry", "gondola", "sail, small"]
 PATHS = ["gondola/b.png", "ferry/Ä 1.jpg", "ferry/a.jpg"]

@@ -22,13 +22,15 @@ import pytest
 from PIL import Image
 
 from boatyard import files, params, paths
+from boatyard.data import duplicates
 from boatyard.data.catalog import REASONS, Rejected
+from boatyard.data.leaks import Leak
 from boatyard.data.photos import open_photo
 from boatyard.data.splitting import Row
 from boatyard.data.views import plain_view, random_view
 from boatyard.errors import UserError
 from boatyard.evaluation.predictions import Prediction
-from boatyard.evaluation.report import drawing, markdown, page, pictures, wording
+from boatyard.evaluation.report import drawing, markdown, notices, page, pictures, wording
 from boatyard.evaluation.report.run import Run
 
 REPOSITORY = Path(__file__).parents[1]
@@ -216,6 +218,104 @@ def test_rejected_photos_have_reasons(parsed: Parsed) -> None:
         ["can't be decoded", "1", "thin-film 1"],
     ]
     assert "thin-film/photo 44.png: not a photo of a known format" in parsed.text
+
+
+@pytest.fixture(scope="module")
+def leaking(run: Run) -> Run:
+    """Nine test photos and one of validation that are said to show training photos mirrored."""
+    places = {split: [row for row in run.rows if row.split == split] for split in ("train", "validation", "test")}
+    pairs = [
+        *zip(places["test"][::5][:9], places["train"], strict=False),
+        (places["validation"][0], places["train"][9]),
+    ]
+    return replace(
+        run,
+        leaks=[
+            Leak(row.path, row.label, row.split, like.path, like.label, "train", "horizontal", number)
+            for number, (row, like) in enumerate(pairs)
+        ],
+    )
+
+
+def test_no_leak_is_said_once(parsed: Parsed, six: Path) -> None:
+    assert "5 photos nearly show the same as another one, as it is, mirrored or turned by half (2 groups); each" in (
+        parsed.text
+    )
+    assert "On two sides of the split" not in parsed.text
+    assert "Leak" not in (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
+
+
+def test_a_leak_is_told_with_its_photos_and_what_is_left_without_it(leaking: Run, six: Path) -> None:
+    settings = params.read(REPOSITORY / paths.PARAMS)
+    shown = pictures.collect(leaking, six / paths.RAW, pretend_run.PREPROCESSING, settings.augment, 0)
+    text = Parsed(render(leaking, shown)).text
+    leaked = {leak.path for leak in leaking.leaks}
+    rest = [prediction.right for prediction in leaking.predictions if prediction.path not in leaked]
+    assert len(rest) == len(leaking.predictions) - 9
+    said = (
+        f"Nearly the same as a photo of an earlier split: 9 of {leaking.test['images']} test photos and 1 of "
+        f"{leaking.splitting['validation']} validation photos. The figures promise more than new photos will keep. "
+        f"On the other test photos top-1 is {100 * sum(rest) / len(rest):.1f} %, on all of them "
+        f"{100 * leaking.test['top1']:.1f} %."
+    )
+    assert said in text
+    assert "each group stands on one side" not in text
+    assert f"Here are {pictures.LEAKS} of 10 pairs" in text
+    first = leaking.leaks[0]
+    assert f"test: {first.label} {first.path} train: {first.like_label}, mirrored {first.like}" in text
+    assert "Some photos stand on two sides of the split." in text.partition("Data Training")[0]
+    assert f"**Leak:** {said}" in markdown.render(leaking)
+
+
+def test_where_every_test_photo_leaks_no_rest_is_told(leaking: Run) -> None:
+    tests = [leak for leak in leaking.leaks if leak.split == "test"]
+    all_of_them = [replace(tests[0], path=prediction.path) for prediction in leaking.predictions]
+    assert "other test photos" not in notices.leaks(replace(leaking, leaks=all_of_them))
+
+
+def test_every_flip_has_words() -> None:
+    assert all(wording.flip(name) for name in duplicates.FLIPS)
+
+
+def test_labels_to_look_at_are_told_with_their_photos_the_least_probable_first(
+    parsed: Parsed, six: Path, run: Run
+) -> None:
+    rows = rows_of(six / paths.SUSPECTS)
+    count = len(rows)
+    assert count > pictures.SUSPECTS
+    said = f"{count} labels of {len(run.rows)} photos, whatever their split, are in doubt."
+    assert said in parsed.text
+    assert f"of all, {100 * run.labelling['top1']:.1f} % are taken for what they are filed under." in parsed.text
+    assert f"Here are the {pictures.SUSPECTS} whose label is the least probable" in parsed.text
+    _, section = parsed.text.split("Labels to look at", 1)
+    for row in rows[: pictures.SUSPECTS]:
+        shown, section = section.split(f"{row['split']}: {row['path']}", 1)
+        assert f"filed under {row['label']} looks like {row['looks_like']}" in shown
+        for name in ("label_probability", "probability"):
+            assert f"{100 * float(row[name]):.1f} %" in shown
+    text = (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
+    assert f"**Labels to look at.** {said}" in text
+    table = re.findall(r"^\| ([^|]+) \| (train|validation|test) \|", text, re.MULTILINE)
+    assert table == [(row["path"], row["split"]) for row in rows[: markdown.MOST_SUSPECTS]]
+
+
+@pytest.mark.parametrize(
+    ("suspects", "judged", "expected"),
+    [
+        (0, 100, "No label of 100 photos, whatever their split, is in doubt. Each photo is judged by a classifier of"),
+        (1, 97, "One label of 97 photos, whatever their split (3 others could not be judged), is in doubt. Each photo"),
+        (0, 0, "No label could be checked: the photos of each class nearly show the same."),
+    ],
+)
+def test_few_suspects_or_none(run: Run, shown: pictures.Pictures, suspects: int, judged: int, expected: str) -> None:
+    labelling = {"photos": 100, "judged": judged, "top1": 0.97 if judged else None, "suspects": suspects}
+    few = replace(run, suspects=run.suspects[:suspects], labelling=labelling)
+    text = Parsed(render(few, replace(shown, suspects=shown.suspects[:suspects]))).text
+    assert expected in text
+    assert ("A suspect is no verdict" in text) == bool(suspects)
+    assert "data/suspects.csv lists them all" not in text
+    assert expected in markdown.render(few)
+    assert ("<details><summary>The" in markdown.render(few)) == bool(suspects)
 
 
 def test_class_by_class_is_the_table_the_worst_first(parsed: Parsed, six: Path) -> None:
@@ -564,7 +664,7 @@ def test_the_summary_has_figures_intervals_and_classes(six: Path, metrics: dict[
     for row in rows_of(six / paths.PER_CLASS):
         start = f"| {row['label']} | {row['train_images']} | {row['test_images']} | {100 * float(row['top1']):.1f} % |"
         assert any(line.startswith(start) for line in lines)
-    assert "<details>" not in "\n".join(lines)
+    assert "## Classes, the worst first" in lines  # not folded
 
 
 @pytest.mark.parametrize(
@@ -585,6 +685,8 @@ def test_markdown_shows_names_as_they_are(text: str, shown: str) -> None:
 
 def test_the_summary_of_hostile_names_keeps_its_columns(hostile: Path) -> None:
     text = (hostile / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
-    table = [line for line in text.partition("## Classes")[2].splitlines() if line.startswith("|")]
-    assert len(table) == 2 + len(pretend_run.HOSTILE)
-    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {8}
+    classes, _, suspects = text.partition("## Classes")[2].partition("**Labels to look at.**")
+    for part, rows, bars in ((classes, len(pretend_run.HOSTILE), 8), (suspects, markdown.MOST_SUSPECTS, 6)):
+        table = [line for line in part.splitlines() if line.startswith("|")]
+        assert len(table) == 2 + rows
+        assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {bars}

@@ -7,23 +7,33 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import build_opener
 
 import hostile_archives
 import hostile_folders
+import hostile_models
 import hostile_photos
+import hostile_servers
 import numpy as np
 import pytest
+import torch
 from block_photos import blocks_of
 from hostile_folders import SOUND, SPLIT_SOUND
 from rights import nobody
 from ruamel.yaml import YAML
 from sources_drawing import sha256, tree, write
+from sources_server import certificate, encrypted, serving
 
-from boatyard.data import catalog
+from boatyard import errors
+from boatyard.data import catalog, inspections, photos
 from boatyard.data.given import mark
 from boatyard.data.photos import UnreadablePhoto, open_photo
+from boatyard.data.sources import archives, web
 from boatyard.data.sources.layouts import SPLIT_NAMES
+from boatyard.data.sources.tree import MOST_LEVELS
+from boatyard.errors import UserError
 from boatyard.files import read_json
+from boatyard.model import backbones, checkpoint
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -100,7 +110,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 def test_a_file(tmp_path: Path, case: hostile_photos.Case) -> None:
     contents = {f"a/{number:03d}.jpg": content for number, content in enumerate(case.make())}
     write(tmp_path, contents)
-    found = list(catalog.inspect(tmp_path, sorted(contents), 2))
+    found = list(inspections.inspect(tmp_path, sorted(contents), 2, inspections.none()))
     assert [entry.path for entry in found] == sorted(contents)
     for entry in found:
         if case.reasons:
@@ -208,6 +218,75 @@ def test_an_archive(project: Project, case: hostile_archives.Case) -> None:
             assert not any(path.stat().st_mode & 0o7111 for path in Path("data/raw").glob("*/*"))
 
 
+# Servers
+
+
+@pytest.mark.parametrize("case", hostile_servers.CASES, ids=lambda case: case.what)
+def test_a_server(project: Project, monkeypatch: pytest.MonkeyPatch, case: hostile_servers.Case) -> None:
+    monkeypatch.setattr(web, "PAUSE", 0.001)
+    monkeypatch.setattr(web, "TIMEOUT", 0.3)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    proof = certificate(project.folder)
+    if case.tls == "trusted":
+        monkeypatch.setenv("SSL_CERT_FILE", str(proof))
+        monkeypatch.setattr(web, "_OPENER", build_opener(web._NoWayDown))  # newer Pythons' reads that when it is made
+    with serving(encrypted(proof) if case.tls else None) as site, serving() as open_site:
+        site.resources, open_site.resources = dict(case.site()), hostile_servers.at("/b.zip")()
+        for resource in site.resources.values():
+            resource.headers = {
+                name: value.replace("http:/b", f"{open_site.address}/b") for name, value in resource.headers.items()
+            }
+        url = f"{site.address}/photos.zip"
+        archive = {"url": f"{url}?token=secret", "sha256": sha256(hostile_servers.ARCHIVE)}
+        layout = {"kind": "folders", "root": "."}
+        project.set_dataset({"source": "url", "archives": [archive], "licence": "CC0", "layout": layout})
+
+        ended = project.run("download")
+
+    if case.told:
+        assert (ended.status, ended.said, ended.complained.count("\n")) == (2, "", 1)
+        told = case.told.replace("SIZE", f"{hostile_servers.SIZE:,}")
+        assert re.match(rf"error: {re.escape(url)}:? {like(told).pattern}\n", ended.complained), ended.complained
+        assert "secret" not in ended.complained
+        assert not Path("data/raw").exists()
+        assert open_site.requests == []
+        beginnings = [path.stat().st_size for path in Path(".work/downloads").glob("*.part/*")]
+        assert sum(beginnings) == case.kept
+        whole = [path for path in Path(".work/downloads").glob("*") if path.is_file()]
+        assert all(path.name == sha256(path.read_bytes()) != sha256(hostile_servers.ARCHIVE) for path in whole)
+    else:
+        assert (ended.status, ended.complained) == (0, "")
+        assert project.raw() == hostile_servers.CONTENTS
+
+
+# Model files
+
+
+@pytest.mark.parametrize("case", hostile_models.CASES, ids=lambda case: case.what)
+def test_a_model_file(tmp_path: Path, case: hostile_models.Case, recwarn: pytest.WarningsRecorder) -> None:
+    case.make(tmp_path)
+    recwarn.clear()
+    made = sorted(tmp_path.iterdir())
+    assert made
+    for path in made:
+        with pytest.raises(UserError) as caught:
+            backbones.create("squeezenet1_1", path.name, tmp_path) if case.weights else checkpoint.load(path)
+        told = errors.one_line(str(caught.value))
+        start = f"model.weights: {path.name}" if case.weights else str(path)
+        assert told == str(caught.value)
+        assert like(f"{start} {case.told}").fullmatch(told), told
+        assert len(told) < len(start) + 400
+    assert not recwarn.list
+    assert sorted(tmp_path.iterdir()) == made  # no code has run
+
+
+@pytest.mark.parametrize("name", ["new.pth", "old.pth", "alone.pth"])
+def test_torch_would_run_the_code_if_it_were_let(tmp_path: Path, name: str) -> None:
+    hostile_models.pickled(tmp_path)
+    torch.load(tmp_path / name, weights_only=False)
+    assert (tmp_path / "trace").exists()
+
+
 # The page
 
 
@@ -241,7 +320,34 @@ def archives_table() -> str:
     return table("in an archive", "what download does", ((case.what, becomes(case)) for case in hostile_archives.CASES))
 
 
-TABLES = [files_table, folders_table, archives_table]
+def servers_table() -> str:
+    def becomes(case: hostile_servers.Case) -> str:
+        return f"stops: `{case.told.replace('SIZE', '…')}`" if case.told else case.becomes
+
+    return table("a server that", "what download does", ((case.what, becomes(case)) for case in hostile_servers.CASES))
+
+
+def models_table() -> str:
+    rows = ((case.what, f"`{case.told}`") for case in hostile_models.CASES)
+    return table("a model file, or weights for one", "the one line", rows)
+
+
+def limits_table() -> str:
+    rows = [
+        ("pixels of a photo", f"{photos.MAX_PIXELS // 1_000_000} megapixels, {photos.MAX_SIDE:,} a side"),
+        ("scans of a JPEG", f"{photos.MAX_SCANS}; a usual progressive one has 10"),
+        (
+            "what an archive unpacks to",
+            f"{archives.MOST_GROWTH} times its size and {archives.ALLOWANCE >> 20} MiB",
+        ),
+        ("files in an archive", f"{archives.MOST_FILES:,}"),
+        ("folders in one another", f"{MOST_LEVELS}"),
+        ("a server's silence", f"{web.TIMEOUT:g} s; {web.ATTEMPTS} attempts in a row without a new byte"),
+    ]
+    return table("what", "limit", rows)
+
+
+TABLES = [files_table, folders_table, archives_table, servers_table, models_table, limits_table]
 
 
 @pytest.mark.parametrize("of", TABLES)

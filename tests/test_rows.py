@@ -45,8 +45,8 @@ def test_rows_come_back_in_the_order_asked_for(tmp_path: Path) -> None:
 
 def test_the_files(tmp_path: Path) -> None:
     fill(tmp_path, range(2))
-    assert (tmp_path / "keys3.txt").read_bytes() == b"k0\nk1\n"
-    assert (tmp_path / "rows3.f32").read_bytes() == np.array([0, 0.25, 0, 1, 1.25, -1], "<f4").tobytes()
+    assert (tmp_path / "keys3.0.txt").read_bytes() == b"k0\nk1\n"
+    assert (tmp_path / "rows3.0.f32").read_bytes() == np.array([0, 0.25, 0, 1, 1.25, -1], "<f4").tobytes()
 
 
 def test_a_process_killed_while_writing_rows(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_process_killed_while_writing_rows(tmp_path: Path) -> None:
     for cut in range(4 * WIDTH + 1):
         folder = tmp_path / str(cut)
         fill(folder, range(3))
-        with (folder / "rows3.f32").open("ab") as file:
+        with (folder / "rows3.0.f32").open("ab") as file:
             file.write(row(77).tobytes()[:cut])
         assert_right(RowStore(folder, WIDTH), range(3))
         assert_right(fill(folder, range(3, 5)), range(5))
@@ -67,9 +67,9 @@ def test_a_process_killed_while_writing_keys(tmp_path: Path) -> None:
     for cut in range(len(keys) + 1):
         folder = tmp_path / str(cut)
         fill(folder, range(3))
-        with (folder / "rows3.f32").open("ab") as file:
+        with (folder / "rows3.0.f32").open("ab") as file:
             file.write(np.stack([row(3), row(4)]).tobytes())
-        with (folder / "keys3.txt").open("ab") as file:
+        with (folder / "keys3.0.txt").open("ab") as file:
             file.write(keys[:cut])
         whole = 3 + cut // 3
         assert_right(RowStore(folder, WIDTH), range(whole))
@@ -83,16 +83,16 @@ def test_files_cut_anywhere(tmp_path: Path) -> None:
         for keys_cut in range(4):
             folder = tmp_path / f"{rows_cut} {keys_cut}"
             fill(folder, range(3))
-            for name, cut in [("rows3.f32", rows_cut), ("keys3.txt", keys_cut)]:
+            for name, cut in [("rows3.0.f32", rows_cut), ("keys3.0.txt", keys_cut)]:
                 content = (folder / name).read_bytes()
                 (folder / name).write_bytes(content[: len(content) - cut])
             whole = 3 if rows_cut == keys_cut == 0 else 2
             assert_right(RowStore(folder, WIDTH), range(whole))
             # Other rows follow than the ones lost, and a second process is killed before their keys are written.
             store = RowStore(folder, WIDTH)
-            keys = (folder / "keys3.txt").read_bytes()
+            keys = (folder / "keys3.0.txt").read_bytes()
             store.add(["k50"], row(50)[None])
-            (folder / "keys3.txt").write_bytes(keys[: 3 * whole])
+            (folder / "keys3.0.txt").write_bytes(keys[: 3 * whole])
             assert_right(RowStore(folder, WIDTH), range(whole))
 
 
@@ -100,14 +100,14 @@ def test_a_key_without_its_row_is_gone_before_the_next_row_takes_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(tmp_path, range(3))
-    rows = (tmp_path / "rows3.f32").read_bytes()
-    (tmp_path / "rows3.f32").write_bytes(rows[: 2 * 4 * WIDTH])
+    rows = (tmp_path / "rows3.0.f32").read_bytes()
+    (tmp_path / "rows3.0.f32").write_bytes(rows[: 2 * 4 * WIDTH])
     store = RowStore(tmp_path, WIDTH)
     with monkeypatch.context() as patch:
         stop_at_sync(patch, 1, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             store.add(["k50"], row(50)[None])
-    assert len((tmp_path / "rows3.f32").read_bytes()) == len(rows)
+    assert len((tmp_path / "rows3.0.f32").read_bytes()) == len(rows)
     assert_right(RowStore(tmp_path, WIDTH), range(2))
 
 
@@ -133,6 +133,23 @@ def stop_at_sync(patch: pytest.MonkeyPatch, count: int, error: BaseException) ->
             raise error
 
     patch.setattr("boatyard.model.rows.os.fsync", fsync)
+
+
+def test_several_writers_have_a_part_each_and_read_all(tmp_path: Path) -> None:
+    first, second = RowStore(tmp_path, WIDTH), RowStore(tmp_path, WIDTH)
+    for store, numbers in [(first, (0, 2)), (second, (1,)), (first, (3,))]:
+        store.add([f"k{number}" for number in numbers], np.stack([row(number) for number in numbers]))
+    assert_right(RowStore(tmp_path, WIDTH), range(4))
+    for store in (first, second):
+        store.reopen()
+        assert_right(store, range(4))
+    assert sorted(path.name for path in tmp_path.glob("keys*")) == ["keys3.0.txt", "keys3.1.txt"]
+
+    # Who comes when they have gone goes on with the first.
+    del first, second, store
+    assert_right(fill(tmp_path, range(4, 6)), range(6))
+    assert (tmp_path / "keys3.0.txt").read_bytes() == b"k0\nk2\nk3\nk4\nk5\n"
+    assert (tmp_path / "keys3.1.txt").read_bytes() == b"k1\n"
 
 
 def test_two_widths_in_one_folder_do_not_meet(tmp_path: Path) -> None:

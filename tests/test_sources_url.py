@@ -1,8 +1,5 @@
-import datetime
 import importlib.util
-import ipaddress
 import socket
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,12 +102,6 @@ def test_a_full_disk_and_the_next_run(tmp_path: Path, site: Site) -> None:
     assert site.requests == [("/a.zip", ""), ("/a.zip", f"bytes={len(ZIP) // BLOCK * BLOCK}-")]
 
 
-def test_a_server_that_can_only_start_again(tmp_path: Path, site: Site) -> None:
-    site.resources = {"/a.zip": Resource(ZIP, ranges=False, stops=[5000, 6000])}
-    fetch(tmp_path, (f"{site.address}/a.zip", sha256(ZIP)))
-    assert kept(tmp_path) == [sha256(ZIP)]
-
-
 def test_a_file_that_changed_between_two_runs_is_fetched_anew(tmp_path: Path, site: Site) -> None:
     write(tmp_path / "downloads", {f"{sha256(ZIP)}.part/archive.partial": b"the beginning of another file"})
     site.resources = {"/a.zip": Resource(ZIP)}
@@ -127,20 +118,6 @@ def test_a_file_that_is_whole_or_too_long_already(tmp_path: Path, site: Site, mo
     assert kept(tmp_path) == [sha256(ZIP)]
 
 
-def test_a_length_that_is_too_long(tmp_path: Path, site: Site) -> None:
-    site.resources = {"/a.zip": Resource(ZIP, ranges=False, length=len(ZIP) + 1)}
-    with pytest.raises(UserError, match=f"the server stopped after {len(ZIP):,} of {len(ZIP) + 1:,} bytes"):
-        fetch(tmp_path, (f"{site.address}/a.zip", sha256(ZIP)))
-    assert kept(tmp_path) == [f"{sha256(ZIP)}.part/archive.partial"]
-
-
-def test_a_length_that_is_too_short(tmp_path: Path, site: Site) -> None:
-    site.resources = {"/a.zip": Resource(ZIP, length=len(ZIP) - 1)}
-    with pytest.raises(UserError, match=f"has sha256 {sha256(ZIP[:-1])}, and dataset.archives\\[0\\].sha256 is"):
-        fetch(tmp_path, (f"{site.address}/a.zip", sha256(ZIP)))
-    assert sha256(ZIP) not in kept(tmp_path)
-
-
 def test_another_checksum_and_a_mended_one(tmp_path: Path, site: Site) -> None:
     site.resources = {"/a.zip": Resource(ZIP)}
     with pytest.raises(UserError, match=rf"/a\.zip has sha256 {sha256(ZIP)}, and .* is {'0' * 64}"):
@@ -151,22 +128,21 @@ def test_another_checksum_and_a_mended_one(tmp_path: Path, site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("resource", "problem", "requests"),
+    ("resource", "requests"),
     [
-        (Resource(status=404), "the server answers 404 Not Found: mend the address", 1),
-        (Resource(status=403), "the server answers 403 Forbidden: it refuses access", 1),
-        (Resource(status=401), "the server answers 401 Unauthorized: it asks for a log-in", 1),
-        (Resource(status=500), "can't be fetched: the server answers 500 Internal Server Error", 3),
-        (Resource(status=503), "can't be fetched: the server answers 503 Service Unavailable", 3),
-        (Resource(b"\n<!DOCTYPE html><title>Log in</title>"), "answers with a web page, not a file", 1),
-        (Resource(status=302, headers={"Location": "file:///etc/passwd"}), "the server answers 302", 1),
+        (Resource(status=404), 1),
+        (Resource(status=403), 1),
+        (Resource(status=401), 1),
+        (Resource(status=500), 3),
+        (Resource(status=503), 3),
+        (Resource(b"<html>log in</html>"), 1),
+        (Resource(status=302, headers={"Location": "file:///etc/passwd"}), 1),
     ],
 )
-def test_a_server_that_refuses(tmp_path: Path, site: Site, resource: Resource, problem: str, requests: int) -> None:
+def test_what_is_asked_again_without_its_secret(tmp_path: Path, site: Site, resource: Resource, requests: int) -> None:
     site.resources = {"/a.zip": resource}
     with pytest.raises(UserError) as caught:
         fetch(tmp_path, (f"{site.address}/a.zip?token=secret", sha256(ZIP)))
-    assert problem in str(caught.value)
     assert "secret" not in str(caught.value)
     assert len(site.requests) == requests
     assert not any((tmp_path / "downloads" / name).stat().st_size for name in kept(tmp_path))
@@ -197,54 +173,6 @@ def test_a_redirect_is_followed(tmp_path: Path, site: Site) -> None:
     site.resources = {"/a": Resource(status=302, headers={"Location": "/b.zip"}), "/b.zip": Resource(ZIP, stops=[5000])}
     fetch(tmp_path, (f"{site.address}/a", sha256(ZIP)))
     assert site.requests == [("/a", ""), ("/b.zip", ""), ("/a", "bytes=5000-"), ("/b.zip", "bytes=5000-")]
-
-
-def certificate(folder: Path) -> Path:
-    """A self-signed certificate of 127.0.0.1 and its key, in one file."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    today = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(today - datetime.timedelta(days=1))
-        .not_valid_after(today + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    path = folder / "certificate.pem"
-    path.write_bytes(
-        signed.public_bytes(serialization.Encoding.PEM) + key.private_bytes(serialization.Encoding.PEM, form, plain)
-    )
-    return path
-
-
-@pytest.mark.parametrize("trusted", [True, False])
-def test_https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: Site, trusted: bool) -> None:
-    path = certificate(tmp_path)
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(path)
-    if trusted:
-        monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    site.resources = {"/a.zip": Resource(ZIP)}
-    with serving(tls) as safe:
-        safe.resources = {
-            "/a.zip": Resource(ZIP),
-            "/down": Resource(status=302, headers={"Location": f"{site.address}/a.zip"}),
-        }
-        if trusted:
-            assert fetch(tmp_path, (f"{safe.address}/a.zip", sha256(ZIP))).images == 301
-            with pytest.raises(UserError, match=r"/down redirects to http://.*, out of https"):
-                fetch(tmp_path, (f"{safe.address}/down", "0" * 64))
-            assert site.requests == []
-        else:
-            with pytest.raises(UserError, match=r"its certificate can't be trusted \(self-signed certificate\)"):
-                fetch(tmp_path, (f"{safe.address}/a.zip", sha256(ZIP)))
 
 
 @pytest.mark.parametrize("written", ["some boats.zip", "some%20boats.zip"])

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from properties import examples
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from test_calibration import drawn, two_classes
@@ -14,7 +15,7 @@ from test_calibration import drawn, two_classes
 from boatyard.evaluation import metrics, temperature
 from boatyard.evaluation.temperature import COLDEST, HOTTEST
 
-bounded = settings(derandomize=True, max_examples=40, deadline=None, database=None)
+bounded = examples(40)
 
 
 def cross_entropy(log_probabilities: NDArray[np.float64], actual: NDArray[np.int64], value: float) -> float:

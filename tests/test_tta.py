@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
-from boatyard.evaluation.tta import FLIPS, Candidate, choose, mean_probabilities
+from boatyard.data.views import BOTH, FIRST_TTA_VIEW, HORIZONTAL, PLAIN, VERTICAL
+from boatyard.evaluation.tta import Candidate, choose, mean_probabilities, plan
 
-bounded = settings(derandomize=True, max_examples=40, deadline=None, database=None)
+bounded = examples(40)
 
 
 def test_mean_by_hand():
@@ -48,16 +50,14 @@ def test_what_has_no_views_is_refused(shape):
         mean_probabilities(np.zeros(shape))
 
 
-def test_flips_of_pixels():
-    photo = np.array([[[1, 2], [3, 4]]], np.uint8)  # one channel, two rows
-    views = {name: np.flip(photo, axes)[0].tolist() for name, axes in FLIPS.items()}
-    assert list(views) == ["plain", "horizontal", "vertical", "both"]
-    assert views == {
-        "plain": [[1, 2], [3, 4]],
-        "horizontal": [[2, 1], [4, 3]],
-        "vertical": [[3, 4], [1, 2]],
-        "both": [[4, 3], [2, 1]],
-    }
+def test_a_plan_draws_each_view_once_and_says_which_a_policy_averages():
+    both = plan(["flips", "random"], 4, horizontal=True, vertical=False)
+    assert both.numbers == [PLAIN, HORIZONTAL, *range(FIRST_TTA_VIEW, FIRST_TTA_VIEW + 3)]
+    assert both.places("flips") == [0, 1]
+    assert both.places("random") == [0, 2, 3, 4]
+    assert plan(["flips"], 4, horizontal=True, vertical=True).numbers == [PLAIN, HORIZONTAL, VERTICAL, BOTH]
+    assert plan(["flips"], 4, horizontal=False, vertical=True).numbers == [PLAIN, VERTICAL]
+    assert plan(["random"], 1, horizontal=True, vertical=True).numbers == [PLAIN]
 
 
 def test_the_lowest_validation_loss_is_chosen():

@@ -440,6 +440,15 @@ def test_a_recipe_opens_a_photo_once_and_draws_its_views(tmp_path: Path) -> None
         recipe.draw(tmp_path / "y.png", SHA256, [PLAIN])
 
 
+def test_mirror_images_are_those_of_the_plain_view() -> None:
+    recipe = Recipe(preprocessing(12), augment(), seed=5)
+    plain = plain_view(drawn(), preprocessing(12))
+    found = recipe.views(drawn(), SHA256, [views.HORIZONTAL, PLAIN, views.VERTICAL, views.BOTH])
+    for view, expected in zip(found, [plain[:, :, ::-1], plain, plain[:, ::-1], plain[:, ::-1, ::-1]], strict=True):
+        assert (view == expected).all()
+    assert len({recipe.name(SHA256, number) for number in (PLAIN, *views.FLIPS, 0)}) == 5
+
+
 def test_views_have_different_names_unless_they_are_the_same() -> None:
     recipe = Recipe(preprocessing(12), augment(scale=[0.5, 0.8]), seed=5)
     others = [replace(recipe, seed=6), replace(recipe, augment=augment(scale=[0.5, 0.81]))]

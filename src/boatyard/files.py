@@ -100,6 +100,8 @@ def read_json(path: Source) -> dict[str, Any]:
         value = json.loads(_read_text(path))
     except json.JSONDecodeError as error:
         raise DamagedFile(f"{path}, line {error.lineno}: damaged ({error.msg})", MAKE_AGAIN) from None
+    except (ValueError, RecursionError):  # a number of thousands of digits; a list in a list, thousands deep
+        raise DamagedFile(f"{path}: damaged", MAKE_AGAIN) from None
     if not isinstance(value, dict):
         raise DamagedFile(f"{path} holds no JSON object", MAKE_AGAIN)
     return value

@@ -3,7 +3,7 @@
 import fcntl
 import os
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from boatyard import errors
 from boatyard.errors import UserError
@@ -28,7 +28,7 @@ def lock(stage: str, path: Path) -> IO[str]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
-        if not _taken(file):
+        if not take(file):
             file.seek(0)
             raise UserError(
                 f"stage {stage!r} is running in this folder already (process {file.read()}): wait until it has ended, "
@@ -42,7 +42,7 @@ def lock(stage: str, path: Path) -> IO[str]:
     return file
 
 
-def _taken(file: IO[str]) -> bool:
+def take(file: IO[Any]) -> bool:
     """Lock a file, unless another process has. Where the file system has no locks, DVC's own must do."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

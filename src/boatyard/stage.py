@@ -33,4 +33,5 @@ def run_stage(main: Callable[[], None]) -> None:
         with locking.lock(name, paths.LOCKS / name):
             main()
 
-    errors.run(alone)
+    # Of the processes that torchrun starts, the first has the lock for all.
+    errors.run(alone if os.environ.get("RANK", "0") == "0" else main)

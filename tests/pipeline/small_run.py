@@ -17,7 +17,10 @@ SETTINGS = {
     "evaluate.resamples": 200,
     "tta.views": 3,
 }
-STAGES = ("download", "filter", "split", "featurize", "train", "export", "evaluate", "tta_evaluate", "report")
+STAGES = (
+    *("download", "filter", "split", "featurize", "check_labels"),
+    *("train", "export", "evaluate", "tta_evaluate", "report"),
+)
 
 
 def prepare(folder: Path, home: Path) -> tuple[Clone, drawn_photos.DrawnSet]:

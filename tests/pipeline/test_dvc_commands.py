@@ -28,7 +28,8 @@ def test_metrics_show(run: Run) -> None:
     shown = json.loads(run.clone.dvc("metrics", "show", "--json"))[""]["data"]
 
     assert set(shown) == {
-        f"metrics/{name}.json" for name in ("download", "filter", "split", "train", "evaluate", "tta_evaluate")
+        f"metrics/{name}.json"
+        for name in ("download", "filter", "split", "check_labels", "train", "evaluate", "tta_evaluate")
     }
     assert shown["metrics/evaluate.json"]["data"] == run.clone.read_json("metrics/evaluate.json")
 
@@ -43,6 +44,8 @@ def test_dag_leads_from_the_photos_to_the_report(run: Run) -> None:
     assert edges >= {
         *(("download", "filter"), ("filter", "split"), ("split", "featurize"), ("featurize", "train")),
         *(
+            ("featurize", "check_labels"),
+            ("check_labels", "report"),
             ("train", "export"),
             ("train", "evaluate"),
             ("train", "tta_evaluate"),

@@ -21,7 +21,8 @@ HEAD_PARAMETERS = 1280 * 256 + 256 + 256 * 3 + 3
 
 SMALL = {  # what git tracks of a run; the rest is DVC's
     "dvc.lock",
-    *(f"metrics/{name}.json" for name in ("download", "filter", "split", "train", "evaluate", "tta_evaluate")),
+    *(f"metrics/{name}.json" for name in ("download", "filter", "split", "check_labels")),
+    *(f"metrics/{name}.json" for name in ("train", "evaluate", "tta_evaluate")),
     *(f"plots/{name}.csv" for name in ("class_counts", "image_sizes", "history", "predictions", "per_class")),
     *(f"plots/{name}.csv" for name in ("reliability", "tta_predictions", "tta_per_class")),
 }
@@ -114,6 +115,8 @@ def test_each_class_is_cut_by_the_fractions_and_near_duplicates_stay_together(ru
         **{name: sum(count[name] for count in counts.values()) for name in ("train", "validation", "test")},
         "near_duplicate_groups": 1,
         "near_duplicate_photos": 2,
+        "leaked_validation": 0,
+        "leaked_test": 0,
     }
 
 

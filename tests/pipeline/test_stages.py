@@ -80,7 +80,7 @@ def test_a_stage_runs_the_library_of_its_own_checkout(broken: Clone) -> None:
     assert "this checkout's own" in broken.run("python", "stages/split.py", fails=True).stderr
 
 
-@pytest.mark.parametrize("stage", ["download", "filter", "split", "report"])
+@pytest.mark.parametrize("stage", ["download", "filter", "split", "check_labels", "report"])
 def test_a_stage_that_runs_no_network_imports_no_torch(broken: Clone, stage: str) -> None:
     imported = broken.run("python", "-X", "importtime", f"stages/{stage}.py").stderr
 

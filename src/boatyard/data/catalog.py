@@ -1,26 +1,17 @@
 """The catalogue: what each photo is, which photos stay, and why the others do not."""
 
-import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-
-import imagehash
 
 from boatyard import files
 from boatyard.data.given import split_of
 from boatyard.data.names import is_clutter
-from boatyard.data.photos import UnreadablePhoto, inspect_photo
 from boatyard.errors import UserError
 
 # One photo for each of train, validation and test.
 SMALLEST_CLASS = 3
-
-# 16×16 bits: on photos that were scaled to 0.6 and recompressed the distance stayed within 22 bits, while 64-bit hashes
-# of different photos of one class lie as close as those of copies.
-PHASH_SIDE = 16
 
 
 @dataclass(frozen=True)
@@ -57,27 +48,6 @@ def list_photos(raw: Path) -> list[str]:
         raise UserError(f"{raw} is not here: run `dvc repro download`")
     found = (path.relative_to(raw) for path in raw.glob("*/*"))
     return sorted(path.as_posix() for path in found if not any(map(is_clutter, path.parts)))
-
-
-def inspect(raw: Path, names: Sequence[str], workers: int) -> Iterator[Photo | Rejected]:
-    """Decode and hash every named photo, in the order given; a photo that can't be decoded comes as `Rejected`."""
-    with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(lambda name: _inspect_one(raw, name), names)
-
-
-def _inspect_one(raw: Path, name: str) -> Photo | Rejected:
-    label = name.split("/", 1)[0]
-    path = raw / name
-    try:
-        image, mode = inspect_photo(path)
-        with path.open("rb") as content:
-            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-    except UnreadablePhoto as error:
-        return Rejected(name, label, f"unreadable: {error}")
-    except OSError as error:
-        return Rejected(name, label, f"unreadable: {error.strerror}")
-    phash = str(imagehash.phash(image, hash_size=PHASH_SIDE))
-    return Photo(name, label, image.width, image.height, mode, sha256, phash)
 
 
 def sift(

@@ -1,6 +1,7 @@
 """Opening a photo: decoded whole, upright, in RGB, or refused with a reason."""
 
 import mmap
+import os
 import re
 import stat
 import struct
@@ -81,13 +82,27 @@ def inspect_photo(path: Path) -> tuple[Image.Image, str]:
     return as_rgb(image), image.mode
 
 
-def _decode(path: Path) -> Image.Image:
+def check_file(path: Path) -> os.stat_result:
+    """What the system knows of a file that may be opened as a photo.
+
+    Raises:
+        UnreadablePhoto: it is missing, no regular file, or empty.
+        OSError: its folder can't be read.
+    """
     try:
         about = path.stat()
-        if not stat.S_ISREG(about.st_mode):  # reading a pipe might never end
-            raise UnreadablePhoto("not a file")
-        if not about.st_size:
-            raise UnreadablePhoto("empty file")
+    except FileNotFoundError:
+        raise UnreadablePhoto("no such file") from None
+    if not stat.S_ISREG(about.st_mode):  # reading a pipe might never end
+        raise UnreadablePhoto("not a file")
+    if not about.st_size:
+        raise UnreadablePhoto("empty file")
+    return about
+
+
+def _decode(path: Path) -> Image.Image:
+    try:
+        check_file(path)
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
@@ -102,8 +117,6 @@ def _decode(path: Path) -> Image.Image:
         raise UnreadablePhoto("not a photo of a known format") from None
     except Image.DecompressionBombError:
         raise UnreadablePhoto(f"over {MAX_PIXELS // 1_000_000} megapixels") from None
-    except FileNotFoundError:
-        raise UnreadablePhoto("no such file") from None
     except OSError as error:
         raise UnreadablePhoto(f"damaged or unreadable ({error.strerror or error})") from None
     # Pillow's decoders meet hostile bytes with these as well.

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +25,9 @@ RESAMPLING = {
 }
 
 PLAIN = -1  # the number of the plain view
+# Its mirror images: a number each, and the axes of [..., height, width] to flip, for np.flip or torch.flip.
+HORIZONTAL, VERTICAL, BOTH = -2, -3, -4
+FLIPS: Mapping[int, tuple[int, ...]] = {HORIZONTAL: (-1,), VERTICAL: (-2,), BOTH: (-2, -1)}
 # Training takes view numbers from 0; test-time augmentation takes its own, so that no test view was trained on.
 FIRST_TTA_VIEW = 1_000_000
 
@@ -45,6 +48,11 @@ class Preprocessing:
     interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of a view: channels, height, width."""
+        return 3, self.size, self.size
 
     def adapted(self, image: Image) -> "Preprocessing":
         """The same with the size and crop of params.yaml, where they are not left to the backbone."""
@@ -108,6 +116,8 @@ class Recipe:
         """A text that is the same for two views only if they are the same, one preprocessing given."""
         if number == PLAIN:
             return f"{sha256} plain"
+        if number in FLIPS:
+            return f"{sha256} plain flipped {' '.join(map(str, FLIPS[number]))}"
         drawn_by = hashlib.blake2b(f"{self.augment!r} {self.seed}".encode(), digest_size=8).hexdigest()
         return f"{sha256} {number} {drawn_by}"
 
@@ -120,13 +130,15 @@ class Recipe:
         return self.views(open_checked(path), sha256, numbers)
 
     def views(self, photo: Photo, sha256: str, numbers: Sequence[int]) -> list[View]:
-        """The views of an RGB photo with the given numbers; `PLAIN` is the plain view."""
-        return [
-            plain_view(photo, self.preprocessing)
-            if number == PLAIN
-            else random_view(photo, self.preprocessing, self.augment, sha256, number, self.seed)
-            for number in numbers
-        ]
+        """The views of an RGB photo with the given numbers: random ones from 0, the plain one and its mirror images."""
+        plain = plain_view(photo, self.preprocessing) if any(number < 0 for number in numbers) else None
+
+        def view(number: int) -> View:
+            if plain is None or number >= 0:
+                return random_view(photo, self.preprocessing, self.augment, sha256, number, self.seed)
+            return plain if number == PLAIN else np.ascontiguousarray(np.flip(plain, FLIPS[number]))
+
+        return [view(number) for number in numbers]
 
 
 def _resize(photo: Photo, box: tuple[float, float, float, float], size: int, preprocessing: Preprocessing) -> Photo:

@@ -24,8 +24,8 @@ from boatyard.evaluation.predictions import Prediction
 _SMALLEST = 0.5 * 10**-files.DIGITS
 
 # With fewer photos on either side the bootstrap of a loss or of a macro average is too sure of itself: in simulations,
-# intervals of their change held the truth 74 to 93 times in 100 with 20 and 40 photos, 90 to 95 times with 100 and 500
-# (400 pairs of test sets each). Pairs have a test beside it, two different test sets have not.
+# intervals of their change held the truth 84 to 94 times in 100 with 20 and 40 photos, 91 to 96 times with 100 and 500
+# (400 pairs of test sets each; benchmarks/coverage.py). Pairs have a test beside it, two different test sets have not.
 FEWEST_UNPAIRED = 100
 
 TOP_K = ("top1", "top3", "top5")

@@ -121,8 +121,9 @@ def accuracy_interval(right: NDArray[np.bool_], *, resamples: int, seed: int) ->
     Where every photo is right, or every one wrong, no resample differs from another and the bootstrap would claim
     certainty from a single photo; there, and only there, it is Wilson's interval.
 
-    How often it covers a true accuracy between 0.5 and 0.93, over all outcomes of n photos (2,000 resamples): 95 to
-    97 times in 100 with 100 photos or 400; 89 to 98 times with 50, where a few photos more or less decide.
+    How often it covers a true accuracy between 0.5 and 0.93, over all outcomes of n photos (2,000 resamples): 94 to
+    97 times in 100 with 100 photos or 400; 89 to 98 times with 50, where a few photos more or less decide
+    (benchmarks/coverage.py).
     """
     successes = int(right.sum())
     if successes in (0, right.size):

@@ -1,18 +1,14 @@
 """Test-time augmentation: which views of a photo are taken, how their answers are averaged, which policy is used."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL.Image import Image as Photo
 
 from boatyard import files
-from boatyard.data.views import FIRST_TTA_VIEW, PLAIN, Recipe, View
+from boatyard.data.views import BOTH, FIRST_TTA_VIEW, HORIZONTAL, PLAIN, VERTICAL
 from boatyard.evaluation.checks import Floats
-
-# The views of the policy 'flips': a name each, and the axes of [..., height, width] to flip, for np.flip or torch.flip.
-FLIPS: Mapping[str, tuple[int, ...]] = {"plain": (), "horizontal": (-1,), "vertical": (-2,), "both": (-2, -1)}
 
 
 def mean_probabilities(log_probabilities: Floats) -> NDArray[np.float64]:
@@ -62,22 +58,22 @@ class Plan:
     """The views of a photo that some policies take, each drawn once: the plain one, its mirror images, random ones.
 
     Attributes:
-        flips: axes of [3, height, width] for np.flip, one tuple for each mirror image.
-        random: how many random views.
+        flips: numbers of mirror images, as `views.Recipe` draws them.
+        random: numbers of random views.
     """
 
-    flips: tuple[tuple[int, ...], ...]
-    random: int
+    flips: tuple[int, ...]
+    random: tuple[int, ...]
 
-    def draw(self, recipe: Recipe, photo: Photo, sha256: str) -> list[View]:
-        """The views of an RGB photo: uint8 [3, size, size] each, the plain one first."""
-        plain, *random = recipe.views(photo, sha256, [PLAIN, *range(FIRST_TTA_VIEW, FIRST_TTA_VIEW + self.random)])
-        return [plain, *(np.flip(plain, axes) for axes in self.flips), *random]
+    @property
+    def numbers(self) -> list[int]:
+        """All views, the plain one first."""
+        return [PLAIN, *self.flips, *self.random]
 
     def places(self, policy: str) -> list[int]:
-        """Which of the drawn views a policy averages."""
-        first = 1 if policy == "flips" else 1 + len(self.flips)
-        return [0, *range(first, first + (len(self.flips) if policy == "flips" else self.random))]
+        """Which of `numbers` a policy averages."""
+        chosen = self.flips if policy == "flips" else self.random
+        return [self.numbers.index(number) for number in (PLAIN, *chosen)]
 
 
 def plan(policies: Collection[str], views: int, horizontal: bool, vertical: bool) -> Plan:
@@ -89,6 +85,7 @@ def plan(policies: Collection[str], views: int, horizontal: bool, vertical: bool
         horizontal: photos of this data set may be mirrored left to right.
         vertical: they may be turned upside down.
     """
-    allowed = {"horizontal": horizontal, "vertical": vertical, "both": horizontal and vertical}
-    flips = tuple(FLIPS[name] for name, is_allowed in allowed.items() if is_allowed)
-    return Plan(flips if "flips" in policies else (), views - 1 if "random" in policies else 0)
+    allowed = {HORIZONTAL: horizontal, VERTICAL: vertical, BOTH: horizontal and vertical}
+    flips = tuple(number for number, is_allowed in allowed.items() if is_allowed)
+    random = range(FIRST_TTA_VIEW, FIRST_TTA_VIEW + views - 1)
+    return Plan(flips if "flips" in policies else (), tuple(random) if "random" in policies else ())

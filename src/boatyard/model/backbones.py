@@ -7,6 +7,7 @@ timm/<name>                          any model of timm
 
 import difflib
 import pickle
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -198,9 +199,15 @@ def _read_state(path: Path) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # Each format has a dozen ways to be damaged; all mean the same to the user.
-        raise UserError(f"model.weights: {path.name} can't be read as a state dict ({_first_line(error)})") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, of a pickle that it then refuses
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"model.weights: {path.name} can't be read ({error.strerror}): mend its rights") from None
+    except Exception:  # Either format has a dozen ways to be damaged, and torch's messages say how to load code.
+        raise UserError(
+            f"model.weights: {path.name} is damaged, or holds more than tensors; save `model.state_dict()`"
+        ) from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"model.weights: {path.name} is no state dict; save `model.state_dict()`")
     return state

@@ -39,7 +39,7 @@ def load(path: Path) -> tuple[Classifier, header.Header]:
         _check_head(path, about)
         network = build(about)
         backbones.load_state(network, load_file(path))
-    except (SafetensorError, RuntimeError, AssertionError) as error:
+    except (UserError, SafetensorError, RuntimeError, AssertionError) as error:
         reason = " ".join(str(error).split())[-200:]
         raise UserError(f"{path} does not hold the network that its header names ({reason}): train it again") from None
     return network.eval().requires_grad_(False), about

@@ -1,10 +1,13 @@
-"""Several processes on one training run: who does which part, and sums over all of them."""
+"""Several processes on one job: who does which part, and sums over all of them.
+
+On one machine a stage starts them itself. On several, torchrun does, on each: `torchrun --nnodes 2 … stages/train.py`.
+"""
 
 import logging
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -13,23 +16,29 @@ from torch.multiprocessing.spawn import ProcessException, spawn
 
 from boatyard.errors import UserError
 
+Part = TypeVar("Part", Tensor, Sequence[Any])
+
 _MISTAKE = "mistake"  # where a process leaves the message of its UserError for the one that started it
 
 
 def run(work: Callable[[str], None], device: str, processes: int) -> None:
     """Call `work` with the device that it is to use: here, or in several processes of this machine at once.
 
-    They are in this process's group, so that a signal from the terminal reaches all, and end when this process does,
-    however it does.
+    In a process that torchrun has started, it works with the others that torchrun has. Those that are started here are
+    in this process's group, so that a signal from the terminal reaches all, and end when this process does, however it
+    does.
 
     Args:
         work: a function of a module, so that another process can find it.
         device: as torch names it; where it is cuda, each process gets a GPU of its own.
-        processes: how many; 1 is this one.
+        processes: how many, unless torchrun says; 1 is this one.
 
     Raises:
         UserError: one that a process raised.
     """
+    if started_by_torchrun():
+        _work(work, device, int(os.environ["LOCAL_RANK"]))
+        return
     if processes == 1:
         work(device)
         return
@@ -48,18 +57,28 @@ def _join(rank: int, work: Callable[[str], None], device: str, size: int, port: 
     """What each of the processes does."""
     if os.getppid() != parent:  # it died before torch had the kernel end this process with it
         sys.exit(1)
-    kind = device.split(":", 1)[0]
-    if kind == "cuda":
-        device = f"cuda:{rank}"
-        torch.cuda.set_device(device)
-    backend, store = "nccl" if kind == "cuda" else "gloo", _store(port, is_master=False)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+    store = _store(port, is_master=False)
     try:
-        work(device)
+        _work(work, device, rank, store=store, rank=rank, world_size=size)
     except UserError as error:
         store.set(_MISTAKE, str(error))
         sys.exit(2)
+
+
+def _work(work: Callable[[str], None], device: str, local_rank: int, **meeting: Any) -> None:
+    """Join the others, work with them, and leave."""
+    kind = device.split(":", 1)[0]
+    if kind == "cuda":
+        device = f"cuda:{local_rank}"
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if kind == "cuda" else "gloo", **meeting)
+    work(device)
     dist.destroy_process_group()
+
+
+def started_by_torchrun() -> bool:
+    """Whether torchrun started this process, and others beside it."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def _store(port: int, is_master: bool) -> Any:
@@ -77,9 +96,15 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def share(numbers: Tensor) -> Tensor:
-    """This process's part of a batch."""
+def share(numbers: Part) -> Part:
+    """This process's part of a batch or a list."""
     return numbers[rank() :: size()]
+
+
+def wait() -> None:
+    """Wait until every process has come here."""
+    if size() > 1:
+        dist.barrier()
 
 
 def summed(values: Tensor) -> Tensor:

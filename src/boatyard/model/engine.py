@@ -9,6 +9,7 @@ This module does not import torch: a graph that lies on the disk runs without it
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,25 +21,27 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """Runs a network that maps uint8 views [n, 3, s, s] to float32 [n, d].
+    """Runs a network that maps n inputs to float32 [n, d]: uint8 views [n, 3, s, s], or float32 embeddings [n, width].
 
     Attributes:
-        batch: views of one call; a call with fewer is allowed and costs as much.
+        batch: inputs of one call; a call with fewer is allowed and costs as much.
         calls: calls that may be under way at once.
     """
 
     batch: int
     calls: int
 
-    def __call__(self, views: NDArray[np.uint8]) -> NDArray[np.float32]: ...
+    def __call__(self, inputs: NDArray[Any]) -> NDArray[np.float32]: ...
 
 
-def create(network: "nn.Module", size: int, kind: str, device: str, workers: int, graphs: Path | None) -> Engine:
+def create(
+    network: "nn.Module", shape: Sequence[int], kind: str, device: str, workers: int, graphs: Path | None
+) -> Engine:
     """The engine for a network in eval mode.
 
     Args:
-        network: maps uint8 views [n, 3, size, size] to float32 [n, d].
-        size: side of the views, pixels.
+        network: maps [n, *shape] to float32 [n, d].
+        shape: of one input: [3, s, s] of a view, [width] of an embedding.
         kind: 'onnx' or 'torch'.
         device: as torch names it; 'onnx' runs on the CPU.
         workers: CPU threads.
@@ -50,14 +53,14 @@ def create(network: "nn.Module", size: int, kind: str, device: str, workers: int
     if kind == "onnx":
         from boatyard.model.graph import exported
 
-        return OnnxEngine(exported(network, size, graphs), workers)
+        return OnnxEngine(exported(network, shape, graphs), workers)
     from boatyard.model.torch_engine import TorchEngine
 
     return TorchEngine(network, device)
 
 
 class OnnxEngine:
-    """Runs an ONNX graph from `INPUT`, uint8 [1, 3, s, s], to `OUTPUT`, float32 [1, d]."""
+    """Runs an ONNX graph from `INPUT`, one view or embedding, to `OUTPUT`, float32 [1, d]."""
 
     INPUT, OUTPUT = "views", "output"
     batch = 1
@@ -66,8 +69,8 @@ class OnnxEngine:
         self.calls = workers
         self._session = session(graph)
 
-    def __call__(self, views: NDArray[np.uint8]) -> NDArray[np.float32]:
-        outputs = [self._session.run([self.OUTPUT], {self.INPUT: view[None]})[0] for view in views]
+    def __call__(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        outputs = [self._session.run([self.OUTPUT], {self.INPUT: one[None]})[0] for one in inputs]
         return np.concatenate(outputs)
 
 
@@ -81,4 +84,6 @@ def session(graph: bytes) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = 4  # what goes wrong is raised as well
+    # Else it would print the error, and try the same provider again.
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)

@@ -7,7 +7,7 @@ data/features/ holds, in the order of data/splits.csv:
     photos.csv  sha256, split                        the photos, so that features and splits can't be mixed up
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 
 from boatyard import files
 from boatyard.data.splitting import Row, labels
-from boatyard.data.views import PLAIN, Recipe, View
+from boatyard.data.views import PLAIN, Recipe
 from boatyard.errors import UserError
-from boatyard.model import inference
-from boatyard.model.engine import Engine
 from boatyard.model.rows import RowStore
 
 _BATCH = 256
@@ -28,52 +26,15 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class Task:
-    """A photo and the views of it whose features are missing."""
+    """A photo and the numbers of views of it."""
 
     photo: Row
     numbers: list[int]
 
 
-def missing(rows: Sequence[Row], views: int, recipe: Recipe, store: RowStore) -> list[Task]:
-    """What is still to be computed: the plain view of every photo, random views of the training photos."""
-    tasks = []
-    for row in rows:
-        numbers = [number for number in wanted(row, views) if recipe.name(row.sha256, number) not in store]
-        if numbers:
-            tasks.append(Task(row, numbers))
-    return tasks
-
-
-def wanted(row: Row, views: int) -> list[int]:
-    """The numbers of the views that a photo's features are made of."""
-    return [PLAIN, *range(views)] if row.split == "train" else [PLAIN]
-
-
-def compute(
-    tasks: Sequence[Task], raw: Path, recipe: Recipe, engine: Engine, store: RowStore, workers: int
-) -> Iterator[Task]:
-    """Compute what is missing into the store; yields each task when its outputs are there."""
-    held: list[tuple[str, NDArray[np.float32]]] = []
-
-    def keep() -> None:
-        if held:
-            store.add([key for key, _ in held], np.stack([row for _, row in held]))
-            held.clear()
-
-    draw: Callable[[Task], list[View]] = lambda task: recipe.draw(  # noqa: E731
-        raw / task.photo.path, task.photo.sha256, task.numbers
-    )
-    try:
-        for task, outputs in zip(tasks, inference.run(engine, tasks, draw, workers), strict=True):
-            held += [
-                (recipe.name(task.photo.sha256, number), output)
-                for number, output in zip(task.numbers, outputs, strict=True)
-            ]
-            if len(held) >= _BATCH:
-                keep()
-            yield task
-    finally:
-        keep()
+def wanted(rows: Sequence[Row], views: int) -> list[Task]:
+    """The views that the features are made of: the plain one of every photo, random ones of the training photos."""
+    return [Task(row, [PLAIN, *range(views)] if row.split == "train" else [PLAIN]) for row in rows]
 
 
 def write(folder: Path, rows: Sequence[Row], views: int, recipe: Recipe, store: RowStore) -> None:

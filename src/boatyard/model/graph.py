@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -27,12 +28,12 @@ def fingerprint(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def exported(network: nn.Module, size: int, graphs: Path | None) -> bytes:
-    """The network as an ONNX graph, exported once for the same network, size and version of torch.
+def exported(network: nn.Module, shape: Sequence[int], graphs: Path | None) -> bytes:
+    """The network as an ONNX graph, exported once for the same network, shape and version of torch.
 
     Args:
-        network: maps uint8 views [1, 3, size, size] to float32 [1, d]; in eval mode.
-        size: side of the views, pixels.
+        network: maps [1, *shape] to float32 [1, d]; in eval mode.
+        shape: of one view, uint8 [3, s, s], or of one embedding, float32 [width].
         graphs: folder that keeps the graphs, if any. A file's name ends in a hash of its content: a damaged one is
             exported again.
 
@@ -41,15 +42,20 @@ def exported(network: nn.Module, size: int, graphs: Path | None) -> bytes:
     """
     if sum(tensor.nbytes for tensor in network.state_dict().values()) > _LARGEST_GRAPH:
         raise UserError("the network's weights are over 2 GB, too much for ONNX: set BOATYARD_ENGINE=torch")
-    name = f"{fingerprint(network)}-{size}-{torch.__version__}"
+    name = f"{fingerprint(network)}-{'x'.join(map(str, shape))}-{torch.__version__}"
     for path in sorted(graphs.glob(f"{name}.*.onnx")) if graphs else []:
         kept = path.read_bytes()
         if path.name == f"{name}.{_digest(kept)}.onnx":
             return kept
         path.unlink(missing_ok=True)
-    views = torch.zeros(1, 3, size, size, dtype=torch.uint8)
+    example = torch.zeros(1, *shape, dtype=torch.uint8 if len(shape) == 3 else torch.float32)
     program = torch.onnx.export(
-        network, (views,), input_names=[OnnxEngine.INPUT], output_names=[OnnxEngine.OUTPUT], dynamo=True, verbose=False
+        network,
+        (example,),
+        input_names=[OnnxEngine.INPUT],
+        output_names=[OnnxEngine.OUTPUT],
+        dynamo=True,
+        verbose=False,
     )
     graph: bytes = program.model_proto.SerializeToString()  # type: ignore[union-attr]
     if graphs:

@@ -11,8 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from boatyard.data.names import unfit
-from boatyard.data.views import RESAMPLING, Preprocessing
+from boatyard.data.views import RESAMPLING, Preprocessing, Recipe
 from boatyard.errors import UserError
+from boatyard.params.schema import Augment
 
 FORMAT = 2  # 2: temperature
 # One key with JSON inside: safetensors writes several metadata keys in no fixed order, and the file's bytes would vary.
@@ -39,6 +40,18 @@ class Header:
     preprocessing: Preprocessing
     temperature: float
     params: dict[str, Any]
+
+    def recipe(self) -> Recipe:
+        """How the views of photos are drawn that it is asked about.
+
+        Raises:
+            UserError: the settings that it was trained with are not there.
+        """
+        try:
+            augment, seed = Augment.model_validate(self.params["augment"]), int(self.params["seed"])
+        except (KeyError, ValueError, TypeError):
+            raise UserError("the model's header does not say how its photos were augmented: train it again") from None
+        return Recipe(self.preprocessing, augment, seed)
 
 
 _HEADER = TypeAdapter(Header)

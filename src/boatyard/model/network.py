@@ -46,9 +46,9 @@ class Embedder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: nn.Module, preprocessing: Preprocessing):
+    def __init__(self, backbone: nn.Module, preprocessing: Preprocessing, width: int):
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.width = backbone, width
         # In the units of the views, 0 … 255. Not part of the state: the preprocessing is written down by itself.
         self.register_buffer("mean", 255 * torch.tensor(preprocessing.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(preprocessing.std).view(3, 1, 1), persistent=False)
@@ -87,7 +87,7 @@ def embedder(backbone: Backbone, preprocessing: Preprocessing) -> Embedder:
                 f"image.size: the backbone does not take views of {preprocessing.size} pixels "
                 f"({str(error).splitlines()[0]}); write 'backbone', which means {backbone.preprocessing.size}"
             ) from None
-    return Embedder(backbone.network, preprocessing).eval().requires_grad_(False)
+    return Embedder(backbone.network, preprocessing, backbone.width).eval().requires_grad_(False)
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -1,6 +1,7 @@
 """A trained model, ready to use: a photo in, the probability of each class out; docs/python.md shows how."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -82,11 +83,7 @@ class Classifier:
             from boatyard.serving import onnx_file
 
             model = onnx_file.read(path)
-            try:
-                return cls(model.about, OnnxEngine(model.network, workers))
-            except Exception as error:  # onnxruntime's own, a class for each of its status codes
-                reason = " ".join(str(error).split())[:200]
-                raise UserError(f"{path} can't be run ({reason}): export or fetch it again") from None
+            return cls(model.about, _FileEngine(path, model.network, len(model.about.classes), workers))
         if path.suffix == ".safetensors":
             from boatyard.model import checkpoint
 
@@ -94,7 +91,7 @@ class Classifier:
             device = machine.device()
             kind = machine.engine(device)
             graphs = paths.GRAPHS if paths.WORK.is_dir() else None  # elsewhere than in a repository, none is made
-            return cls(about, create(network, about.preprocessing.size, kind, device, workers, graphs))
+            return cls(about, create(network, about.preprocessing.shape, kind, device, workers, graphs))
         raise UserError(f"{path} is neither an .onnx nor a .safetensors file, and no other is read: name one of them")
 
     @property
@@ -138,6 +135,32 @@ class Classifier:
         if np.isnan(log_probabilities).any():
             raise UserError("the model's weights are damaged: it gives no numbers; train or fetch it again")
         return Answer(self.classes, log_probabilities)
+
+
+class _FileEngine:
+    """Runs the graph of an ONNX file. That its shapes fit neither one another nor its header shows only then."""
+
+    batch = OnnxEngine.batch
+
+    def __init__(self, path: Path, network: bytes, classes: int, workers: int):
+        self._path, self._classes, self.calls = path, classes, workers
+        with self._told():
+            self._engine = OnnxEngine(network, workers)
+
+    def __call__(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with self._told():
+            outputs = self._engine(inputs)
+            if outputs.shape != (len(inputs), self._classes):
+                raise ValueError(f"it names {self._classes} classes, and answers with the shape {list(outputs.shape)}")
+        return outputs
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # onnxruntime's own, a class for each of its status codes
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{self._path} can't be run ({reason}): export or fetch it again") from None
 
 
 def _opened(photo: str | Path | Image.Image | NDArray[np.uint8]) -> Image.Image:

@@ -55,7 +55,7 @@ def export(network: Classifier, about: Header, photos: Sequence[Path], graphs: P
             network can't be written as ONNX.
     """
     photos = photos[:: -(-len(photos) // PHOTOS)]
-    content = onnx_file.build(exported(network, about.preprocessing.size, graphs), about)
+    content = onnx_file.build(exported(network, about.preprocessing.shape, graphs), about)
     check = compare(content, network, about, photos)
     if not check.difference <= TOLERANCE:
         raise UserError(

@@ -5,16 +5,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
 from tqdm import tqdm
 
 from boatyard import files, paths
 from boatyard.data.photos import UnreadablePhoto, open_photo
-from boatyard.data.views import Recipe, View, plain_view
+from boatyard.data.views import View, plain_view
 from boatyard.errors import UserError
 from boatyard.evaluation import tta
 from boatyard.model.header import Header
-from boatyard.params.schema import Augment
 from boatyard.serving import answers, photos_named
 from boatyard.serving.classifier import Answer, Classifier
 
@@ -108,23 +106,16 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], list[View]]:
             )
         chosen = files.read_json(paths.TTA_METRICS)
         policy, count = str(chosen["policy"]), int(chosen["views"])
-    try:
-        augment = Augment.model_validate(about.params["augment"])
-        seed = int(about.params["seed"])
-    except (KeyError, ValueError, TypeError, ValidationError):
-        raise UserError(
-            "--tta: the model's header does not say how its photos were augmented: train it again"
-        ) from None
-    plan = tta.plan([policy], count, augment.horizontal_flip, augment.vertical_flip)
+    recipe = about.recipe()
+    plan = tta.plan([policy], count, recipe.augment.horizontal_flip, recipe.augment.vertical_flip)
     if policy == "flips" and not plan.flips:
         raise UserError("--tta-policy flips: the model was trained on photos that allow no flip; say random")
-    recipe = Recipe(about.preprocessing, augment, seed)
 
     def draw(photo: Path) -> list[View]:
         opened = open_photo(photo)
         with photo.open("rb") as content:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-        return plan.draw(recipe, opened, sha256)
+        return recipe.views(opened, sha256, plan.numbers)
 
     return draw
 

@@ -128,7 +128,7 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
                 problem = "is a link; pack the files themselves"
             elif info.flag_bits & ZIP_ENCRYPTED:
                 problem = "is encrypted; pack it without a password"
-            if problem or not info.is_dir():
+            if problem or not info.filename.endswith("/"):  # is_dir() fails at a name of no bytes
                 yield _Member(_zip_name(info), problem, partial(packed.open, info))
 
 

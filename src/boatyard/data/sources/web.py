@@ -125,7 +125,7 @@ def _extent(response: http.client.HTTPResponse, start: int) -> tuple[int, int | 
     span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
     if span.partition("-")[0] != str(start):
         raise _Stopped(f"the server was asked for the bytes from {start:,} on, and sent {span or 'others'}")
-    if total.isdecimal():
+    if total.isdecimal() and len(total) < 20:  # Python makes no number of thousands of digits
         return start, int(total)
     return start, None if length is None else start + length
 

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from functools import partial
 
 from boatyard.evaluation import comparison
-from boatyard.evaluation.report import wording
+from boatyard.evaluation.report import notices, wording
 from boatyard.evaluation.report.run import Metrics, Run
 from boatyard.evaluation.report.wording import NBSP, count, interval, percent
 
 # More rows than this are folded.
 MOST_OPEN_ROWS = 20
+
+MOST_SUSPECTS = 10
 
 
 def render(run: Run) -> str:
@@ -22,6 +24,7 @@ def render(run: Run) -> str:
         f"{count(run.filtering['kept'], 'photo')} in {count(run.filtering['classes'], 'class', 'classes')}, "
         f"{escape(run.settings['model']['backbone'])}, {count(test['images'], 'test photo')}. "
         f"Licence of the data: {escape(run.download['licence'])}.",
+        *(["", f"**Leak:** {notices.leaks(run)}"] if run.leaks else []),
         "",
         *headline_table(run),
     ]
@@ -35,6 +38,7 @@ def render(run: Run) -> str:
     views = f"{tta['policy']}, {tta['views']} views, chosen on validation"
     lines += ["", f"**Test-time augmentation** ({views}): {comparison.verdict(run.comparison)}", ""]
     lines += classes_table(run)
+    lines += ["", *labels_to_look_at(run)]
     return "\n".join(lines).replace(NBSP, " ") + "\n"
 
 
@@ -44,6 +48,22 @@ def escape(text: str) -> str:
     # A zero-width space keeps '@name', '#1' and addresses from becoming links.
     text = re.sub(r"([@#]|://|www\.)", "\\1\u200b", text)
     return re.sub(r"([\\`*_\[\]|~$>])", r"\\\1", text)
+
+
+def labels_to_look_at(run: Run) -> list[str]:
+    """How many labels may be wrong, and the least probable ones: lines of Markdown."""
+    lines = [f"**Labels to look at.** {notices.suspects(run)}"]
+    if run.suspects:
+        shown = run.suspects[:MOST_SUSPECTS]
+        summary = f"<summary>The {len(shown)} least probable; data/suspects.csv lists all</summary>"
+        lines += ["", f"<details>{summary}", ""]
+        lines += ["| photo | split | filed under | looks like | probability of each |", "|---|---|---|---|---:|"]
+        for row in shown:
+            both = f"{percent(row.label_probability)}, {percent(row.probability)}"
+            names = " | ".join(escape(text) for text in (row.path, row.split, row.label, row.looks_like))
+            lines.append(f"| {names} | {both} |")
+        lines += ["", "</details>"]
+    return lines
 
 
 def _measures(run: Run) -> list[tuple[str, Callable[[Metrics], str]]]:

@@ -20,7 +20,7 @@ from boatyard.data.views import Preprocessing
 from boatyard.evaluation import comparison
 from boatyard.evaluation.figures import charts, style
 from boatyard.evaluation.predictions import Prediction
-from boatyard.evaluation.report import wording
+from boatyard.evaluation.report import notices, wording
 from boatyard.evaluation.report.pictures import Pictures
 from boatyard.evaluation.report.run import Run
 from boatyard.params.schema import Params
@@ -92,6 +92,8 @@ def render(run: Run, pictures: Pictures, figures: Mapping[str, Figure], preproce
         worst=worst,
         worst_right=round(worst.top1 * worst.test_images),
         worst_for=wrong_of_worst[0] if wrong_of_worst else None,
+        leaks=notices.leaks(run),
+        suspects=notices.suspects(run),
         policies=POLICIES,
         optimisers=OPTIMISERS,
         phases=_phases(run),
@@ -187,6 +189,7 @@ FILTERS = {
     "points": wording.points,
     "count": wording.count,
     "reason": wording.reason,
+    "flip": wording.flip,
     "jpeg": jpeg,
     "odds": odds,
     "breakable": breakable,

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from boatyard.data.leaks import Leak
 from boatyard.data.photos import UnreadablePhoto, open_photo
 from boatyard.data.splitting import Row
 from boatyard.data.views import Preprocessing, View, plain_view, random_view
 from boatyard.errors import UserError
 from boatyard.evaluation.predictions import Prediction
 from boatyard.evaluation.report.run import Run
+from boatyard.evaluation.suspects import Suspect
 from boatyard.params.schema import Augment
 
 SIDE = 208  # pixels of a thumbnail's longer side
@@ -23,6 +25,8 @@ VIEWS = 16
 MOST_CLASSES = 120
 MISTAKES = 12
 WORST = 6
+LEAKS = 6
+SUSPECTS = 12
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Pictures:
         source: a training photo; `plain` is its plain view and `views` are `VIEWS` random views of it.
         mistakes: the most confident mistakes, the most confident first.
         worst: those of the class with the lowest top-1 that are not among `mistakes`.
+        leaks: photos that leak, test first, each with the one that it nearly shows.
+        suspects: the photos whose label is the least probable.
     """
 
     samples: list[tuple[str, list[Picture]]]
@@ -50,6 +56,8 @@ class Pictures:
     views: list[Image.Image]
     mistakes: list[tuple[Prediction, Picture]]
     worst: list[tuple[Prediction, Picture]]
+    leaks: list[tuple[Leak, Picture, Picture]]
+    suspects: list[tuple[Suspect, Picture]]
 
 
 def collect(run: Run, raw: Path, preprocessing: Preprocessing, augment: Augment, seed: int) -> Pictures:
@@ -79,6 +87,11 @@ def collect(run: Run, raw: Path, preprocessing: Preprocessing, augment: Augment,
         views=[_view(view) for view in views],
         mistakes=[(mistake, thumbnail(raw, mistake.path)) for mistake in mistakes],
         worst=[(mistake, thumbnail(raw, mistake.path)) for mistake in more[:WORST]],
+        leaks=[
+            (leak, thumbnail(raw, leak.path, SMALL_SIDE), thumbnail(raw, leak.like, SMALL_SIDE))
+            for leak in run.leaks[:LEAKS]
+        ],
+        suspects=[(suspect, thumbnail(raw, suspect.path)) for suspect in run.suspects[:SUSPECTS]],
     )
 
 

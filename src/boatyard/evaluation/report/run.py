@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from boatyard.data.catalog import Photo, Rejected
 from boatyard.data.given import SPLITS
+from boatyard.data.leaks import Leak
 from boatyard.data.splitting import Row
 from boatyard.evaluation import metrics
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.comparison import Comparison
 from boatyard.evaluation.predictions import Prediction
+from boatyard.evaluation.suspects import Suspect
 from boatyard.evaluation.tables import ClassCount, ImageSize, MeasuredClass, TtaClass
 from boatyard.model.history import Epoch
 
@@ -38,8 +40,10 @@ class Run:
 
     Attributes:
         settings: the sections of params.yaml.
-        download, filtering, splitting, training, test, tta: the stages' metrics files.
+        download, filtering, splitting, labelling, training, test, tta: the stages' metrics files.
         catalog: the photos that stayed; `rejected` those that did not; `rows` the splits of the former.
+        leaks: photos of validation and test that nearly show one of an earlier split.
+        suspects: photos whose label is in doubt, the least probable label first.
         counts, sizes, history, predictions, results, bins, tta_results: the rows of the plots' files.
     """
 
@@ -47,12 +51,15 @@ class Run:
     download: Metrics
     filtering: Metrics
     splitting: Metrics
+    labelling: Metrics
     training: Metrics
     test: Metrics
     tta: Metrics
     catalog: Sequence[Photo]
     rejected: Sequence[Rejected]
     rows: Sequence[Row]
+    leaks: Sequence[Leak]
+    suspects: Sequence[Suspect]
     counts: Sequence[ClassCount]
     sizes: Sequence[ImageSize]
     history: Sequence[Epoch]
@@ -111,6 +118,13 @@ class Run:
     def worst_class(self) -> MeasuredClass:
         """The class with the lowest top-1; of several, the one with the most test photos."""
         return min(self.results, key=lambda row: (row.top1, -row.test_images, row.label))
+
+    @property
+    def top1_without_leaks(self) -> float | None:
+        """Top-1 on the test photos that are no leak; None if there is none."""
+        leaked = {leak.path for leak in self.leaks}
+        rest = [prediction for prediction in self.predictions if prediction.path not in leaked]
+        return _share(prediction.right for prediction in rest) if rest else None
 
     def mistakes(self, label: str | None = None) -> list[Prediction]:
         """The wrong predictions (of one class's photos), the most confident first."""

@@ -16,6 +16,13 @@ _REASONS = {
     "rare_class": "class has too few photos",
 }
 
+_FLIPS = {
+    "plain": "as it is",
+    "horizontal": "mirrored",
+    "vertical": "mirrored upside down",
+    "both": "turned by half",
+}
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -67,6 +74,11 @@ def count(number: int, singular: str, plural: str = "") -> str:
 def reason(key: str) -> str:
     """Why the filter left a photo out, in words."""
     return _REASONS[key]
+
+
+def flip(key: str) -> str:
+    """How one photo comes out of another, in words."""
+    return _FLIPS[key]
 
 
 def setting(value: Any) -> str:

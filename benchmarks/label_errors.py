@@ -1,0 +1,58 @@
+"""How many planted label errors are found, on the photos of a run.
+
+    python benchmarks/label_errors.py FOLDER [--share 0.03] [--seeds 5]
+
+FOLDER is a repository in which `dvc repro featurize` has run. A share of the photos, drawn by lot, gets another class,
+drawn by lot as well, and what data/suspects.csv would then say is looked at. Labels that were wrong before count as
+found wrongly, so the precision is a lower bound. Errors by lot are easier to find than those that people make, who
+mistake a class for one that looks like it. Last, the out-of-fold top-1 of other shrinkages than the one in use.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from boatyard import paths
+from boatyard.data import catalog, duplicates, splitting
+from boatyard.evaluation import suspects
+from boatyard.model import discriminant, features
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--share", type=float, default=0.03, help="of the photos, whose labels are changed")
+    parser.add_argument("--seeds", type=int, default=5)
+    arguments = parser.parse_args()
+    rows = splitting.read_splits(arguments.folder / paths.SPLITS)
+    plain = features.read(arguments.folder / paths.FEATURES, rows).plain
+    hashes = {photo.path: photo.phash for photo in catalog.read_catalog(arguments.folder / paths.CATALOG)}
+    groups = duplicates.group([hashes[row.path] for row in rows], duplicates.DISTANCE).tolist()
+    classes = splitting.class_names(rows)
+    count = round(arguments.share * len(rows))
+    as_filed = suspects.find(rows, plain, groups, classes)
+    print(f"{len(rows):,} photos, {len(classes)} classes: {len(as_filed.suspects):,} suspects as they are filed")
+    print(f"{count} labels changed; of the first {count} suspects, and of all, so many are changed ones:")
+    first, listed = [], []
+    for seed in range(arguments.seeds):
+        generator = np.random.default_rng(seed)
+        changed, wrong = list(rows), set()
+        for place in generator.choice(len(rows), count, replace=False):
+            others = [label for label in classes if label != rows[place].label]
+            changed[place] = replace(rows[place], label=others[generator.integers(len(others))])
+            wrong.add(rows[place].path)
+        found = [suspect.path for suspect in suspects.find(changed, plain, groups, classes).suspects]
+        first.append(len(wrong.intersection(found[:count])) / count)
+        listed.append(len(wrong.intersection(found)) / count)
+        print(f"  seed {seed}: {first[-1]:.3f}, {listed[-1]:.3f} of {len(found):,} suspects")
+    print(f"  mean: {np.mean(first):.3f}, {np.mean(listed):.3f}")
+    actual, folds = splitting.labels(rows, classes), suspects.folds(rows, groups)
+    for shrinkage in (0.03, 0.1, 0.3, 0.6, 0.9):
+        found = discriminant.out_of_fold(plain, actual, folds, len(classes), shrinkage=shrinkage).argmax(axis=1)
+        print(f"shrinkage {shrinkage}: out-of-fold top-1 {(found == actual).mean():.4f}")
+
+
+if __name__ == "__main__":
+    main()

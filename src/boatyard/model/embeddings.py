@@ -1,0 +1,119 @@
+"""A backbone's outputs on views of photos, each computed once in the life of a work folder.
+
+`featurize`, `evaluate` and `tta_evaluate` all take them from here: what one of them has computed the others have, and a
+head that was trained anew costs no convolution. Processes that share the work compute a part of it each.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from boatyard import machine, paths
+from boatyard.data import photos, views
+from boatyard.data.splitting import Row
+from boatyard.data.views import Recipe, View
+from boatyard.model import distributed, engine, graph, inference, torch_engine
+from boatyard.model.engine import Engine
+from boatyard.model.features import Task
+from boatyard.model.network import Embedder
+from boatyard.model.rows import RowStore
+
+# What decides an embedding beside the network, the photo and the view's name. Rows made by others are not used again.
+_LIBRARIES, _CODE = ("torch", "onnxruntime", "pillow"), (photos, views, engine, graph, torch_engine)
+_BATCH = 256  # rows that are held before they go to the disk, and photos that are read at a time
+
+
+def missing(tasks: Sequence[Task], recipe: Recipe, store: RowStore) -> list[Task]:
+    """The views among those of `tasks` that the store lacks."""
+    lacking = []
+    for task in tasks:
+        numbers = [number for number in task.numbers if recipe.name(task.photo.sha256, number) not in store]
+        if numbers:
+            lacking.append(Task(task.photo, numbers))
+    return lacking
+
+
+def compute(
+    tasks: Sequence[Task], raw: Path, recipe: Recipe, engine: Engine, store: RowStore, workers: int
+) -> Iterator[Task]:
+    """Compute the views of `tasks` into the store; yields each task when its outputs are there."""
+    held: list[tuple[str, NDArray[np.float32]]] = []
+
+    def keep() -> None:
+        if held:
+            store.add([key for key, _ in held], np.stack([row for _, row in held]))
+            held.clear()
+
+    def draw(task: Task) -> list[View]:
+        return recipe.draw(raw / task.photo.path, task.photo.sha256, task.numbers)
+
+    try:
+        for task, outputs in zip(tasks, inference.run(engine, tasks, draw, workers), strict=True):
+            held += [
+                (recipe.name(task.photo.sha256, number), output)
+                for number, output in zip(task.numbers, outputs, strict=True)
+            ]
+            if len(held) >= _BATCH:
+                keep()
+            yield task
+    finally:
+        keep()
+
+
+class Embeddings:
+    """What a backbone says of views of photos, kept in the work folder.
+
+    Args:
+        network: on the CPU.
+        recipe: how views are drawn.
+        raw: the photos' folder.
+        device: where the network is to run, as torch names it.
+    """
+
+    def __init__(self, network: Embedder, recipe: Recipe, raw: Path, device: str):
+        self._network, self._recipe, self._raw, self._device = network, recipe, raw, device
+        self.kind = machine.engine(device)
+        self._workers = max(1, machine.workers() // distributed.size())
+        key = [self.kind, torch.device(device).type, graph.fingerprint(network), recipe.preprocessing]
+        key += [*map(version, _LIBRARIES), *map(inspect.getsource, _CODE)]
+        folder = paths.FEATURE_ROWS / hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+        self.store = RowStore(folder, network.width)
+
+    def missing(self, tasks: Sequence[Task]) -> list[Task]:
+        """The views among those of `tasks` that have never been computed."""
+        return missing(tasks, self._recipe, self.store)
+
+    def compute(self, tasks: Sequence[Task]) -> Iterator[Task]:
+        """Compute this process's share of `tasks`; yields each when it is done, and ends when every share is.
+
+        Raises:
+            UserError: a photo can't be opened, or the network can't be run.
+        """
+        own = distributed.share(tasks)
+        if own:
+            run = self.engine(self._network, self._recipe.preprocessing.shape)
+            yield from compute(own, self._raw, self._recipe, run, self.store, self._workers)
+        distributed.wait()
+        self.store.reopen()
+
+    def engine(self, network: nn.Module, shape: Sequence[int]) -> Engine:
+        """The engine of this machine for a network on inputs of one shape."""
+        return engine.create(network, shape, self.kind, self._device, self._workers, paths.GRAPHS)
+
+    def answers(self, head: nn.Module, photos: Sequence[Row], numbers: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """A head's outputs on the same views of many photos, float32 [a batch of photos, views, outputs] at a time.
+
+        They are to the bit those of the whole network: tests/test_embeddings.py.
+        """
+        run = self.engine(head, [self.store.width])
+        for start in range(0, len(photos), _BATCH):
+            batch = photos[start : start + _BATCH]
+            rows = self.store.read(self._recipe.name(row.sha256, number) for row in batch for number in numbers)
+            yield run(rows).reshape(len(batch), len(numbers), -1)

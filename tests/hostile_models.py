@@ -1,0 +1,241 @@
+"""Model files and weights that are not sound, and what is said of each: docs/robustness.md says the same."""
+
+import functools
+import json
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import small_model
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from boatyard.model import header
+from boatyard.model.header import Header
+
+
+class Intruder:
+    """Unpickling it would make a file."""
+
+    def __init__(self, trace: Path):
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[Path]]:
+        return Path.touch, (self.trace,)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of file.
+
+    Attributes:
+        what: as the page calls it.
+        make: write files of that kind into a folder; code in them would make the file 'trace' there.
+        told: the one line, after the file's name; '…' is any text.
+        weights: the files are for model.weights, and not models/model.safetensors.
+    """
+
+    what: str
+    make: Callable[[Path], None]
+    told: str
+    weights: bool = False
+
+
+@functools.cache
+def sound() -> tuple[Mapping[str, Tensor], Header]:
+    """The tensors of a model file of three classes, and its header."""
+    network, about = small_model.network()
+    return {name: tensor.contiguous() for name, tensor in network.state_dict().items()}, about
+
+
+def write(path: Path, about: Header | None = None, **changes: Tensor | None) -> None:
+    """A model file with another header, or with some tensors changed or taken out."""
+    tensors, usual = sound()
+    merged = {**tensors, **changes}
+    there = {name: tensor for name, tensor in merged.items() if tensor is not None}
+    save_file(there, path, metadata=header.encode(about or usual))
+
+
+def with_metadata(*contents: str | None) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        for number, content in enumerate(contents):
+            metadata = {"format": "pt"} if content is None else {header.KEY: content}
+            save_file(dict(sound()[0]), folder / f"{number}.safetensors", metadata=metadata)
+
+    return make
+
+
+def with_header(**changes: Any) -> Callable[[Path], None]:
+    """A header of JSON with something else in it."""
+    content = json.loads(header.encode(sound()[1])[header.KEY])
+    return with_metadata(json.dumps(content | changes))
+
+
+def with_about(*several: Mapping[str, Any]) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        for number, changes in enumerate(several):
+            write(folder / f"{number}.safetensors", replace(sound()[1], **changes))
+
+    return make
+
+
+def with_tensors(*several: Mapping[str, Tensor | None]) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        for number, changes in enumerate(several):
+            write(folder / f"{number}.safetensors", **changes)
+
+    return make
+
+
+def changed(name: str, value: float) -> dict[str, Tensor]:
+    tensor = sound()[0][name].clone()
+    tensor.view(-1)[7] = value
+    return {name: tensor}
+
+
+def no_safetensors(folder: Path) -> None:
+    write(folder / "whole")
+    whole = (folder / "whole").read_bytes()
+    (folder / "whole").unlink()
+    contents = [b"", b"<html><body>404</body></html>", bytes(1000), b"{]{]" * 9, whole[:-1], whole[: len(whole) // 2]]
+    contents += [whole[:5], whole + b"\0", struct.pack("<Q", 2**60) + whole[8:]]
+    contents.append(pickle.dumps(Intruder(folder / "trace")))
+    for number, content in enumerate(contents):
+        (folder / f"{number}.safetensors").write_bytes(content)
+    torch.save({"weight": Intruder(folder / "trace")}, folder / "torch.safetensors")
+
+
+def large(key: str) -> Callable[[Path], None]:
+    """50 MB of metadata under one key."""
+    metadata = {key: "x" * 50_000_000}
+    return lambda folder: save_file({"weight": torch.zeros(2)}, folder / "0.safetensors", metadata=metadata)
+
+
+def pickled(folder: Path) -> None:
+    intruder = Intruder(folder / "trace")
+    torch.save({"conv": intruder}, folder / "new.pth")
+    torch.save({"conv": intruder}, folder / "old.pth", _use_new_zipfile_serialization=False)
+    torch.save(intruder, folder / "alone.pth")
+    (folder / "plain.pth").write_bytes(pickle.dumps({"conv": intruder}))
+    with (folder / "array.pth").open("wb") as file:
+        np.save(file, np.array([intruder], object), allow_pickle=True)
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    torch.save(network, folder / "network.pth")
+    with zipfile.ZipFile(folder / "zip.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(intruder))
+
+
+def no_tensors(folder: Path) -> None:
+    (folder / "empty.pth").touch()
+    (folder / "noise.safetensors").write_bytes(bytes(range(256)) * 20)
+    (folder / "noise.pth").write_bytes(bytes(range(256)) * 20)
+    for kind, write_to in ((".pth", torch.save), (".safetensors", save_file)):
+        path = folder / f"whole{kind}"
+        write_to({"weight": torch.zeros(99)}, path)
+        content = path.read_bytes()
+        path.unlink()
+        (folder / f"cut{kind}").write_bytes(content[: len(content) // 2])
+
+
+def no_state_dict(folder: Path) -> None:
+    torch.save([1, 2], folder / "list.pth")
+    torch.save({"state_dict": {"a": torch.zeros(1)}, "epoch": 3}, folder / "nested.pth")
+
+
+def of_another_network(folder: Path) -> None:
+    torch.save({"fc.weight": torch.zeros(2, 2)}, folder / "other.pth")
+    state = published()
+    torch.save({**state, "features.0.weight": torch.zeros(2)}, folder / "shape.pth")
+    save_file({name: tensor for name, tensor in state.items() if "bias" not in name}, folder / "fewer.safetensors")
+
+
+def published() -> dict[str, Tensor]:
+    """The tensors of a backbone, as its authors would publish them."""
+    from torchvision.models import squeezenet1_1
+
+    return dict(squeezenet1_1(weights=None).state_dict())
+
+
+def not_finite(folder: Path) -> None:
+    state = published()
+    state["features.3.squeeze.bias"][2] = float("nan")
+    save_file(state, folder / "nan.safetensors")
+
+
+NETWORK = "does not hold the network that its header names (…): train it again"
+FOREIGN = "has no Boatyard metadata: it was written by another tool; train a model here"
+METADATA = "has damaged metadata (…): train or fetch the model again"
+
+CASES = [
+    Case(
+        "a pickle, a web page, zeros, nothing; cut off anywhere, too long; a header of 2⁶⁰ bytes",
+        no_safetensors,
+        "is no safetensors file (…): train or fetch it again",
+    ),
+    Case("no metadata of Boatyard's", with_metadata(None), FOREIGN),
+    Case("50 MB of another tool's metadata", large("other"), FOREIGN),
+    Case("50 MB of metadata in Boatyard's place", large(header.KEY), METADATA),
+    Case("metadata that is no JSON, or JSON without end", with_metadata("", "{", "[1]", "7", "[" * 100_000), METADATA),
+    Case("metadata of another version", with_header(format=99), "has format 99, this version reads …"),
+    Case("a value of the wrong type", with_header(hidden="256"), "has damaged metadata (hidden: Input should be …"),
+    Case("a value out of its range", with_header(dropout=2.0), "has damaged metadata (dropout is out of range): …"),
+    Case(
+        "a class name that is a path, moves the cursor, is empty, or stands twice",
+        with_about(*({"classes": ["a", "b", name]} for name in ("../c", "\x1b[2J", "", "a"))),
+        "has damaged metadata (classes is out of range): …",
+    ),
+    Case(
+        "more or fewer classes than the network answers",
+        with_about({"classes": ["a", "b"]}, {"classes": ["a", "b", "c", "d"]}),
+        "does not hold the network that its header names (head.classes.weight has the shape [3, 8], and the header …",
+    ),
+    Case(
+        "a head that would take 20 GB",
+        with_about({"classes": [f"class {number}" for number in range(300_000)], "hidden": 16384}),
+        "does not hold the network that its header names (head.hidden.weight has the shape [8, 512], and the header …",
+    ),
+    Case(
+        "a backbone that there is not, or from somebody's page",
+        with_about({"backbone": "resnet9000"}, {"backbone": "timm/hf-hub:a/b"}),
+        NETWORK,
+    ),
+    Case("another backbone than the weights'", with_about({"backbone": "squeezenet1_0"}), NETWORK),
+    Case(
+        "weights of a wrong shape, missing ones, others besides",
+        with_tensors({"head.classes.bias": torch.zeros(4)}, {"head.hidden.bias": None}, {"more": torch.zeros(1)}),
+        NETWORK,
+    ),
+    Case(
+        "weights that are NaN or infinite",
+        with_tensors(
+            changed("embedder.backbone.features.0.weight", float("nan")), changed("head.hidden.weight", float("inf"))
+        ),
+        "does not hold the network that its header names (… holds NaN or infinity): train it again",
+    ),
+    Case(
+        "weights with code in them, in any of torch's, NumPy's and Python's formats",
+        pickled,
+        "is damaged, or holds more than tensors; save `model.state_dict()`",
+        weights=True,
+    ),
+    Case(
+        "weights that are nothing, noise, or cut off",
+        no_tensors,
+        "is damaged, or holds more than tensors; save `model.state_dict()`",
+        weights=True,
+    ),
+    Case("weights that are no state dict", no_state_dict, "is no state dict; save `model.state_dict()`", weights=True),
+    Case("weights of another network", of_another_network, "does not fit the backbone (…)", weights=True),
+    Case(
+        "weights that are NaN",
+        not_finite,
+        "does not fit the backbone (features.3.squeeze.bias holds NaN or infinity)",
+        weights=True,
+    ),
+]

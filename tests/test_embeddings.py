@@ -1,0 +1,92 @@
+"""Embeddings that are kept: a head on them answers to the bit what the whole network does, and none comes twice."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drawn_photos import draw_photo
+
+from boatyard import paths
+from boatyard.data.splitting import Row
+from boatyard.data.views import HORIZONTAL, PLAIN, Recipe
+from boatyard.model import backbones, engine
+from boatyard.model.embeddings import Embeddings
+from boatyard.model.features import Task
+from boatyard.model.network import Classifier, embedder, head
+from boatyard.params.schema import Augment
+
+AUGMENT = Augment(
+    scale=[0.5, 1.0],
+    aspect=[0.8, 1.25],
+    rotation=10,
+    horizontal_flip=True,
+    vertical_flip=False,
+    brightness=0,
+    contrast=0,
+    saturation=0,
+    hue=0,
+)
+NUMBERS = [PLAIN, HORIZONTAL, 0]
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]:
+    monkeypatch.chdir(tmp_path)
+    (paths.RAW / "discs").mkdir(parents=True)
+    drawn = [draw_photo(paths.RAW, "discs", number) for number in range(3)]
+    return [
+        Row(path.relative_to(paths.RAW).as_posix(), "discs", "test", str(number)) for number, path in enumerate(drawn)
+    ]
+
+
+# One of each way in which a backbone ends: pooled, flattened, normalised, a class token, a convolution, three outputs.
+@pytest.mark.parametrize("kind", ["onnx", "torch"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "efficientnet_lite0",
+        "resnet18",
+        "vgg11",
+        "squeezenet1_1",
+        "convnext_tiny",
+        "vit_b_32",
+        "timm/mobilenetv3_small_050",
+    ],
+)
+def test_a_head_on_kept_embeddings_answers_what_the_network_does(
+    name: str, kind: str, photos: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOATYARD_ENGINE", kind)
+    torch.manual_seed(0)
+    backbone = backbones.create(name, "none")
+    network = Classifier(embedder(backbone, backbone.preprocessing), head(backbone.width, 16, 0.2, 3, 1.3)).eval()
+    recipe = Recipe(backbone.preprocessing, AUGMENT, seed=0)
+    whole = engine.create(network, backbone.preprocessing.shape, kind, "cpu", 1, None)
+
+    embeddings = Embeddings(network.embedder, recipe, paths.RAW, "cpu")
+    tasks = [Task(photo, NUMBERS) for photo in photos]
+    assert list(embeddings.compute(embeddings.missing(tasks))) == tasks
+    (answers,) = embeddings.answers(network.head, photos, NUMBERS)
+
+    for photo, found in zip(photos, answers, strict=True):
+        views = np.stack(recipe.draw(paths.RAW / photo.path, photo.sha256, NUMBERS))
+        assert np.array_equal(found, whole(views))
+    assert len(np.unique(answers[..., 0])) > 3
+
+
+def test_what_another_has_computed_is_not_computed_again(photos: list[Row]) -> None:
+    torch.manual_seed(0)
+    backbone = backbones.create("efficientnet_lite0", "none", size=32)
+    recipe = Recipe(backbone.preprocessing, AUGMENT, seed=0)
+
+    def opened() -> Embeddings:
+        return Embeddings(embedder(backbone, recipe.preprocessing), recipe, paths.RAW, "cpu")
+
+    first = opened()
+    list(first.compute([Task(photos[0], [PLAIN]), Task(photos[1], NUMBERS)]))
+    again = opened().missing([Task(photo, NUMBERS) for photo in photos])
+    assert again == [Task(photos[0], [HORIZONTAL, 0]), Task(photos[2], NUMBERS)]
+
+    backbone.network.conv_stem.weight.data += 1  # type: ignore[union-attr]
+    assert opened().missing([Task(photos[0], [PLAIN])]) == [Task(photos[0], [PLAIN])]
