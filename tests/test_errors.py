@@ -33,16 +33,27 @@ def test_a_name_in_a_message_moves_no_cursor(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == r"error: größe\x1b[2J\x07\x9b2K 船.jpg: rename it" + "\n"
 
 
-def test_ctrl_c_is_one_line_and_status_130_and_waits_for_no_thread() -> None:
-    code = (
-        "import threading, time\n"
-        "from boatyard import errors\n"
-        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
-        "def main():\n"
-        "    raise KeyboardInterrupt\n"
-        "errors.run(main)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+CTRL_C = """
+import os, signal, threading, time
+from boatyard import errors
+
+def main():
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        raise {error}
+
+errors.run(main)
+"""
+
+
+@pytest.mark.parametrize("error", ["", "ImportError('initialization failed')", "errors.UserError('it is damaged')"])
+def test_ctrl_c_is_one_line_and_status_130_whatever_a_library_makes_of_it(error: str) -> None:
+    """And no thread is waited for."""
+    command = [sys.executable, "-c", CTRL_C.format(error=error)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
 
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -45,17 +46,27 @@ def run(main: Callable[[], None]) -> None:
     A full or read-only disk is the user's to mend, whatever was being written. Anything else is ours, and keeps its
     traceback.
     """
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, not a stage's
+        signal.signal(signal.SIGINT, interrupt)
     try:
         main()
-    except UserError as error:
-        _end(error)
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
-            raise
-        _end(unwritable(error.filename or "a file", error))
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr, flush=True)
-        os._exit(130)  # Python's own way out waits for threads, and one that decodes a large photo takes seconds
+    except BaseException as error:
+        # A library makes another exception of it, where Ctrl-C came while it was imported.
+        if interrupted or isinstance(error, KeyboardInterrupt):
+            print("stopped", file=sys.stderr, flush=True)
+            os._exit(130)  # Python's own way out waits for threads, and one that decodes a large photo takes seconds
+        if isinstance(error, UserError):
+            _end(error)
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            _end(unwritable(error.filename or "a file", error))
+        raise
 
 
 def _end(error: UserError) -> NoReturn:
