@@ -4,7 +4,7 @@ BOATYARD_DEVICE      cpu, cuda, cuda:1, …   default: cuda where there is one, 
 BOATYARD_ENGINE      onnx, torch            default: onnx on cpu, torch on cuda
 BOATYARD_WORKERS     threads that decode photos and run the CPU engine; default: the cores that this process may use
 BOATYARD_PRECISION   fp32, bf16, fp16       of fine-tuning; default: bf16 on a cuda that has it, else fp32
-BOATYARD_PROCESSES   processes that share a training run; default: one for each GPU where the device is cuda, else one
+BOATYARD_PROCESSES   processes that share the work; default: one for each GPU where the device is cuda, else one
 """
 
 import os
@@ -60,7 +60,7 @@ def precision(device: str) -> str:
 
 
 def processes(device: str) -> int:
-    """How many processes share a training run on this machine: one for each GPU."""
+    """How many processes share a stage's views, and fine-tuning, on this machine: one for each GPU."""
     import torch
 
     return _count("BOATYARD_PROCESSES", max(1, torch.cuda.device_count()) if device == "cuda" else 1)
