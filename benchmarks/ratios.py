@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 Samples = dict[str, list[float]]  # by name, one of each repetition
 
-HEADER = ("figure", "median (min to max)", "n", "beside it", "median (min to max)", "n", "ratio", "asked")
+HEADER = ("figure", "median (min to max)", "n", "beside it", "median (min to max)", "n", "figure ÷ beside", "asked")
 
 
 @dataclass(frozen=True)
@@ -41,61 +41,69 @@ def rows(samples: Samples) -> list[Row]:
     """The table's rows, of what the repetitions and the recipe have measured."""
 
     def each(formula: Callable[..., float], *names: str) -> list[float]:
+        """A formula's values, one of each repetition."""
         return [formula(*values) for values in zip(*(samples[name] for name in names), strict=True)]
 
     def rate(views: float, seconds: float) -> float:
         return views / seconds if seconds > 0 else math.nan  # a few photos take less time than start-up varies
 
+    def parts(whole: str) -> list[Row]:
+        names = [name for name in samples if name.startswith(f"{whole}, ")]
+        return [Row(f"… of which {name.removeprefix(f'{whole}, ')}", "s", samples[name], *torch) for name in names]
+
     torch, forward = ("importing torch", samples["import torch"]), samples["forward"]
-    table = []
+    found = []
     if "recipe" in samples:
-        table += [
-            Row("published recipe, training, test and TTA", "s", samples["recipe"], "ours", samples["whole"], "≥ 15 ×"),
+        found += [
+            Row("published recipe: training, test, TTA", "s", samples["recipe"], "ours", samples["whole"], "≥ 15 ×"),
             Row("… of which an epoch", "s", samples["recipe epoch"], "our head, all epochs", samples["head"]),
-            Row("… of which test and TTA", "s", samples["recipe test"], "our evaluate", samples["evaluate"]),
+            Row("… of which test and TTA", "s", samples["recipe test"]),
             Row("validation top-1", "", samples["validation"], "the recipe's", samples["recipe validation"], "≥ 1 ×"),
         ]
     alone = each(rate, "whole views", "forward")
-    table += [Row("split → TTA", "s", samples["whole"], "its views through the engine alone", alone)]
+    found += [Row("split → TTA", "s", samples["whole"], "its views, forward alone", alone), *parts("whole")]
     for stage in ("featurize", "evaluate"):
-        draw = f"draw {stage}"
         whole = each(rate, f"{stage} views", stage)
         net = each(lambda n, all, start: rate(n, all - start), f"{stage} views", stage, f"{stage} start")
-        both = each(lambda forward, draw: 1 / (1 / forward + 1 / draw), "forward", draw)
-        table += [
-            Row(stage, "views/s", whole, "forward alone", forward, "≥ 0.7 ×"),
-            Row("… but for its start-up", "views/s", net, "forward alone", forward, "≥ 0.7 ×"),
-            Row("… the same", "views/s", net, "decoding and drawing alone", samples[draw]),
-            Row("… the same", "views/s", net, "both in turn", both),
-            Row("… its start-up", "s", samples[f"{stage} start"], *torch),
+        both = each(lambda forward, draw: 1 / (1 / forward + 1 / draw), "forward", f"draw {stage}")
+        beyond = f"{stage} beyond its start-up"
+        found += [
+            Row(f"{stage}, start-up included", "views/s", whole, "forward alone", forward, "≥ 0.7 ×"),
+            Row(beyond, "views/s", net, "forward alone", forward, "≥ 0.7 ×"),
+            Row(beyond, "views/s", net, "decoding and drawing alone", samples[f"draw {stage}"]),
+            Row(beyond, "views/s", net, "both in turn", both),
+            Row(f"{stage}, nothing to compute", "s", samples[f"{stage} start"], *torch),
         ]
     start = each(lambda all, views, rate: all + views / rate, "featurize start", "added views", "forward")
-    beyond = each(lambda all, start: all - start, "added", "featurize start")
+    beyond_start = each(lambda all, start: all - start, "added", "featurize start")
     unavoidable = each(lambda no_op, head: no_op + head, "no-op", "head")
-    table += [
+    found += [
         Row("head training, all epochs", "s", samples["head"], asked="≤ 3 s"),
         Row("train, the stage", "s", samples["train"], *torch),
         Row("predict, one photo", "s", samples["predict"], "importing ONNX Runtime", samples["import onnxruntime"]),
-        Row("`dvc repro`, nothing changed", "s", samples["no-op"], "starting DVC", samples["start DVC"], "≤ 3 s"),
+        Row("`dvc repro`, nothing changed", "s", samples["no-op"], "importing DVC", samples["import DVC"], "≤ 3 s"),
         Row("`dvc repro`, another train.lr", "s", samples["rate"], "no-op and head training", unavoidable),
-        *(
-            Row(f"… of which {name.removeprefix('rate, ')}", "s", samples[name], *torch)
-            for name in samples
-            if name.startswith("rate, ")
-        ),
-        Row("`dvc repro split`, ten photos added", "s", samples["added, split"], "no-op", samples["no-op"]),
-        Row("featurize, ten photos added", "s", samples["added"], "start-up, its views through the engine", start),
-        Row("… but for its start-up", "s", beyond, "featurize in full", samples["featurize"], "≤ 0.05 ×"),
-        Row("… views computed", "", samples["added views"], "of all", samples["all views"]),
+        *parts("rate"),
+        Row("ten photos added: `dvc repro split`", "s", samples["added, split"], "no-op", samples["no-op"]),
+        Row("ten photos added: views computed", "", samples["added views"], "of all", samples["all views"]),
+        Row("ten photos added: featurize", "s", samples["added"], "start-up, and its views, forward alone", start),
+        Row("… beyond its start-up", "s", beyond_start, "featurize in full", samples["featurize"], "≤ 0.05 ×"),
     ]
-    memory = [("recipe", "published recipe"), ("whole", "split → TTA"), ("no-op", "`dvc repro`, nothing changed")]
-    memory += [("rate", "`dvc repro`, another train.lr"), ("added", "featurize, ten photos added")]
-    memory += [(stage, stage) for stage in ("featurize", "train", "evaluate", "predict")]
-    return table + [
-        Row(f"peak memory: {name}", "MB", samples[f"{key} MB"], torch[0], samples["import torch MB"])
-        for key, name in memory
-        if f"{key} MB" in samples
-    ]
+    for key, name, least in (
+        ("recipe", "published recipe", "torch"),
+        ("whole", "split → TTA", "torch"),
+        ("featurize", "featurize", "torch"),
+        ("train", "train", "torch"),
+        ("evaluate", "evaluate", "torch"),
+        ("predict", "predict", "onnxruntime"),
+        ("no-op", "`dvc repro`, nothing changed", "DVC"),
+        ("rate", "`dvc repro`, another train.lr", "torch"),
+        ("added", "ten photos added: featurize", "torch"),
+    ):
+        if f"{key} MB" in samples:
+            beside = samples[f"import {least} MB"]
+            found.append(Row(f"peak memory: {name}", "MB", samples[f"{key} MB"], f"importing {least}", beside))
+    return found
 
 
 def table(rows: Iterable[Row]) -> str:

@@ -133,11 +133,12 @@ def repetition(folder: Path, arguments: argparse.Namespace, number: int) -> dict
 
     measure("import torch", "-c", "import torch, torchvision")
     measure("import onnxruntime", "-c", "import numpy, onnxruntime, PIL.Image")
-    measure("start DVC", "-m", "dvc", "root")
+    measure("import DVC", "-m", "dvc", "root")
 
     for kept in (paths.FEATURE_ROWS, paths.GRAPHS):
         shutil.rmtree(folder / kept)
-    repro("whole", "--force", "--single-item", *TO_TTA)
+    whole = repro("whole", "--force", "--single-item", *TO_TTA)
+    found |= {f"whole, {stage}": seconds for stage, seconds in stages(whole).items()}
     found["whole views"] = sum(
         len(keys.read_bytes().splitlines()) for keys in (folder / paths.FEATURE_ROWS).glob("*/keys*.txt")
     )
