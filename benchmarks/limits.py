@@ -1,13 +1,15 @@
 """What no pipeline on this machine could beat: the engine's throughput on views in memory, and that of drawing views.
 
-Run in a folder where `dvc repro` has run, it prints views per second as JSON:
+Run in a folder where `dvc repro` has run, it prints as JSON, in views per second but for the last:
 
     forward         the engine of featurize and evaluate, with as many calls at once, on views that are drawn already
     draw featurize  decoding the photos and drawing the views that featurize draws of them, in as many threads
     draw evaluate   the same for the test photos' plain views
+    head products   seconds of the matrix products in the head's first layer, of as many batches as train has run
 """
 
 import json
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -15,8 +17,9 @@ from itertools import islice
 import numpy as np
 import torch
 
-from boatyard import errors, machine, params, paths
+from boatyard import errors, files, machine, params, paths
 from boatyard.data import splitting
+from boatyard.data.splitting import Row
 from boatyard.data.views import PLAIN, Recipe, View
 from boatyard.model import backbones, features
 from boatyard.model.embeddings import Embeddings, Task
@@ -59,8 +62,27 @@ def main() -> None:
         "forward": forward,
         "draw featurize": drawn_per_second(wanted),
         "draw evaluate": drawn_per_second(test),
+        "head products": head_products(rows, network.width),
     }
     print(json.dumps(found))
+
+
+def head_products(rows: list[Row], width: int) -> float:
+    settings, photos = params.load("train"), sum(row.split == "train" for row in rows)
+    outputs, size = settings.model.head.hidden or len(splitting.class_names(rows)), settings.train.batch_size
+    steps = files.read_json(paths.TRAIN_METRICS)["epochs"] * math.ceil(photos / size)
+    inputs, weights, gradients = (torch.rand(shape) for shape in ((size, width), (width, outputs), (size, outputs)))
+    inputs, gradients = inputs[:photos], gradients[:photos]  # where a batch is not full
+
+    def products() -> None:
+        torch.mm(inputs, weights)  # forwards
+        torch.mm(inputs.T, gradients)  # back to the weights
+
+    products()  # the first call prepares what the later ones use
+    started = time.perf_counter()
+    for _ in range(steps):
+        products()
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -180,6 +180,12 @@ def test_throughput_is_without_start_up_where_it_says_so():
     assert found["… beyond its start-up", "featurize in full"].ratios() == pytest.approx([2 / 50, 3 / 60])
 
 
+def test_a_throughput_that_start_up_hides_is_not_given():
+    measured = Measured({"evaluate": [5.0, 4.0], "evaluate start": [4.0, 4.1], "evaluate views": [12.0, 12.0]})
+    row = next(row for row in ratios.rows(measured) if row.figure == "evaluate beyond its start-up")
+    assert [cells(row)[place] for place in (1, 6)] == ["lost in start-up"] * 2
+
+
 def test_the_recipe_is_in_the_table_if_it_ran():
     asked = [row.figure for row in ratios.rows(Measured())]
     assert not any("recipe" in figure for figure in asked)
