@@ -78,6 +78,7 @@ def head_products(rows: list[Row], width: int) -> float:
         torch.mm(inputs, weights)  # forwards
         torch.mm(inputs.T, gradients)  # back to the weights
 
+    torch.set_num_threads(1)  # as training.fit does
     products()  # the first call prepares what the later ones use
     started = time.perf_counter()
     for _ in range(steps):

@@ -49,7 +49,11 @@ def rows(samples: Samples) -> list[Row]:
 
     def parts(whole: str) -> list[Row]:
         names = [name for name in samples if name.startswith(f"{whole}, ")]
-        return [Row(f"… of which {name.removeprefix(f'{whole}, ')}", "s", samples[name], *torch) for name in names]
+        limits = [() if name.endswith((" split", " report")) else torch for name in names]
+        return [
+            Row(f"… of which {name.removeprefix(f'{whole}, ')}", "s", samples[name], *limit)
+            for name, limit in zip(names, limits, strict=True)
+        ]
 
     torch, forward = ("importing torch", samples["import torch"]), samples["forward"]
     found = []
