@@ -22,24 +22,20 @@ Examples, from the repository's root:
 """
 
 import argparse
-import hashlib
 import json
-import os
 import shlex
-import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from ruamel.yaml import YAML
+import scratch
+from scratch import dvc, read_metrics
 
-ROOT = Path(__file__).resolve().parents[1]
+from boatyard import errors, files
+
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 
 Figures = dict[str, float]
@@ -49,19 +45,14 @@ def main() -> None:
     arguments = parse()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(arguments.scratch or temporary)
-        prepare(folder)
+        scratch.prepare(folder)
         columns, runs = choose(folder, arguments) if arguments.candidates else measure(folder, arguments)
     print(table(columns, runs))
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("preset", type=Path, help="a complete params.yaml, such as presets/boats.yaml")
-    parser.add_argument("archive", type=Path, help="zip or tar with a folder of photos per class")
-    parser.add_argument("--root", default=".", help="the folder in the archive that holds the class folders")
-    parser.add_argument(
-        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="other settings than the preset's: train.lr=0.01 …"
-    )
+    scratch.add_arguments(parser)
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 … N−1 (default 5)")
     parser.add_argument("--scratch", type=Path, metavar="FOLDER", help="keep the runs there, for calls to come")
     other = parser.add_mutually_exclusive_group()
@@ -73,20 +64,6 @@ def parse() -> argparse.Namespace:
         "--recipe-batch", type=int, default=512, metavar="N", help="batch size of the published recipe (default 512)"
     )
     return parser.parse_args()
-
-
-def prepare(folder: Path) -> None:
-    """Make `folder` a DVC repository with this one's code, without git."""
-    for name in ("stages", "src", "models/weights"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-        shutil.copytree(ROOT / name, folder / name, symlinks=True)
-    for name in ("dvc.yaml", ".dvcignore"):
-        shutil.copy(ROOT / name, folder)
-    (folder / "data/incoming").mkdir(parents=True, exist_ok=True)
-    if not (folder / ".dvc").exists():
-        dvc(folder, "init", "--no-scm")
-        for option in ("core.analytics", "core.check_update"):
-            dvc(folder, "config", option, "false")
 
 
 def choose(folder: Path, arguments: argparse.Namespace) -> tuple[list[str], dict[str, list[Figures]]]:
@@ -129,48 +106,9 @@ def note(runs: dict[str, list[Figures]], name: str, seed: int, figures: Figures)
     print(f"seed {seed}  {name:20}  {json.dumps(figures)}", flush=True)
 
 
-def dvc(folder: Path, *command: str) -> None:
-    """Run DVC in `folder`; a stage that fails has said why, so its exit status becomes ours."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # the stages say `python`
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *command, "--quiet"],
-        cwd=folder,
-        env=os.environ | {"PATH": path},
-        stdout=subprocess.DEVNULL,
-    )
-    if done.returncode:
-        sys.exit(done.returncode)
-
-
-def read_metrics(folder: Path, stage: str) -> dict[str, Any]:
-    metrics: dict[str, Any] = json.loads((folder / f"metrics/{stage}.json").read_text())
-    return metrics
-
-
 def write_params(folder: Path, arguments: argparse.Namespace, seed: int, assignments: Iterable[str] = ()) -> None:
-    """Write params.yaml: the preset with this seed, the archive as its source, what --set says, and `assignments`."""
-    yaml = YAML()
-    settings = yaml.load(arguments.preset.read_text(encoding="utf-8"))
-    archive = arguments.archive.resolve()
-    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
-    settings["dataset"] = {
-        "source": "url",
-        "archives": [{"url": archive.as_uri(), "sha256": sha256}],
-        "licence": "as published",
-        "layout": {"kind": "folders", "root": arguments.root},
-    }
-    settings["seed"] = seed
-    for assignment in [*arguments.set, *assignments]:
-        key, _, value = assignment.partition("=")
-        *sections, name = key.split(".")
-        place: Any = settings
-        for section in sections:
-            place = place.get(section, {})
-        if name not in place:
-            sys.exit(f"{assignment}: {arguments.preset} has no setting {key}")
-        place[name] = YAML(typ="safe").load(value)
-    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
-        yaml.dump(settings, file)
+    dataset = scratch.from_archive(arguments.archive, arguments.root)
+    scratch.write_params(folder, arguments.preset, dataset, [f"seed={seed}", *arguments.set, *assignments])
 
 
 def logistic_regression(folder: Path) -> Figures:
@@ -211,7 +149,7 @@ def published_recipe(folder: Path, batch_size: int, seed: int) -> Figures:
     from boatyard.data import splitting
 
     rows = splitting.read_splits(folder / "data/splits.csv")
-    backbone = YAML(typ="safe").load(folder / "params.yaml")["model"]["backbone"]
+    backbone = files.read_yaml(folder / "params.yaml")["model"]["backbone"]
     outcome = recipe.run(rows, folder / "data/raw", backbone, batch_size, seed)
     return {
         "validation": outcome.validation_top1,
@@ -240,4 +178,4 @@ def spread(values: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    errors.run(main)

@@ -10,7 +10,9 @@ from torch import nn
 
 from boatyard.errors import UserError
 from boatyard.files import write_bytes
+from boatyard.model import head_graph
 from boatyard.model.engine import OnnxEngine
+from boatyard.model.network import Classifier
 
 # What one protocol buffer may hold, which an ONNX graph with its weights is, less room for the graph itself.
 _LARGEST_GRAPH = 2**31 - 2**24
@@ -29,29 +31,33 @@ def fingerprint(network: nn.Module) -> str:
 
 
 def exported(network: nn.Module, shape: Sequence[int], graphs: Path | None) -> bytes:
-    """The network as an ONNX graph, exported once for the same network, shape and version of torch.
+    """The network as an ONNX graph; a backbone is exported once for the same weights, shape and version of torch.
 
     Args:
-        network: maps [1, *shape] to float32 [1, d]; in eval mode.
-        shape: of one view, uint8 [3, s, s], or of one embedding, float32 [width].
-        graphs: folder that keeps the graphs, if any. A file's name ends in a hash of its content: a damaged one is
-            exported again.
+        network: a `Classifier` or anything else in eval mode that maps uint8 views [1, *shape] to float32 [1, d], or a
+            classifier's head, from float32 [1, *shape].
+        shape: of one view, [3, s, s], or of one embedding, [width].
+        graphs: folder that keeps backbones' graphs, if any. A file's name ends in a hash of its content: a damaged one
+            is exported again.
 
     Raises:
         UserError: the network is too large for ONNX.
     """
     if sum(tensor.nbytes for tensor in network.state_dict().values()) > _LARGEST_GRAPH:
         raise UserError("the network's weights are over 2 GB, too much for ONNX: set BOATYARD_ENGINE=torch")
+    if isinstance(network, Classifier):
+        return head_graph.joined(exported(network.embedder, shape, graphs), network.head)
+    if len(shape) == 1:
+        return head_graph.alone(network, shape[0])
     name = f"{fingerprint(network)}-{'x'.join(map(str, shape))}-{torch.__version__}"
     for path in sorted(graphs.glob(f"{name}.*.onnx")) if graphs else []:
         kept = path.read_bytes()
         if path.name == f"{name}.{_digest(kept)}.onnx":
             return kept
         path.unlink(missing_ok=True)
-    example = torch.zeros(1, *shape, dtype=torch.uint8 if len(shape) == 3 else torch.float32)
     program = torch.onnx.export(
         network,
-        (example,),
+        (torch.zeros(1, *shape, dtype=torch.uint8),),
         input_names=[OnnxEngine.INPUT],
         output_names=[OnnxEngine.OUTPUT],
         dynamo=True,

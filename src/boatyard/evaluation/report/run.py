@@ -4,22 +4,24 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boatyard.data.catalog import Photo, Rejected
 from boatyard.data.given import SPLITS
-from boatyard.data.leaks import Leak
 from boatyard.data.splitting import Row
 from boatyard.evaluation import metrics
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.comparison import Comparison
 from boatyard.evaluation.predictions import Prediction
-from boatyard.evaluation.suspects import Suspect
 from boatyard.evaluation.tables import ClassCount, ImageSize, MeasuredClass, TtaClass
 from boatyard.model.history import Epoch
+
+if TYPE_CHECKING:  # what finds them needs SciPy, and `boatyard compare` imports this module
+    from boatyard.data.leaks import Leak
+    from boatyard.evaluation.suspects import Suspect
 
 Metrics = Mapping[str, Any]
 
@@ -58,8 +60,8 @@ class Run:
     catalog: Sequence[Photo]
     rejected: Sequence[Rejected]
     rows: Sequence[Row]
-    leaks: Sequence[Leak]
-    suspects: Sequence[Suspect]
+    leaks: "Sequence[Leak]"
+    suspects: "Sequence[Suspect]"
     counts: Sequence[ClassCount]
     sizes: Sequence[ImageSize]
     history: Sequence[Epoch]
