@@ -9,6 +9,10 @@ from pathlib import Path
 import properties  # noqa: F401  it registers the profile of `make fuzz`
 import pytest
 
+# Where the tests are started in the background Ctrl-C is ignored, and what they start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(autouse=True)
 def _no_machine_settings(monkeypatch: pytest.MonkeyPatch) -> None:
