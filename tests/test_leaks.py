@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageOps
 from ruamel.yaml import YAML
 
-from boatyard.data import catalog, duplicates, given, leaks, splitting
+from boatyard.data import catalog, duplicates, given, inspections, leaks, splitting
 from boatyard.data.catalog import Photo
 from boatyard.data.photos import open_photo
 from boatyard.data.splitting import Row
@@ -183,7 +183,8 @@ def test_splits_without_near_duplicates_have_none(tmp_path: Path) -> None:
         (tmp_path / label).mkdir()
         for number in range(12):
             drawn_photos.draw_photo(tmp_path, label, number)
-    found = [photo for photo in catalog.inspect(tmp_path, catalog.list_photos(tmp_path), 2) if isinstance(photo, Photo)]
+    decoded = inspections.inspect(tmp_path, catalog.list_photos(tmp_path), 2, inspections.none())
+    found = [photo for photo in decoded if isinstance(photo, Photo)]
     assert leaks.find(found, splitting.by_counts(found, 6, 3)) == []
 
 

@@ -22,6 +22,7 @@ METRICS = {
         paths.DOWNLOAD_METRICS,
         paths.FILTER_METRICS,
         paths.SPLIT_METRICS,
+        paths.CHECK_LABELS_METRICS,
         paths.TRAIN_METRICS,
         paths.EVALUATE_METRICS,
         paths.TTA_METRICS,
