@@ -1,9 +1,9 @@
 """What so many photos cost: seconds and peak memory of each stage, and what DVC adds to them.
 
 The photos are drawn, 96 × 96 pixels, a few kB each: what grows with their number shows, not what grows with their size.
-They are looked at with 64 pixels, one random view of each, for the same reason. Each stage runs by itself, then
-`dvc commit` takes its results in, which is what DVC does after a stage; at the end nothing is left to do for
-`dvc repro`, and `dvc push` copies all to a folder. A Markdown table goes to standard output, progress to standard
+They are looked at with 64 pixels, one random view of each training photo, for the same reason. Each stage runs by
+itself, then `dvc commit` takes its results in, which is what DVC does after a stage; at the end nothing is left to do
+for `dvc repro`, and `dvc push` copies all to a folder. A Markdown table goes to standard output, progress to standard
 error.
 
 Example, from the repository's root (100,000 photos take about half an hour on 2 cores):
@@ -44,7 +44,9 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=int, nargs="+", metavar="N", help="how many photos, at least 100")
-    parser.add_argument("--classes", type=int, default=1000, metavar="K", help="at most (default 1000), 10 photos each")
+    parser.add_argument(
+        "--classes", type=int, default=1000, metavar="K", help="at most (default 1000), 10 photos or more each"
+    )
     parser.add_argument("--draw", type=Path, help=argparse.SUPPRESS)  # the process that draws
     arguments = parser.parse_args()
     if min(arguments.photos) < 100 or arguments.classes < 2:

@@ -30,8 +30,9 @@ def evaluate(device: str) -> None:
 
     embeddings = Embeddings(network.embedder, about.recipe(), paths.RAW, device)
     todo = embeddings.missing([Task(row, [PLAIN]) for row in test])
+    own = len(distributed.share(todo))  # the bar shows this process's part
     quiet = distributed.rank() > 0 or None  # None: where nobody looks at a terminal
-    for _ in tqdm(embeddings.compute(todo), "evaluating", len(todo), unit=" photos", disable=quiet):
+    for _ in tqdm(embeddings.compute(todo), "evaluating", own, unit=" photos", disable=quiet):
         pass
     if distributed.rank() != 0:
         return

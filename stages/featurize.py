@@ -29,8 +29,9 @@ def featurize(device: str) -> None:
 
     wanted = features.wanted(rows, count)
     todo = embeddings.missing(wanted)
+    own = len(distributed.share(todo))  # the bar shows this process's part
     quiet = distributed.rank() > 0 or None  # None: where nobody looks at a terminal
-    for _ in tqdm(embeddings.compute(todo), "featurizing", len(todo), unit=" photos", disable=quiet):
+    for _ in tqdm(embeddings.compute(todo), "featurizing", own, unit=" photos", disable=quiet):
         pass
     if distributed.rank() == 0:
         features.write(paths.FEATURES, rows, count, recipe, embeddings.store)

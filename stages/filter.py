@@ -13,7 +13,7 @@ from boatyard import files, machine, params, paths
 from boatyard.data import catalog, inspections, phash, photos
 
 # What decides what is known of a photo beside its content.
-LIBRARIES, CODE = ("pillow",), (phash, photos)
+LIBRARIES, CODE = ("pillow",), (inspections, phash, photos)
 
 
 def main() -> None:

@@ -42,7 +42,8 @@ def tta_evaluate(device: str) -> None:
         plan = tta.plan(policies, settings.tta.views, augment.horizontal_flip, augment.vertical_flip)
         photos = [row for row in rows if row.split == split]
         todo = embeddings.missing([Task(row, plan.numbers) for row in photos])
-        for _ in tqdm(embeddings.compute(todo), f"TTA on {split}", len(todo), unit=" photos", disable=quiet):
+        own = len(distributed.share(todo))  # the bar shows this process's part
+        for _ in tqdm(embeddings.compute(todo), f"TTA on {split}", own, unit=" photos", disable=quiet):
             pass
         # A batch at a time: of 16 views and 1,000 classes, a photo's answers are 64 kB.
         plain, means = [], {policy: [] for policy in policies}

@@ -1,6 +1,7 @@
 import csv
 import errno
 import os
+import platform
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -215,7 +216,7 @@ def test_what_a_killed_process_left_goes_with_the_next_write_of_that_file(tmp_pa
     assert killed.returncode == -9
     (left,) = tmp_path.iterdir()
     assert left.name.endswith(".part")
-    writing = tmp_path / f".x[1].bin.{os.getppid()}.part"  # of a process that is still at it
+    writing = tmp_path / f".x[1].bin.{platform.node()}.{os.getppid()}.part"  # of a process that is still at it
     others = tmp_path / left.name.replace("x[1]", "x1")
     for path in (writing, others):
         path.touch()

@@ -5,6 +5,7 @@ import glob
 import io
 import json
 import os
+import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -40,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         UserError: the disk is full or the folder can't be written; any `OSError` of the block is taken for that.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_away(path)
@@ -56,7 +57,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def _clear_away(path: Path) -> None:
     """Remove what processes that were killed while they wrote `path` have left."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+    # This machine's: of another's processes, which may share the folder, nothing is known here.
+    for left in path.parent.glob(f".{glob.escape(f'{path.name}.{platform.node()}')}.*.part"):
         process = left.name.split(".")[-2]
         if process.isdecimal() and not _alive(int(process)):
             left.unlink(missing_ok=True)

@@ -63,7 +63,13 @@ def processes(device: str) -> int:
     """How many processes share a stage's views, and fine-tuning, on this machine: one for each GPU."""
     import torch
 
-    return _count("BOATYARD_PROCESSES", max(1, torch.cuda.device_count()) if device == "cuda" else 1)
+    gpus = torch.cuda.device_count()
+    count = _count("BOATYARD_PROCESSES", max(1, gpus) if device == "cuda" else 1)
+    if count > 1 and _kind(device) == "cuda" and (device != "cuda" or count > gpus):
+        raise UserError(
+            f"BOATYARD_PROCESSES is {count}, and each takes a GPU, of {gpus}: set it lower, and BOATYARD_DEVICE to cuda"
+        )
+    return count
 
 
 def _kind(device: str) -> str:

@@ -159,4 +159,5 @@ def _opened(path: Path) -> sqlite3.Connection:
         return database
     database.close()
     path.unlink()
+    path.with_name(f"{path.name}-journal").unlink(missing_ok=True)  # the next database would take it for its own
     return sqlite3.connect(path, check_same_thread=False)

@@ -25,7 +25,7 @@ RESAMPLING = {
 }
 
 PLAIN = -1  # the number of the plain view
-# Its mirror images: a number each, and the axes of [..., height, width] to flip, for np.flip or torch.flip.
+# Its mirror images: a number each, and the axes of [..., height, width] to flip, for np.flip.
 HORIZONTAL, VERTICAL, BOTH = -2, -3, -4
 FLIPS: Mapping[int, tuple[int, ...]] = {HORIZONTAL: (-1,), VERTICAL: (-2,), BOTH: (-2, -1)}
 # Training takes view numbers from 0; test-time augmentation takes its own, so that no test view was trained on.

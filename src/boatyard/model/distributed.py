@@ -5,13 +5,16 @@ On one machine a stage starts them itself. On several, torchrun does, on each: `
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.multiprocessing import _prctl_pr_set_pdeathsig  # type: ignore[attr-defined]
 from torch.multiprocessing.spawn import ProcessException, spawn
 
 from boatyard.errors import UserError
@@ -55,6 +58,7 @@ def run(work: Callable[[str], None], device: str, processes: int) -> None:
 
 def _join(rank: int, work: Callable[[str], None], device: str, size: int, port: int, parent: int) -> None:
     """What each of the processes does."""
+    _prctl_pr_set_pdeathsig(signal.SIGKILL)  # torch's is SIGINT, which is ignored in the background
     if os.getppid() != parent:  # it died before torch had the kernel end this process with it
         sys.exit(1)
     store = _store(port, is_master=False)
@@ -71,7 +75,8 @@ def _work(work: Callable[[str], None], device: str, local_rank: int, **meeting: 
     if kind == "cuda":
         device = f"cuda:{local_rank}"
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if kind == "cuda" else "gloo", **meeting)
+    # A slower one's share may take hours longer; that one has died is noticed by what started it.
+    dist.init_process_group("nccl" if kind == "cuda" else "gloo", timeout=timedelta(days=7), **meeting)
     work(device)
     dist.destroy_process_group()
 
@@ -89,6 +94,11 @@ def _store(port: int, is_master: bool) -> Any:
 def size() -> int:
     """How many processes work together."""
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def here() -> int:
+    """How many of them are on this machine."""
+    return int(os.environ["LOCAL_WORLD_SIZE"]) if started_by_torchrun() else size()
 
 
 def rank() -> int:

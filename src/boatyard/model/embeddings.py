@@ -26,7 +26,7 @@ from boatyard.model.network import Embedder
 from boatyard.model.rows import RowStore
 
 # What decides an embedding beside the network, the photo and the view's name. Rows made by others are not used again.
-_LIBRARIES, _CODE = ("torch", "onnxruntime", "pillow"), (photos, views, engine, graph, torch_engine)
+_LIBRARIES, _CODE = ("onnxruntime", "pillow"), (photos, views, engine, graph, torch_engine)
 _BATCH = 256  # rows that are held before they go to the disk, and photos that are read at a time
 
 
@@ -80,11 +80,11 @@ class Embeddings:
     def __init__(self, network: Embedder, recipe: Recipe, raw: Path, device: str):
         self._network, self._recipe, self._raw, self._device = network, recipe, raw, device
         self.kind = machine.engine(device)
-        self._workers = max(1, machine.workers() // distributed.size())
+        self._workers = max(1, machine.workers() // distributed.here())
         key = [self.kind, torch.device(device).type, graph.fingerprint(network), recipe.preprocessing]
         key += [*map(version, _LIBRARIES), *map(inspect.getsource, _CODE)]
         folder = paths.FEATURE_ROWS / hashlib.sha256(repr(key).encode()).hexdigest()[:16]
-        self.store = RowStore(folder, network.width)
+        self.store = RowStore(folder, network.width, distributed.rank(), distributed.size())
 
     def missing(self, tasks: Sequence[Task]) -> list[Task]:
         """The views among those of `tasks` that have never been computed."""
@@ -96,9 +96,13 @@ class Embeddings:
         Raises:
             UserError: a photo can't be opened, or the network can't be run.
         """
-        own = distributed.share(tasks)
+        own, shape = distributed.share(tasks), self._recipe.preprocessing.shape
+        # The first process exports the graph, and the others find it. By then all have looked for what is missing, so
+        # that their shares are those of one list.
+        run = self.engine(self._network, shape) if own and distributed.rank() == 0 else None
+        distributed.wait()
         if own:
-            run = self.engine(self._network, self._recipe.preprocessing.shape)
+            run = run or self.engine(self._network, shape)
             yield from compute(own, self._raw, self._recipe, run, self.store, self._workers)
         distributed.wait()
         self.store.reopen()

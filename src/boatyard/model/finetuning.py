@@ -10,6 +10,7 @@ does, since each process draws its own.
 
 import contextlib
 import math
+import pickle
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -328,7 +329,10 @@ def _resume(
     """Take up the state of a killed run, if there is one; its epochs."""
     if not path.is_file():
         return []
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError):
+        raise UserError(f"{path}, the state of a run that was killed, is damaged: delete it") from None
     backbones.load_state(network, content["network"])
     optimizer.load_state_dict(content["optimizer"])
     scaler.load_state_dict(content["scaler"])

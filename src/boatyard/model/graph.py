@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -19,8 +20,9 @@ _LARGEST_GRAPH = 2**31 - 2**24
 
 
 def fingerprint(network: nn.Module) -> str:
-    """A hash of the network's weights and structure, and of the source files that define its layers."""
-    digest = hashlib.blake2b(str(network).encode(), digest_size=16)
+    """A hash of the network's weights and structure, of the files that define its layers, and of the libraries."""
+    libraries = [f"{name} {version(name)}" for name in ("torch", "torchvision", "timm")]
+    digest = hashlib.blake2b(f"{libraries} {network}".encode(), digest_size=16)
     for name in sorted({type(module).__module__ for module in network.modules()}):
         source = getattr(sys.modules[name], "__file__", None)
         digest.update(Path(source).read_bytes() if source else name.encode())
@@ -31,7 +33,7 @@ def fingerprint(network: nn.Module) -> str:
 
 
 def exported(network: nn.Module, shape: Sequence[int], graphs: Path | None) -> bytes:
-    """The network as an ONNX graph; a backbone is exported once for the same weights, shape and version of torch.
+    """The network as an ONNX graph; a backbone is exported once for the same weights, shape and libraries.
 
     Args:
         network: a `Classifier` or anything else in eval mode that maps uint8 views [1, *shape] to float32 [1, d], or a
@@ -49,7 +51,7 @@ def exported(network: nn.Module, shape: Sequence[int], graphs: Path | None) -> b
         return head_graph.joined(exported(network.embedder, shape, graphs), network.head)
     if len(shape) == 1:
         return head_graph.alone(network, shape[0])
-    name = f"{fingerprint(network)}-{'x'.join(map(str, shape))}-{torch.__version__}"
+    name = f"{fingerprint(network)}-{'x'.join(map(str, shape))}"
     for path in sorted(graphs.glob(f"{name}.*.onnx")) if graphs else []:
         kept = path.read_bytes()
         if path.name == f"{name}.{_digest(kept)}.onnx":

@@ -23,13 +23,23 @@ Rows = NDArray[np.float32]
 class RowStore:
     """Embeddings, float32 [width], by key, of all the parts in a folder.
 
-    Attributes:
+    Args:
+        folder: of the parts; it is made if need be.
         width: numbers in a row; stores of several widths can share a folder.
+        rank: this process's number among those that share the work.
+        size: how many they are. They never write the same part, also where the file system has no locks, which keep
+            separate runs apart.
+
+    Raises:
+        UserError: the folder can't be made.
     """
 
-    def __init__(self, folder: Path, width: int):
-        folder.mkdir(parents=True, exist_ok=True)
-        self.width, self._folder = width, folder
+    def __init__(self, folder: Path, width: int, rank: int = 0, size: int = 1):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(folder, error) from None
+        self.width, self._folder, self._numbers = width, folder, (rank, size)
         self._own: tuple[_Part, IO[bytes]] | None = None
         self.reopen()
 
@@ -78,7 +88,7 @@ class RowStore:
 
     def _first_free(self) -> tuple["_Part", IO[bytes]]:
         """The first part that no other process writes, and the lock on it, held for as long as it is open."""
-        for number in count():
+        for number in count(*self._numbers):
             lock = (self._folder / f"lock{self.width}.{number}").open("ab")
             if locking.take(lock):
                 break

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from boatyard import files, paths
 from boatyard.data.photos import UnreadablePhoto, open_photo
 from boatyard.data.views import View, plain_view
-from boatyard.errors import UserError
+from boatyard.errors import DamagedFile, UserError
 from boatyard.evaluation import tta
 from boatyard.model.header import Header
 from boatyard.serving import answers, photos_named
@@ -105,7 +105,10 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], list[View]]:
                 "say --tta-policy flips or --tta-policy random"
             )
         chosen = files.read_json(paths.TTA_METRICS)
-        policy, count = str(chosen["policy"]), int(chosen["views"])
+        try:
+            policy, count = str(chosen["policy"]), int(chosen["views"])
+        except (KeyError, ValueError, TypeError):
+            raise DamagedFile(f"{paths.TTA_METRICS} names no policy", files.MAKE_AGAIN) from None
     recipe = about.recipe()
     plan = tta.plan([policy], count, recipe.augment.horizontal_flip, recipe.augment.vertical_flip)
     if policy == "flips" and not plan.flips:
