@@ -32,9 +32,7 @@ def test_counts_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.processes("cpu") == 2
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert machine.processes("cuda") == 2
-    with pytest.raises(
-        UserError, match="each takes a GPU, of 2: .* BOATYARD_DEVICE to cuda"
-    ):
+    with pytest.raises(UserError, match=r"each takes a GPU, of 2: .* BOATYARD_DEVICE to cuda"):
         machine.processes("cuda:1")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(UserError, match="BOATYARD_PROCESSES is 2, and each takes a GPU, of 1: set it lower"):
