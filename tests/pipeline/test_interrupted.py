@@ -80,7 +80,8 @@ def test_between_two_stages(copy: Clone) -> None:
         running.wait_for("Stage 'download' didn't change")
         press(running)
     assert running.process.returncode != 0
-    assert "ERROR: interrupted by the user" in running.output
+    # DVC writes its lock in place, and Ctrl-C may come just then: docs/robustness.md has the cure.
+    assert re.search(r"ERROR: interrupted by the user|Unable to read RWLock-file", running.output)
 
 
 @pytest.mark.parametrize("moment", ["imports", "works"])
