@@ -31,7 +31,7 @@ def torch(about: Header) -> str:
     imports = "\n".join(f"import {name}" for name in sorted([library, "torch"]))
     view = about.preprocessing
     hidden = 'x = linear(x, state["head.hidden.weight"], state["head.hidden.bias"]).relu()\n' if about.hidden else ""
-    method, bleed = f"Image.Resampling.{view.interpolation.upper()}", (1 - view.crop) / 2
+    method, bleed = f"Image.{view.interpolation.upper()}", f", bleed={(1 - view.crop) / 2!r}" if view.crop < 1 else ""
     return f"""
 import json
 
@@ -46,12 +46,10 @@ with safe_open("model.safetensors", "pt") as file:
     about = json.loads(file.metadata()["{KEY}"])
 {network}
 backbone.load_state_dict({{name: state[f"embedder.backbone.{{name}}"] for name in backbone.eval().state_dict()}})
-photo = {_OPEN}
-view = ImageOps.fit(photo, ({view.size}, {view.size}), {method}, bleed={bleed!r})
+view = ImageOps.fit({_OPEN}, ({view.size}, {view.size}), {method}{bleed})
 x = backbone(normalize(to_tensor(view), about["preprocessing"]["mean"], about["preprocessing"]["std"])[None])
-{hidden}logits = linear(x, state["head.classes.weight"], state["head.classes.bias"])[0]
-probabilities = (logits / about["temperature"]).softmax(0)
-print(about["classes"][probabilities.argmax()], probabilities.max().item())
+{hidden}x = linear(x, state["head.classes.weight"], state["head.classes.bias"])[0] / about["temperature"]
+print(about["classes"][x.argmax()], x.softmax(0).max().item())
 """.strip()
 
 
