@@ -5,7 +5,6 @@ from boatyard.stage import run_stage
 from collections import Counter
 
 import numpy as np
-from tqdm import tqdm
 
 from boatyard import files, machine, params, paths
 from boatyard.data import splitting
@@ -29,11 +28,7 @@ def evaluate(device: str) -> None:
     actual = splitting.labels(test, about.classes)
 
     embeddings = Embeddings(network.embedder, about.recipe(), paths.RAW, device)
-    todo = embeddings.missing([Task(row, [PLAIN]) for row in test])
-    own = len(distributed.share(todo))  # the bar shows this process's part
-    quiet = distributed.rank() > 0 or None  # None: where nobody looks at a terminal
-    for _ in tqdm(embeddings.compute(todo), "evaluating", own, unit=" photos", disable=quiet):
-        pass
+    embeddings.fill([Task(row, [PLAIN]) for row in test], "evaluating")
     if distributed.rank() != 0:
         return
     plain = np.concatenate([answers[:, 0] for answers in embeddings.answers(network.head, test, [PLAIN])])

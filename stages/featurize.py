@@ -3,7 +3,6 @@
 from boatyard.stage import run_stage
 
 import torch
-from tqdm import tqdm
 
 from boatyard import machine, params, paths
 from boatyard.data import splitting
@@ -28,11 +27,7 @@ def featurize(device: str) -> None:
     embeddings = Embeddings(embedder(backbone, preprocessing), recipe, paths.RAW, device)
 
     wanted = features.wanted(rows, count)
-    todo = embeddings.missing(wanted)
-    own = len(distributed.share(todo))  # the bar shows this process's part
-    quiet = distributed.rank() > 0 or None  # None: where nobody looks at a terminal
-    for _ in tqdm(embeddings.compute(todo), "featurizing", own, unit=" photos", disable=quiet):
-        pass
+    todo = embeddings.fill(wanted, "featurizing")
     if distributed.rank() == 0:
         features.write(paths.FEATURES, rows, count, recipe, embeddings.store)
         computed, total = (sum(len(task.numbers) for task in tasks) for tasks in (todo, wanted))

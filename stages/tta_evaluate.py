@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from boatyard import files, machine, params, paths
 from boatyard.data import splitting
@@ -36,15 +35,11 @@ def tta_evaluate(device: str) -> None:
     network, about = checkpoint.load(paths.MODEL)
     rows = splitting.read_splits(paths.SPLITS)
     embeddings, augment = Embeddings(network.embedder, about.recipe(), paths.RAW, device), settings.augment
-    quiet = distributed.rank() > 0 or None  # None: where nobody looks at a terminal
 
     def answers(split: str, policies: list[str]) -> Answers:
         plan = tta.plan(policies, settings.tta.views, augment.horizontal_flip, augment.vertical_flip)
         photos = [row for row in rows if row.split == split]
-        todo = embeddings.missing([Task(row, plan.numbers) for row in photos])
-        own = len(distributed.share(todo))  # the bar shows this process's part
-        for _ in tqdm(embeddings.compute(todo), f"TTA on {split}", own, unit=" photos", disable=quiet):
-            pass
+        embeddings.fill([Task(row, plan.numbers) for row in photos], f"TTA on {split}")
         # A batch at a time: of 16 views and 1,000 classes, a photo's answers are 64 kB.
         plain, means = [], {policy: [] for policy in policies}
         for views in embeddings.answers(network.head, photos, plan.numbers):

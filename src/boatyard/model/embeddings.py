@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from tqdm import tqdm
 
 from boatyard import machine, paths
 from boatyard.data import photos, views
@@ -106,6 +107,14 @@ class Embeddings:
             yield from compute(own, self._raw, self._recipe, run, self.store, self._workers)
         distributed.wait()
         self.store.reopen()
+
+    def fill(self, tasks: Sequence[Task], title: str) -> list[Task]:
+        """Compute what is missing of `tasks`, with a progress bar of this process's part; returns what was missing."""
+        todo = self.missing(tasks)
+        quiet = distributed.rank() > 0 or None  # None: where nobody looks at a terminal
+        for _ in tqdm(self.compute(todo), title, len(distributed.share(todo)), unit=" photos", disable=quiet):
+            pass
+        return todo
 
     def engine(self, network: nn.Module, shape: Sequence[int]) -> Engine:
         """The engine of this machine for a network on inputs of one shape."""
