@@ -56,6 +56,35 @@ def test_pixels_are_the_files(tmp_path: Path, kind: str, options: dict[str, obje
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "MPO"])
+@pytest.mark.parametrize(
+    ("short_side", "size"), [(None, (640, 480)), (241, (640, 480)), (240, (320, 240)), (60, (80, 60)), (1, (80, 60))]
+)
+def test_a_jpeg_is_decoded_no_larger_than_need_be(
+    tmp_path: Path, kind: str, short_side: int | None, size: tuple[int, int]
+) -> None:
+    large = drawn().resize((640, 480), Image.Resampling.BICUBIC)
+    path = saved(tmp_path, large, kind, quality=95)
+
+    photo = open_photo(path, short_side)
+
+    assert photo.size == size
+    levels = [np.asarray(image.resize((24, 16), Image.Resampling.BOX), int) for image in (photo, large)]
+    assert np.abs(levels[0] - levels[1]).mean() < 2
+
+
+def test_a_small_decoded_jpeg_is_upright_and_rgb(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    path = saved(tmp_path, drawn().resize((640, 480)).convert("CMYK"), "JPEG", exif=exif)
+    photo = open_photo(path, 200)
+    assert (photo.size, photo.mode) == ((240, 320), "RGB")
+
+
+def test_what_is_no_jpeg_is_decoded_whole(tmp_path: Path) -> None:
+    assert open_photo(saved(tmp_path, drawn(), "PNG"), 2).size == (24, 16)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "MPO"])
 def test_jpeg_is_near_enough(tmp_path: Path, kind: str) -> None:
     photo = open_photo(saved(tmp_path, drawn(), kind, quality=95, subsampling=0))
     assert photo.mode == "RGB"

@@ -15,6 +15,7 @@ from properties import examples
 from torchvision.transforms import InterpolationMode
 
 from boatyard.data import views
+from boatyard.data.photos import open_photo
 from boatyard.data.views import PLAIN, Preprocessing, Recipe, View, plain_view, random_view
 from boatyard.errors import UserError
 from boatyard.params import schema
@@ -438,6 +439,23 @@ def test_a_recipe_opens_a_photo_once_and_draws_its_views(tmp_path: Path) -> None
     assert (third == random_view(drawn(), preprocessing(12), settings, SHA256, 2, 5)).all()
     with pytest.raises(UserError, match=r"y\.png passed the filter and can't be opened now"):
         recipe.draw(tmp_path / "y.png", SHA256, [PLAIN])
+
+
+def test_a_large_jpeg_is_decoded_no_larger_than_a_view_needs(tmp_path: Path) -> None:
+    large, path = drawn(1200, 800), tmp_path / "x.jpg"
+    large.save(path, quality=95)
+    wanted = preprocessing(80, crop=0.875, interpolation="bicubic")
+    recipe = Recipe(wanted, augment(scale=[0.1, 0.1]), seed=5)
+    with Image.open(path) as file:
+        whole = file.convert("RGB")
+    assert open_photo(path, wanted.short_side).size == (600, 400)
+
+    found = recipe.draw(path, SHA256, [PLAIN, 0, 1])
+
+    expected = recipe.views(whole, SHA256, [PLAIN, 0, 1])
+    differences = np.abs(np.stack(found).astype(int) - np.stack(expected))
+    assert differences.any()
+    assert differences.mean() < 0.5
 
 
 def test_mirror_images_are_those_of_the_plain_view() -> None:

@@ -42,15 +42,20 @@ class UnreadablePhoto(Exception):
     """A file that is no usable photo. Its message is the reason, in a few words."""
 
 
-def open_photo(path: Path) -> Image.Image:
+def open_photo(path: Path, short_side: int | None = None) -> Image.Image:
     """Decode a photo: EXIF orientation applied, first frame of an animation, transparency laid on white, 8-bit RGB.
 
     Colour profiles are not applied: the pixels are taken for sRGB, as the published backbones take them.
 
+    Args:
+        path: the file.
+        short_side: pixels that will do. A JPEG with at least twice as many is decoded at a half, a quarter or an eighth
+            of its width and height, whichever leaves no fewer: libjpeg then computes only so many of its frequencies.
+
     Raises:
         UnreadablePhoto: the file is missing, no photo, damaged, of a format outside `FORMATS`, or over a limit.
     """
-    return inspect_photo(path)[0]
+    return as_rgb(_decode(path, short_side))
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
@@ -64,20 +69,20 @@ def as_rgb(image: Image.Image) -> Image.Image:
     return rgb
 
 
-def open_checked(path: Path) -> Image.Image:
+def open_checked(path: Path, short_side: int | None = None) -> Image.Image:
     """`open_photo` for a photo that the filter has let through.
 
     Raises:
         UserError: it can't be opened any more.
     """
     try:
-        return open_photo(path)
+        return open_photo(path, short_side)
     except UnreadablePhoto as error:
         raise UserError(f"{path} passed the filter and can't be opened now ({error}): run `dvc repro` again") from None
 
 
 def inspect_photo(path: Path) -> tuple[Image.Image, str]:
-    """The same photo, and the mode that its file has ('L', 'RGB', 'CMYK', …)."""
+    """The whole photo as `open_photo` gives it, and the mode that its file has ('L', 'RGB', 'CMYK', …)."""
     image = _decode(path)
     return as_rgb(image), image.mode
 
@@ -100,7 +105,7 @@ def check_file(path: Path) -> os.stat_result:
     return about
 
 
-def _decode(path: Path) -> Image.Image:
+def _decode(path: Path, short_side: int | None = None) -> Image.Image:
     try:
         check_file(path)
         with Image.open(path, formats=FORMATS) as image:
@@ -111,6 +116,8 @@ def _decode(path: Path) -> Image.Image:
                 raise UnreadablePhoto(f"{width}×{height} is over {MAX_SIDE} pixels long")
             if image.format in ("JPEG", "MPO") and _has_too_many_scans(path):
                 raise UnreadablePhoto(f"over {MAX_SCANS} scans, which only a JPEG made to be slow has")
+            if short_side:
+                image.draft(None, (short_side, short_side))  # of other formats than JPEG it takes no notice
             image.load()
             return image
     except UnidentifiedImageError:

@@ -30,6 +30,7 @@ HORIZONTAL, VERTICAL, BOTH = -2, -3, -4
 FLIPS: Mapping[int, tuple[int, ...]] = {HORIZONTAL: (-1,), VERTICAL: (-2,), BOTH: (-2, -1)}
 # Training takes view numbers from 0; test-time augmentation takes its own, so that no test view was trained on.
 FIRST_TTA_VIEW = 1_000_000
+_AMPLE = 4
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,15 @@ class Preprocessing:
     def shape(self) -> tuple[int, int, int]:
         """Of a view: channels, height, width."""
         return 3, self.size, self.size
+
+    @property
+    def short_side(self) -> int:
+        """As many pixels as a photo need have: four times what the plain view shows of it, for `open_photo`.
+
+        A view of a photo decoded at this size differs from one of the whole photo by a level or two of 255. A random
+        view of a sixteenth of its area is still not enlarged.
+        """
+        return math.ceil(_AMPLE * self.size / self.crop)
 
     def adapted(self, image: Image) -> "Preprocessing":
         """The same with the size and crop of params.yaml, where they are not left to the backbone."""
@@ -127,7 +137,7 @@ class Recipe:
         Raises:
             UserError: the photo can't be opened.
         """
-        return self.views(open_checked(path), sha256, numbers)
+        return self.views(open_checked(path, self.preprocessing.short_side), sha256, numbers)
 
     def views(self, photo: Photo, sha256: str, numbers: Sequence[int]) -> list[View]:
         """The views of an RGB photo with the given numbers: random ones from 0, the plain one and its mirror images."""

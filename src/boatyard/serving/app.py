@@ -21,7 +21,6 @@ from PIL import Image
 
 from boatyard import paths
 from boatyard.data.photos import UnreadablePhoto, open_photo
-from boatyard.data.views import plain_view
 from boatyard.errors import UserError
 from boatyard.serving import examples, page
 from boatyard.serving.classifier import Answer, Classifier
@@ -155,10 +154,9 @@ def create(classifier: Classifier, shown: Sequence[Example], card: Path, hosts: 
 def answer(classifier: Classifier, path: Path, actual: str | None = None) -> str:
     """What the page says of a file, as HTML: the answer that `classifier(path)` gives, or why there is none."""
     try:
-        photo = open_photo(path)
+        photo, view = open_photo(path), classifier.plain_view(path)
     except UnreadablePhoto as error:
         return page.refusal(path.name, str(error))
-    view = plain_view(photo, classifier.about.preprocessing)
     (said,) = classifier.each([view], lambda view: [view])
     return page.answer(path.name, cast(Answer, said), photo, view, classifier.about.preprocessing, actual)
 

@@ -112,8 +112,12 @@ class Classifier:
         return self._answer(self._engine(self.plain_view(photo)[None])[0])
 
     def plain_view(self, photo: str | Path | Image.Image | NDArray[np.uint8]) -> View:
-        """The photo as the network sees it: uint8 [3, size, size]."""
-        return plain_view(_opened(photo), self.about.preprocessing)
+        """The photo as the network sees it: uint8 [3, size, size].
+
+        A large JPEG file is decoded no larger than a view needs, as in the pipeline. The same photo as an image or as
+        pixels is taken as it is, and levels of the view may differ by one or two of 255.
+        """
+        return plain_view(_opened(photo, self.about.preprocessing.short_side), self.about.preprocessing)
 
     def each(self, items: Sequence[Item], views_of: Callable[[Item], list[View]]) -> Iterator[Answer | None]:
         """Classify many photos on all workers; yields their answers in order, None for a photo without views.
@@ -163,9 +167,9 @@ class _FileEngine:
             raise UserError(f"{self._path} can't be run ({reason}): export or fetch it again") from None
 
 
-def _opened(photo: str | Path | Image.Image | NDArray[np.uint8]) -> Image.Image:
+def _opened(photo: str | Path | Image.Image | NDArray[np.uint8], short_side: int) -> Image.Image:
     if isinstance(photo, str | Path):
-        return open_photo(Path(photo))
+        return open_photo(Path(photo), short_side)
     if isinstance(photo, Image.Image):
         return as_rgb(photo)
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:

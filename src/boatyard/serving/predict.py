@@ -96,7 +96,7 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], list[View]]:
             model's header does not say how it was trained.
     """
     if policy is None:
-        return lambda photo: [plain_view(open_photo(photo), about.preprocessing)]
+        return lambda photo: [plain_view(open_photo(photo, about.preprocessing.short_side), about.preprocessing)]
     count = RANDOM_VIEWS
     if policy == "chosen":
         if not paths.TTA_METRICS.exists():
@@ -115,7 +115,7 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], list[View]]:
         raise UserError("--tta-policy flips: the model was trained on photos that allow no flip; say random")
 
     def draw(photo: Path) -> list[View]:
-        opened = open_photo(photo)
+        opened = open_photo(photo, recipe.preprocessing.short_side)
         with photo.open("rb") as content:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
         return recipe.views(opened, sha256, plan.numbers)

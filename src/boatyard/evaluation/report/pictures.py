@@ -78,7 +78,7 @@ def collect(run: Run, raw: Path, preprocessing: Preprocessing, augment: Augment,
     chosen = samples(run.rows, seed)
     side = SIDE if max(map(len, chosen.values())) > 1 else SMALL_SIDE
     row = augmented(run.rows, seed)
-    photo = _open(raw, row.path)
+    photo = _open(raw, row.path, preprocessing.short_side)
     views = [random_view(photo, preprocessing, augment, row.sha256, number, seed) for number in range(VIEWS)]
     return Pictures(
         samples=[(label, [thumbnail(raw, row.path, side) for row in rows]) for label, rows in chosen.items()],
@@ -116,12 +116,12 @@ def _rank(key: str, seed: int) -> str:
 
 def thumbnail(raw: Path, path: str, side: int = SIDE) -> Picture:
     """A photo, its longer side at most `side` pixels."""
-    return Picture(path, _small(_open(raw, path), side))
+    return Picture(path, _small(_open(raw, path, 2 * side), side))
 
 
-def _open(raw: Path, path: str) -> Image.Image:
+def _open(raw: Path, path: str, short_side: int) -> Image.Image:
     try:
-        return open_photo(raw / path)
+        return open_photo(raw / path, short_side)
     except (UnreadablePhoto, OSError) as error:
         raise UserError(f"{raw / path} can't be read ({error}): run `dvc repro --force download`") from None
 
