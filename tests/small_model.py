@@ -1,6 +1,7 @@
 """A small model with random weights, as the pipeline would have saved it: models/model.safetensors and model.onnx."""
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -29,7 +30,7 @@ AUGMENT = {
 
 
 def network(
-    backbone: str = "squeezenet1_1", size: int = 64, crop: float = 0.875, hidden: int = 8
+    backbone: str = "squeezenet1_1", size: int = 64, crop: float | Literal["squash"] = 0.875, hidden: int = 8
 ) -> tuple[Classifier, Header]:
     """A frozen classifier whose answers differ from photo to photo, and its header."""
     torch.manual_seed(1)

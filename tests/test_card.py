@@ -4,7 +4,9 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pretend_run
@@ -46,6 +48,16 @@ def test_its_figures_are_the_runs(run: Run) -> None:
         assert f"\n| {label} | " in text
 
 
+def test_it_says_what_of_a_photo_is_seen(run: Run) -> None:
+    size = pretend_run.PREPROCESSING.size
+    squashed = replace(pretend_run.PREPROCESSING, crop="squash")
+
+    assert f"| sees | the middle square of a photo, {size} × {size} pixels, RGB |" in card.render(run, header(run))
+    assert f"| sees | all of a photo, squeezed to a square, {size} × {size} pixels, RGB |" in card.render(
+        run, header(run, preprocessing=squashed)
+    )
+
+
 def test_its_metadata_block_is_yaml(run: Run) -> None:
     _, block, _ = card.render(run, header(run)).split("---\n", 2)
 
@@ -74,12 +86,14 @@ BACKBONES = [
     ("squeezenet1_1", 64, 0.875, 0),
     ("vit_b_32", 64, 1.0, 8),
     ("googlenet", 64, 0.8, 0),
+    ("efficientnet_lite0", 64, "squash", 0),
+    ("resnet18", 48, "squash", 8),
 ]
 
 
 @pytest.mark.parametrize(("backbone", "size", "crop", "hidden"), BACKBONES)
 def test_its_code_runs_as_it_stands_and_answers_as_boatyard_does(
-    run: Run, tmp_path: Path, backbone: str, size: int, crop: float, hidden: int
+    run: Run, tmp_path: Path, backbone: str, size: int, crop: float | Literal["squash"], hidden: int
 ) -> None:
     network, about = small_model.network(backbone, size, crop, hidden)
     checkpoint.save(tmp_path / "model.safetensors", network, about)

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,13 @@ def test_a_header_comes_back_as_it_was(tmp_path: Path) -> None:
     read = header.read(write(tmp_path / "model.safetensors", header.encode(ABOUT)))
     assert read == ABOUT
     assert isinstance(read.preprocessing.mean, tuple)
+
+
+def test_a_crop_is_a_number_or_squash(tmp_path: Path) -> None:
+    squashed = replace(ABOUT, preprocessing=replace(ABOUT.preprocessing, crop="squash"))
+    read = header.read(write(tmp_path / "model.safetensors", header.encode(squashed)))
+    assert read == squashed
+    assert header.decode(view(crop=1), "model").preprocessing.crop == 1
 
 
 def test_the_metadata_is_one_key_of_sorted_json() -> None:
@@ -116,6 +124,10 @@ WRONG: list[tuple[Mapping[str, str] | None, str]] = [
     (view(size=224.5), r"damaged metadata .preprocessing\.size: Input should be a valid integer"),
     (view(size=10**9), r"damaged metadata .preprocessing\.size is out of range"),
     (view(crop=0), r"damaged metadata .preprocessing\.crop is out of range"),
+    (view(crop=float("nan")), r"damaged metadata .preprocessing\.crop is out of range"),
+    (view(crop="squeeze"), r"damaged metadata .preprocessing\.crop\."),
+    (view(crop=True), r"damaged metadata .preprocessing\.crop\."),
+    (view(crop=None), r"damaged metadata .preprocessing\.crop\."),
     (view(crop=1.01), r"damaged metadata .preprocessing\.crop is out of range"),
     (view(interpolation="sinc"), r"damaged metadata .preprocessing\.interpolation is out of range"),
     (view(mean=[0.5, 0.5]), r"damaged metadata .preprocessing\.mean\.2: Field required"),

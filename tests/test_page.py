@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -131,7 +132,8 @@ def test_many_classes_are_not_all_named() -> None:
 @pytest.mark.parametrize("size", [(64, 64), (300, 100), (97, 211)])
 def test_the_frame_is_where_the_plain_view_comes_from(size: tuple[int, int]) -> None:
     """A photo that is white outside the frame and black in it gives a black view; one pixel less does not."""
-    left, top, width, height = page.frame(size, 0.5)
+    nearest = Preprocessing(200, 0.5, "nearest", (0.5,) * 3, (0.5,) * 3)
+    left, top, width, height = page.frame(size, nearest)
     box = [
         round(left * size[0]),
         round(top * size[1]),
@@ -142,10 +144,24 @@ def test_the_frame_is_where_the_plain_view_comes_from(size: tuple[int, int]) -> 
     assert abs((box[3] - box[1]) - 0.5 * min(size)) <= 1
     pixels = np.full((size[1], size[0], 3), 255, np.uint8)
     pixels[max(0, box[1] - 1) : box[3] + 1, max(0, box[0] - 1) : box[2] + 1] = 0
-    nearest = Preprocessing(200, 0.5, "nearest", (0.5,) * 3, (0.5,) * 3)
     assert plain_view(Image.fromarray(pixels), nearest).max() == 0
     pixels[: box[1] + 2] = 255
     assert plain_view(Image.fromarray(pixels), nearest).max() == 255
+
+
+def test_a_squeezed_photo_is_framed_whole_and_said_to_be() -> None:
+    squashed = replace(PREPROCESSING, crop="squash")
+    photo = Image.new("RGB", (300, 100))
+    said = Answer(("barge", "canoe"), np.log(np.array([0.5, 0.5])))
+
+    part = page.answer("wide.png", said, photo, plain_view(photo, squashed), squashed)
+
+    assert page.frame(photo.size, squashed) == (0, 0, 1, 1)
+    assert "--x:0.0000;--y:0.0000;--w:1.0000;--h:1.0000" in part
+    side = PREPROCESSING.size
+    assert f"As the model sees it</b> {side} × {side} pixels, all of it, squeezed to a square</figcaption>" in part
+    assert f'alt="All of the photo, {side} by {side} pixels"' in part
+    assert "middle" not in part
 
 
 def test_a_large_photo_is_shown_smaller() -> None:

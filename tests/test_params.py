@@ -175,7 +175,16 @@ def test_the_default_file_is_valid_and_a_number_may_be_written_either_way(tmp_pa
         ("train.lr", float("nan"), "train.lr: nan does not fit; input should be a finite number"),
         ("train.lr", float("inf"), "train.lr: inf does not fit; input should be a finite number"),
         ("augment.scale", [float("nan"), 1.0], "augment.scale[0]: nan does not fit; input should be a finite number"),
-        ("image.crop", float("nan"), "image.crop: nan does not fit; input should be 'backbone' or a finite number"),
+        (
+            "image.crop",
+            float("nan"),
+            "image.crop: nan does not fit; input should be 'backbone' or 'squash' or a finite number",
+        ),
+        (
+            "image.crop",
+            "squeeze",
+            "image.crop: 'squeeze' does not fit; input should be 'backbone' or 'squash' or a valid number",
+        ),
         # no such choice
         ("split.method", "x", "split.method: 'x' is unknown; choose one of 'stratified', 'counts', 'folders'"),
         ("tta.policies", ["tta"], "tta.policies[0]: 'tta' does not fit; input should be 'flips' or 'random'"),

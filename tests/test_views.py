@@ -2,7 +2,7 @@ import hashlib
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -21,12 +21,13 @@ from boatyard.errors import UserError
 from boatyard.params import schema
 
 SHA256 = "5e" * 32
+Crop = float | Literal["squash"]
 
 # Sixteen colours in a square of 4 × 4, channels last.
 COLOURS = (np.arange(48, dtype=np.uint8) * 5).reshape(4, 4, 3)
 
 
-def preprocessing(size: int, crop: float = 1.0, interpolation: str = "nearest") -> Preprocessing:
+def preprocessing(size: int, crop: Crop = 1.0, interpolation: str = "nearest") -> Preprocessing:
     return Preprocessing(size, crop, interpolation, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
@@ -92,6 +93,25 @@ def test_crop_is_a_part_of_the_short_side() -> None:
     ).all()
 
 
+def test_squash_shows_all_of_a_photo_of_any_shape() -> None:
+    wanted = preprocessing(4, "squash")
+    wide, high = COLOURS.repeat(12, axis=1).repeat(4, axis=0), COLOURS.repeat(4, axis=1).repeat(12, axis=0)
+    for pixels in (wide, high, COLOURS):
+        photo = Image.fromarray(pixels)
+        assert wanted.box(*photo.size) == (0, 0, *photo.size)
+        assert (plain_view(photo, wanted) == COLOURS.transpose(2, 0, 1)).all()
+    photo = drawn(500, 333)
+    for name in REFERENCE:
+        resized = F.resize(photo, [64, 64], REFERENCE[name])
+        assert (plain_view(photo, preprocessing(64, "squash", name)) == np.asarray(resized).transpose(2, 0, 1)).all()
+
+
+def test_a_square_photo_squashed_is_its_whole_middle_square() -> None:
+    assert (
+        plain_view(drawn(90, 90), preprocessing(24, "squash")) == plain_view(drawn(90, 90), preprocessing(24))
+    ).all()
+
+
 REFERENCE = {
     "bilinear": InterpolationMode.BILINEAR,
     "bicubic": InterpolationMode.BICUBIC,
@@ -121,6 +141,7 @@ def test_settings_of_params_yaml_replace_the_backbones() -> None:
     assert backbones.adapted(schema.Image(size="backbone", crop="backbone")) == backbones
     assert backbones.adapted(schema.Image(size=300, crop="backbone")) == replace(backbones, size=300)
     assert backbones.adapted(schema.Image(size="backbone", crop=1.0)) == replace(backbones, crop=1.0)
+    assert backbones.adapted(schema.Image(size="backbone", crop="squash")) == replace(backbones, crop="squash")
 
 
 # Random views: a pure function
@@ -186,6 +207,13 @@ def test_without_augmentation_it_is_the_plain_view() -> None:
                 assert (random_view(photo, wanted, augment(), SHA256, number, 0) == plain_view(photo, wanted)).all()
 
 
+@pytest.mark.parametrize("photo_size", [(64, 64), (131, 40), (40, 131)])
+def test_without_augmentation_a_squashed_photo_is_seen_whole(photo_size: tuple[int, int]) -> None:
+    photo, wanted = drawn(*photo_size), preprocessing(24, "squash", "bicubic")
+    for number in range(3):
+        assert (random_view(photo, wanted, augment(), SHA256, number, 0) == plain_view(photo, wanted)).all()
+
+
 def test_training_and_testing_draw_different_numbers() -> None:
     most = schema.Features.model_fields["views"].metadata
     assert max(bound.le for bound in most if hasattr(bound, "le")) < views.FIRST_TTA_VIEW
@@ -247,7 +275,7 @@ class Camera:
         return Image.new("RGB", size)
 
 
-def box_of(width: int, height: int, settings: schema.Augment, number: int, crop: float = 1.0) -> tuple[float, ...]:
+def box_of(width: int, height: int, settings: schema.Augment, number: int, crop: Crop = 1.0) -> tuple[float, ...]:
     camera = Camera(width, height)
     random_view(camera, preprocessing(8, crop), settings, SHA256, number, 0)  # type: ignore[arg-type]
     return camera.box
@@ -286,6 +314,30 @@ def test_the_middle_of_the_crop_is_cut_as_in_the_plain_view() -> None:
     assert [inner - outer for inner, outer in zip(middle, whole, strict=True)] == pytest.approx([10, 10, -10, -10])
 
 
+def test_under_squash_crops_lie_around_the_photos_own_shape() -> None:
+    settings = augment(scale=[0.2, 0.4], aspect=[0.5, 2.0])
+    boxes = np.array([box_of(400, 100, settings, number, "squash") for number in range(400)])
+    width, height = (boxes[:, 2] - boxes[:, 0]) / 400, (boxes[:, 3] - boxes[:, 1]) / 100
+    area, factor = width * height, width / height
+    assert 0.2 - 1e-9 <= area.min() < 0.205  # nothing is cut off
+    assert 0.395 < area.max() <= 0.4 + 1e-9
+    assert 0.5 - 1e-9 <= factor.min() < 0.51
+    assert 1.96 < factor.max() <= 2 + 1e-9
+    assert abs(np.median(factor) - 1) < 0.15
+    # The same draws as of a square photo, stretched.
+    square = np.array([box_of(100, 100, settings, number, "squash") for number in range(400)])
+    assert boxes == pytest.approx(square * (4, 1, 4, 1))
+    assert square == pytest.approx(np.array([box_of(100, 100, settings, number) for number in range(400)]))
+
+
+def test_a_squashed_photo_is_rotated_whole() -> None:
+    turned = random_view(
+        Image.new("RGB", (130, 40), "white"), preprocessing(40, "squash"), augment(rotation=45.0), SHA256, 0, 0
+    )
+    assert turned[:, 20, :].min() == turned[:, :, 20].min() == 255  # edge to edge, so the square was not enlarged
+    assert turned[:, 0, 0].max() == 0
+
+
 @examples(150)
 @given(
     st.integers(1, 3000),
@@ -293,11 +345,11 @@ def test_the_middle_of_the_crop_is_cut_as_in_the_plain_view() -> None:
     st.tuples(st.floats(1e-9, 1), st.floats(1e-9, 1)).map(sorted),
     st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)).map(sorted),
     st.floats(0, 180),
-    st.floats(0.5, 1),
+    st.floats(0.5, 1) | st.just("squash"),
     st.integers(0, 10**6),
 )
 def test_the_box_never_leaves_the_photo(
-    width: int, height: int, scale: list[float], aspect: list[float], rotation: float, crop: float, number: int
+    width: int, height: int, scale: list[float], aspect: list[float], rotation: float, crop: Crop, number: int
 ) -> None:
     settings = augment(scale=scale, aspect=aspect, rotation=rotation)
     left, top, right, bottom = box_of(width, height, settings, number, crop)
@@ -307,9 +359,10 @@ def test_the_box_never_leaves_the_photo(
 
 @pytest.mark.parametrize("photo_size", [(1, 1), (1, 2000), (2000, 1), (2, 3)])
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos"])
-def test_tiny_and_thin_photos(photo_size: tuple[int, int], interpolation: str) -> None:
+@pytest.mark.parametrize("crop", [0.875, "squash"])
+def test_tiny_and_thin_photos(photo_size: tuple[int, int], interpolation: str, crop: Crop) -> None:
     photo = Image.new("RGB", photo_size, (10, 100, 200))
-    wanted = preprocessing(16, 0.875, interpolation)
+    wanted = preprocessing(16, crop, interpolation)
     flat = np.broadcast_to(np.array([10, 100, 200]).reshape(3, 1, 1), (3, 16, 16))
     assert (plain_view(photo, wanted) == flat).all()
     for number in range(4):

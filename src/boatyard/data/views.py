@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from boatyard.data.photos import open_checked
 from boatyard.params.schema import Augment, Image
 
 View = NDArray[np.uint8]
+Box = tuple[float, float, float, float]  # left, top, right, bottom, pixels from a photo's upper left
 
 RESAMPLING = {
     "nearest": Pillow.Resampling.NEAREST,
@@ -39,13 +41,14 @@ class Preprocessing:
 
     Attributes:
         size: side of the square view, pixels.
-        crop: the plain view's side as a fraction of the photo's short side.
+        crop: the plain view's side as a fraction of the photo's short side; 'squash': all of the photo, whatever its
+            shape, squeezed to a square.
         interpolation: 'nearest', 'bilinear', 'bicubic' or 'lanczos'.
         mean, std: per channel R, G, B, of values in [0, 1]. The network itself applies them; views are uint8.
     """
 
     size: int
-    crop: float
+    crop: float | Literal["squash"]
     interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -62,7 +65,15 @@ class Preprocessing:
         A view of a photo decoded at this size differs from one of the whole photo by a level or two of 255. A random
         view of a sixteenth of its area is still not enlarged.
         """
-        return math.ceil(_AMPLE * self.size / self.crop)
+        return math.ceil(_AMPLE * self.size / (1 if self.crop == "squash" else self.crop))
+
+    def box(self, width: int, height: int) -> Box:
+        """What the plain view shows of a photo of that many pixels: the middle square, or all of it."""
+        if self.crop == "squash":
+            return 0, 0, width, height
+        side = self.crop * min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        return left, top, left + side, top + side
 
     def adapted(self, image: Image) -> "Preprocessing":
         """The same with the size and crop of params.yaml, where they are not left to the backbone."""
@@ -74,10 +85,8 @@ class Preprocessing:
 
 
 def plain_view(photo: Photo, preprocessing: Preprocessing) -> View:
-    """The middle square of an RGB photo, in one interpolation: uint8 [3, size, size]."""
-    side = preprocessing.crop * min(photo.size)
-    left, top = (photo.width - side) / 2, (photo.height - side) / 2
-    return _channels_first(_resize(photo, (left, top, left + side, top + side), preprocessing.size, preprocessing))
+    """What `Preprocessing.box` says of an RGB photo, in one interpolation: uint8 [3, size, size]."""
+    return _channels_first(_resize(photo, preprocessing.box(*photo.size), preprocessing.size, preprocessing))
 
 
 def random_view(
@@ -87,23 +96,27 @@ def random_view(
 
     A crop with the area and aspect of `augment` (a fraction of the photo's area; Szegedy et al. 2015), resized, rotated
     about its centre, cut to the middle as the plain view is, mirrored, and its colours jittered. A crop that does not
-    fit into the photo is made smaller, in its aspect, until it does. All draws are made whether they are used or not,
-    so that a change of one setting leaves the others' draws alone.
+    fit into the photo is made smaller, in its aspect, until it does. Where the plain view is the whole photo, squeezed,
+    so is the crop: the aspect of `augment` is then a factor on the photo's own, and nothing is cut off the crop. All
+    draws are made whether they are used or not, so that a change of one setting leaves the others' draws alone.
     """
     draw = _uniform(f"{seed} {sha256} {number}", 11)
     area = _between(augment.scale, draw[0]) * photo.width * photo.height
     aspect = math.exp(_between([math.log(limit) for limit in augment.aspect], draw[1]))
+    crop = preprocessing.crop
+    if crop == "squash":
+        aspect, crop = aspect * photo.width / photo.height, 1.0
     width, height = math.sqrt(area * aspect), math.sqrt(area / aspect)
     fit = min(1.0, photo.width / width, photo.height / height)
     width, height = width * fit, height * fit
     left, top = draw[2] * (photo.width - width), draw[3] * (photo.height - height)
     angle = (2 * draw[4] - 1) * augment.rotation
     if angle:
-        whole = round(preprocessing.size / preprocessing.crop)
+        whole = round(preprocessing.size / crop)
         image = _resize(photo, (left, top, left + width, top + height), whole, preprocessing)
         image = _rotate(image, angle, preprocessing.size)
     else:
-        inset_x, inset_y = width * (1 - preprocessing.crop) / 2, height * (1 - preprocessing.crop) / 2
+        inset_x, inset_y = width * (1 - crop) / 2, height * (1 - crop) / 2
         box = (left + inset_x, top + inset_y, left + width - inset_x, top + height - inset_y)
         image = _resize(photo, box, preprocessing.size, preprocessing)
     view = _channels_first(_jitter(image, augment, draw[7:]))
@@ -151,7 +164,7 @@ class Recipe:
         return [view(number) for number in numbers]
 
 
-def _resize(photo: Photo, box: tuple[float, float, float, float], size: int, preprocessing: Preprocessing) -> Photo:
+def _resize(photo: Photo, box: Box, size: int, preprocessing: Preprocessing) -> Photo:
     # Rounding may put an edge a hair outside, which Pillow refuses.
     inside = (max(box[0], 0), max(box[1], 0), min(box[2], photo.width), min(box[3], photo.height))
     return photo.resize((size, size), RESAMPLING[preprocessing.interpolation], box=inside)

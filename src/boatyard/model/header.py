@@ -110,7 +110,7 @@ def _check(header: Header) -> None:
         "dropout": not 0 <= header.dropout < 1,
         "temperature": not 0 < header.temperature < math.inf,
         "preprocessing.size": not 1 <= view.size <= 4096,
-        "preprocessing.crop": not 0 < view.crop <= 1,
+        "preprocessing.crop": view.crop != "squash" and not 0 < view.crop <= 1,
         "preprocessing.interpolation": view.interpolation not in RESAMPLING,
         "preprocessing.mean": not all(map(math.isfinite, view.mean)),
         "preprocessing.std": not all(0 < value < math.inf for value in view.std),

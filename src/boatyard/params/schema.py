@@ -60,7 +60,7 @@ Split = Annotated[StratifiedSplit | CountsSplit | FoldersSplit, Field(discrimina
 
 class Image(Section):
     size: Literal["backbone"] | Annotated[int, Field(ge=32, le=1024)] = Field(examples=["backbone"])
-    crop: Literal["backbone"] | Annotated[float, Field(ge=0.5, le=1)] = Field(examples=["backbone"])
+    crop: Literal["backbone", "squash"] | Annotated[float, Field(ge=0.5, le=1)] = Field(examples=["backbone"])
 
 
 class Augment(Section):

@@ -24,6 +24,7 @@ def render(run: Run, about: Header) -> str:
     test, training = run.test, run.training
     name = escape(run.name)
     view = about.preprocessing
+    shown = "all of a photo, squeezed to a square" if view.crop == "squash" else "the middle square of a photo"
     head = f"a layer of {about.hidden} units and one" if about.hidden else "one layer"
     lines = [
         "---",
@@ -41,7 +42,7 @@ def render(run: Run, about: Header) -> str:
         f"on {count(test['images'], 'photo')} that it was not trained on |",
         f"| network | {escape(about.backbone)}, then {head} for the classes; {training['parameters']:,} parameters, "
         f"of which {training['parameters_trained']:,} were trained here |",
-        f"| sees | the middle square of a photo, {view.size} × {view.size} pixels, RGB |",
+        f"| sees | {shown}, {view.size} × {view.size} pixels, RGB |",
         f"| trained on | {count(run.splitting['train'], 'photo')} of {name}; licence of the data: "
         f"{escape(run.download['licence'])} |",
         "",

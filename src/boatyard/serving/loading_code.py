@@ -31,7 +31,12 @@ def torch(about: Header) -> str:
     imports = "\n".join(f"import {name}" for name in sorted([library, "torch"]))
     view = about.preprocessing
     hidden = 'x = linear(x, state["head.hidden.weight"], state["head.hidden.bias"]).relu()\n' if about.hidden else ""
-    method, bleed = f"Image.{view.interpolation.upper()}", f", bleed={(1 - view.crop) / 2!r}" if view.crop < 1 else ""
+    size, method = f"({view.size}, {view.size})", f"Image.{view.interpolation.upper()}"
+    if view.crop == "squash":
+        shown = f"{_OPEN}.resize({size}, {method})"
+    else:
+        bleed = f", bleed={(1 - view.crop) / 2!r}" if view.crop < 1 else ""
+        shown = f"ImageOps.fit({_OPEN}, {size}, {method}{bleed})"
     return f"""
 import json
 
@@ -46,7 +51,7 @@ with safe_open("model.safetensors", "pt") as file:
     about = json.loads(file.metadata()["{KEY}"])
 {network}
 backbone.load_state_dict({{name: state[f"embedder.backbone.{{name}}"] for name in backbone.eval().state_dict()}})
-view = ImageOps.fit({_OPEN}, ({view.size}, {view.size}), {method}{bleed})
+view = {shown}
 x = backbone(normalize(to_tensor(view), about["preprocessing"]["mean"], about["preprocessing"]["std"])[None])
 {hidden}x = linear(x, state["head.classes.weight"], state["head.classes.bias"])[0] / about["temperature"]
 print(about["classes"][x.argmax()], x.softmax(0).max().item())

@@ -66,7 +66,7 @@ def answer(
         rest=max(0.0, 1 - sum(probability for _, probability in rows)),
         photo=_picture(_small(photo), "JPEG", quality=85),
         view=_picture(Image.fromarray(view.transpose(1, 2, 0)), "PNG"),
-        frame=frame(photo.size, preprocessing.crop),
+        frame=frame(photo.size, preprocessing),
         size=photo.size,
         crop=preprocessing.crop,
         actual=actual,
@@ -101,11 +101,10 @@ def closing() -> str:
     return _part("closing")
 
 
-def frame(size: tuple[int, int], crop: float) -> tuple[float, float, float, float]:
+def frame(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[float, float, float, float]:
     """The plain view's place in a photo, as fractions of its width and height: left, top, width, height."""
-    side = crop * min(size)
-    width, height = side / size[0], side / size[1]
-    return (1 - width) / 2, (1 - height) / 2, width, height
+    left, top, right, bottom = preprocessing.box(*size)
+    return left / size[0], top / size[1], (right - left) / size[0], (bottom - top) / size[1]
 
 
 @dataclass(frozen=True)

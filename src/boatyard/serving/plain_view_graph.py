@@ -72,6 +72,12 @@ _KERNELS = {
     ),
 }
 
+_SIDE = """
+        short_side = Min(height_double, width_double)
+        crop = Constant <value = double {{{crop!r}}}> ()
+        side = Mul(crop, short_side)
+"""
+
 
 def functions(preprocessing: Preprocessing, opset: int) -> str:
     """The function `PlainView`, and two that it calls, in ONNX's textual syntax.
@@ -92,6 +98,11 @@ def functions(preprocessing: Preprocessing, opset: int) -> str:
             "choose another model.backbone"
         )
     support, kernel = _KERNELS[preprocessing.interpolation]
+    # The sides of `Preprocessing.box`, which lies in the middle of the photo.
+    if preprocessing.crop == "squash":
+        sides, across, down = "", "width_double", "height_double"
+    else:
+        sides, across, down = _SIDE.format(crop=preprocessing.crop), "side", "side"
     header = f'<domain: "{DOMAIN}", opset_import: ["" : {opset}, "{DOMAIN}" : 1]>'
     return f"""
     {header}
@@ -104,11 +115,9 @@ def functions(preprocessing: Preprocessing, opset: int) -> str:
         width = Gather(shape, second)
         height_double = Cast <to = {_DOUBLE}> (height)
         width_double = Cast <to = {_DOUBLE}> (width)
-        short_side = Min(height_double, width_double)
-        crop = Constant <value = double {{{preprocessing.crop!r}}}> ()
-        side = Mul(crop, short_side)
-        column_weights, left, right = {DOMAIN}.Weights(width, side)
-        row_weights, top, bottom = {DOMAIN}.Weights(height, side)
+        {sides}
+        column_weights, left, right = {DOMAIN}.Weights(width, {across})
+        row_weights, top, bottom = {DOMAIN}.Weights(height, {down})
         starts = Concat <axis = 0> (top, left)
         ends = Concat <axis = 0> (bottom, right)
         middle = Slice(photo, starts, ends)
