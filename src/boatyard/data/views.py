@@ -84,15 +84,58 @@ class Preprocessing:
         )
 
 
+@dataclass(frozen=True)
+class Look:
+    """A view of a photo, decided; what is left to do is arithmetic on the photo's pixels.
+
+    Attributes:
+        box: left, top, right, bottom of what is cut out of the photo, in its pixels.
+        side: of the square that the box is resized to, pixels.
+        angle: degrees by which that is turned clockwise about its centre. Its middle is then the view, what comes from
+            outside black. At 0 it is the view.
+        brightness, contrast, saturation: factors; 1 changes nothing.
+        hue: 256ths of the colour circle by which colours are turned; None: they are left alone.
+        flips: axes of [3, height, width] that are mirrored at the end.
+    """
+
+    box: Box
+    side: int
+    angle: float = 0.0
+    brightness: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+    hue: int | None = None
+    flips: tuple[int, ...] = ()
+
+
 def plain_view(photo: Photo, preprocessing: Preprocessing) -> View:
     """What `Preprocessing.box` says of an RGB photo, in one interpolation: uint8 [3, size, size]."""
-    return _channels_first(_resize(photo, preprocessing.box(*photo.size), preprocessing.size, preprocessing))
+    return drawn(photo, plain_look(photo.width, photo.height, preprocessing), preprocessing)
+
+
+def plain_look(width: int, height: int, preprocessing: Preprocessing) -> Look:
+    """The plain view of a photo of this size."""
+    return Look(_inside(preprocessing.box(width, height), width, height), preprocessing.size)
 
 
 def random_view(
     photo: Photo, preprocessing: Preprocessing, augment: Augment, sha256: str, number: int, seed: int
 ) -> View:
-    """A random view of an RGB photo: uint8 [3, size, size], the same for the same arguments on any machine and worker.
+    """A random view of an RGB photo: uint8 [3, size, size], the same for the same arguments on any machine."""
+    look = random_look(photo.width, photo.height, preprocessing, augment, sha256, number, seed)
+    return drawn(photo, look, preprocessing)
+
+
+def random_look(
+    photo_width: int,
+    photo_height: int,
+    preprocessing: Preprocessing,
+    augment: Augment,
+    sha256: str,
+    number: int,
+    seed: int,
+) -> Look:
+    """A random view of a photo of this size: the same for the same arguments.
 
     A crop with the area and aspect of `augment` (a fraction of the photo's area; Szegedy et al. 2015), resized, rotated
     about its centre, cut to the middle as the plain view is, mirrored, and its colours jittered. A crop that does not
@@ -101,30 +144,43 @@ def random_view(
     draws are made whether they are used or not, so that a change of one setting leaves the others' draws alone.
     """
     draw = _uniform(f"{seed} {sha256} {number}", 11)
-    area = _between(augment.scale, draw[0]) * photo.width * photo.height
+    area = _between(augment.scale, draw[0]) * photo_width * photo_height
     aspect = math.exp(_between([math.log(limit) for limit in augment.aspect], draw[1]))
     crop = preprocessing.crop
     if crop == "squash":
-        aspect, crop = aspect * photo.width / photo.height, 1.0
+        aspect, crop = aspect * photo_width / photo_height, 1.0
     width, height = math.sqrt(area * aspect), math.sqrt(area / aspect)
-    fit = min(1.0, photo.width / width, photo.height / height)
+    fit = min(1.0, photo_width / width, photo_height / height)
     width, height = width * fit, height * fit
-    left, top = draw[2] * (photo.width - width), draw[3] * (photo.height - height)
+    left, top = draw[2] * (photo_width - width), draw[3] * (photo_height - height)
     angle = (2 * draw[4] - 1) * augment.rotation
     if angle:
-        whole = round(preprocessing.size / crop)
-        image = _resize(photo, (left, top, left + width, top + height), whole, preprocessing)
-        image = _rotate(image, angle, preprocessing.size)
+        side = round(preprocessing.size / crop)
+        box = (left, top, left + width, top + height)
     else:
+        side = preprocessing.size
         inset_x, inset_y = width * (1 - crop) / 2, height * (1 - crop) / 2
         box = (left + inset_x, top + inset_y, left + width - inset_x, top + height - inset_y)
-        image = _resize(photo, box, preprocessing.size, preprocessing)
-    view = _channels_first(_jitter(image, augment, draw[7:]))
-    if augment.horizontal_flip and draw[5] < 0.5:
-        view = view[:, :, ::-1]
-    if augment.vertical_flip and draw[6] < 0.5:
-        view = view[:, ::-1, :]
-    return np.ascontiguousarray(view)
+    flips = [(-2, augment.vertical_flip and draw[6] < 0.5), (-1, augment.horizontal_flip and draw[5] < 0.5)]
+    return Look(
+        _inside(box, photo_width, photo_height),
+        side,
+        angle,
+        brightness=_between([1 - augment.brightness, 1 + augment.brightness], draw[7]),
+        contrast=_between([1 - augment.contrast, 1 + augment.contrast], draw[8]),
+        saturation=_between([1 - augment.saturation, 1 + augment.saturation], draw[9]),
+        hue=round(_between([-augment.hue, augment.hue], draw[10]) * 256) if augment.hue else None,
+        flips=tuple(axis for axis, mirrored in flips if mirrored),
+    )
+
+
+def drawn(photo: Photo, look: Look, preprocessing: Preprocessing) -> View:
+    """Draw a view of an RGB photo with Pillow: uint8 [3, size, size]."""
+    image = photo.resize((look.side, look.side), RESAMPLING[preprocessing.interpolation], box=look.box)
+    if look.angle:
+        image = _rotate(image, look.angle, preprocessing.size)
+    view = np.asarray(_jitter(image, look)).transpose(2, 0, 1)
+    return np.ascontiguousarray(np.flip(view, look.flips))
 
 
 @dataclass(frozen=True)
@@ -156,18 +212,28 @@ class Recipe:
         """The views of an RGB photo with the given numbers: random ones from 0, the plain one and its mirror images."""
         plain = plain_view(photo, self.preprocessing) if any(number < 0 for number in numbers) else None
 
-        def view(number: int) -> View:
+        def view(number: int, look: Look) -> View:
             if plain is None or number >= 0:
-                return random_view(photo, self.preprocessing, self.augment, sha256, number, self.seed)
-            return plain if number == PLAIN else np.ascontiguousarray(np.flip(plain, FLIPS[number]))
+                return drawn(photo, look, self.preprocessing)
+            return np.ascontiguousarray(np.flip(plain, look.flips))
 
-        return [view(number) for number in numbers]
+        return list(map(view, numbers, self.looks(photo.width, photo.height, sha256, numbers)))
+
+    def looks(self, width: int, height: int, sha256: str, numbers: Sequence[int]) -> list[Look]:
+        """The same views, of a photo of this size, decided and not drawn."""
+        plain = plain_look(width, height, self.preprocessing)
+
+        def look(number: int) -> Look:
+            if number < 0:
+                return replace(plain, flips=FLIPS.get(number, ()))
+            return random_look(width, height, self.preprocessing, self.augment, sha256, number, self.seed)
+
+        return list(map(look, numbers))
 
 
-def _resize(photo: Photo, box: Box, size: int, preprocessing: Preprocessing) -> Photo:
+def _inside(box: Box, width: int, height: int) -> Box:
     # Rounding may put an edge a hair outside, which Pillow refuses.
-    inside = (max(box[0], 0), max(box[1], 0), min(box[2], photo.width), min(box[3], photo.height))
-    return photo.resize((size, size), RESAMPLING[preprocessing.interpolation], box=inside)
+    return max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)
 
 
 def _rotate(image: Photo, degrees: float, size: int) -> Photo:
@@ -178,18 +244,17 @@ def _rotate(image: Photo, degrees: float, size: int) -> Photo:
     return image.transform((size, size), Pillow.Transform.AFFINE, matrix, Pillow.Resampling.BILINEAR)
 
 
-def _jitter(image: Photo, augment: Augment, draw: list[float]) -> Photo:
-    for enhance, strength, drawn in (
-        (ImageEnhance.Brightness, augment.brightness, draw[0]),
-        (ImageEnhance.Contrast, augment.contrast, draw[1]),
-        (ImageEnhance.Color, augment.saturation, draw[2]),
+def _jitter(image: Photo, look: Look) -> Photo:
+    for enhance, factor in (
+        (ImageEnhance.Brightness, look.brightness),
+        (ImageEnhance.Contrast, look.contrast),
+        (ImageEnhance.Color, look.saturation),
     ):
-        if strength:
-            image = enhance(image).enhance(_between([1 - strength, 1 + strength], drawn))
-    if augment.hue:
+        if factor != 1:
+            image = enhance(image).enhance(factor)
+    if look.hue is not None:
         hue, saturation, value = image.convert("HSV").split()
-        turn = round(_between([-augment.hue, augment.hue], draw[3]) * 256)
-        hue = hue.point([(level + turn) % 256 for level in range(256)])
+        hue = hue.point([(level + look.hue) % 256 for level in range(256)])
         image = Pillow.merge("HSV", (hue, saturation, value)).convert("RGB")
     return image
 
@@ -202,7 +267,3 @@ def _uniform(key: str, count: int) -> list[float]:
     """`count` (at most 16) numbers in [0, 1) that only `key` decides, whatever the library versions."""
     digest = hashlib.blake2b(key.encode(), digest_size=64).digest()
     return [int.from_bytes(digest[4 * i : 4 * i + 4], "little") / 2**32 for i in range(count)]
-
-
-def _channels_first(image: Photo) -> View:
-    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
