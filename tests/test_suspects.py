@@ -163,14 +163,16 @@ def test_the_confident_joint_by_hand() -> None:
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.4, 0.6], [0.1, 0.9], [0.3, 0.7]])
     # Means of each class's own probability: a (0.9 + 0.7 + 0.2) / 3 = 0.6, b (0.6 + 0.9 + 0.7) / 3 = 0.733. The third
     # photo is under a, and its b is 0.8.
-    assert doubtful(probabilities, np.array([0, 0, 0, 1, 1, 1])) == 1
+    assert doubtful(np.log(probabilities), np.array([0, 0, 0, 1, 1, 1])) == 1
     # With the fourth under a as well: a is 0.55, b 0.8. Its b of 0.6 is not enough.
-    assert doubtful(probabilities, np.array([0, 0, 0, 0, 1, 1])) == 1
+    assert doubtful(np.log(probabilities), np.array([0, 0, 0, 0, 1, 1])) == 1
     # With the second under b and the last under a: a is 0.467, b 0.6. Enough are the second's a of 0.7, and the third's
     # and the last one's b.
-    assert doubtful(probabilities, np.array([0, 1, 0, 1, 1, 0])) == 3
+    assert doubtful(np.log(probabilities), np.array([0, 1, 0, 1, 1, 0])) == 3
     # A class without a photo is nobody's.
-    assert doubtful(np.array([[0.1, 0.0, 0.9], [0.2, 0.1, 0.7]]), np.array([0, 0])) == 0
+    with np.errstate(divide="ignore"):
+        certain = np.log([[0.1, 0.0, 0.9], [0.2, 0.1, 0.7]])
+    assert doubtful(certain, np.array([0, 0])) == 0
 
 
 def test_the_table_comes_back(tmp_path: Path) -> None:

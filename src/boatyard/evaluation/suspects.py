@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from boatyard import files
 from boatyard.data.splitting import Row, labels
 from boatyard.evaluation import temperature
+from boatyard.evaluation.checks import blocks
 from boatyard.model import discriminant
 
 FOLDS = 5
@@ -59,6 +60,8 @@ class Findings:
 def find(rows: Sequence[Row], features: NDArray[np.float32], groups: Sequence[int], classes: Sequence[str]) -> Findings:
     """Look for wrong labels among all photos, whatever their split.
 
+    8 × n × k bytes of memory, and some tens of MB.
+
     Args:
         rows: n photos.
         features: their embeddings [n, width].
@@ -67,15 +70,16 @@ def find(rows: Sequence[Row], features: NDArray[np.float32], groups: Sequence[in
         classes: k names.
     """
     actual = labels(rows, classes)
-    raw = discriminant.out_of_fold(features, actual, folds(rows, groups), len(classes))
-    judged = np.isfinite(raw[np.arange(len(rows)), actual])
+    answers = discriminant.out_of_fold(features, actual, folds(rows, groups), len(classes))
+    judged = np.isfinite(answers[np.arange(len(rows)), actual])
     if not judged.any():
         return Findings([], 0, 0)
     known = [row for row, can in zip(rows, judged, strict=True) if can]
-    raw, actual = raw[judged], actual[judged]
-    scaled = temperature.scale(raw, temperature.fit(raw, actual))
-    own = scaled[np.arange(len(known)), actual]
-    looks = scaled.argmax(axis=1)
+    if len(known) < len(rows):
+        answers, actual = answers[judged], actual[judged]
+    temperature.scale(answers, temperature.fit(answers, actual), out=answers)
+    own = answers[np.arange(len(known)), actual]
+    looks = answers.argmax(axis=1)
     ranked = sorted(
         np.flatnonzero(looks != actual).tolist(),
         # Rounded, so that copies stand in one order everywhere.
@@ -87,10 +91,10 @@ def find(rows: Sequence[Row], features: NDArray[np.float32], groups: Sequence[in
             label=known[number].label,
             split=known[number].split,
             looks_like=classes[looks[number]],
-            probability=float(np.exp(scaled[number, looks[number]])),
+            probability=float(np.exp(answers[number, looks[number]])),
             label_probability=float(np.exp(own[number])),
         )
-        for number in ranked[: doubtful(np.exp(scaled), actual)]
+        for number in ranked[: doubtful(answers, actual)]
     ]
     return Findings(suspects, len(known), int((looks == actual).sum()))
 
@@ -113,21 +117,25 @@ def folds(rows: Sequence[Row], groups: Sequence[int]) -> NDArray[np.int64]:
     return found
 
 
-def doubtful(probabilities: NDArray[np.float64], actual: NDArray[np.int64]) -> int:
+def doubtful(log_probabilities: NDArray[np.float64], actual: NDArray[np.int64]) -> int:
     """How many photos are confidently taken for another class: those beside the diagonal of the confident joint.
 
     Confidently: the class is no less probable than it is, on average, for the photos filed under it. Of several such
     classes the most probable one counts. Where classes overlap, that is more than are filed wrongly.
 
     Args:
-        probabilities: out-of-fold, [n, k].
+        log_probabilities: out-of-fold, [n, k].
         actual: class indices [n].
     """
-    count = np.bincount(actual, minlength=probabilities.shape[1])
-    own = probabilities[np.arange(len(actual)), actual]
+    count = np.bincount(actual, minlength=log_probabilities.shape[1])
+    own = np.exp(log_probabilities[np.arange(len(actual)), actual])
     mean = np.bincount(actual, weights=own, minlength=len(count)) / np.maximum(count, 1)
-    reached = np.where(probabilities >= np.where(count > 0, mean, np.inf), probabilities, -1.0)
-    return int(((reached.max(axis=1) >= 0) & (reached.argmax(axis=1) != actual)).sum())
+    enough, found = np.where(count > 0, mean, np.inf), 0
+    for rows in blocks(len(actual)):
+        probabilities = np.exp(log_probabilities[rows])
+        reached = np.where(probabilities >= enough, probabilities, -1.0)
+        found += int(((reached.max(axis=1) >= 0) & (reached.argmax(axis=1) != actual[rows])).sum())
+    return found
 
 
 def write_suspects(path: Path, suspects: Iterable[Suspect]) -> None:

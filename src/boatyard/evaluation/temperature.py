@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 from scipy.special import log_softmax
 
 from boatyard.evaluation import metrics
-from boatyard.evaluation.checks import Floats, Integers, check
+from boatyard.evaluation.checks import Floats, Integers, blocks, check
 
 # Beyond them a logit that leads by 1 is certain, or no answer at all.
 COLDEST, HOTTEST = 0.05, 20.0
@@ -23,12 +23,20 @@ COLDEST, HOTTEST = 0.05, 20.0
 BINS = 15
 
 
-def scale(log_probabilities: Floats, temperature: float) -> NDArray[np.float64]:
+def scale(log_probabilities: Floats, temperature: float, out: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Log-probabilities [n, k] at another temperature, float64; scaling by T and then by 1 / T changes nothing.
 
     Log-probabilities are logits: they differ from them by a constant for each photo, which the softmax takes out.
+
+    Args:
+        log_probabilities: [n, k].
+        temperature: above 0.
+        out: where to write them, which may be `log_probabilities`; None: a new array.
     """
-    return np.asarray(log_softmax(log_probabilities.astype(np.float64) / temperature, axis=1), np.float64)
+    scaled = np.empty(log_probabilities.shape) if out is None else out
+    for rows in blocks(len(log_probabilities)):
+        scaled[rows] = log_softmax(log_probabilities[rows].astype(np.float64) / temperature, axis=1)
+    return scaled
 
 
 def fit(log_probabilities: Floats, actual: Integers) -> float:
@@ -49,17 +57,27 @@ def fit(log_probabilities: Floats, actual: Integers) -> float:
     """
     check(log_probabilities, actual)
     # Cut off as in `metrics.losses`: a probability of 0 would make every temperature as bad.
-    scores = np.maximum(log_probabilities.astype(np.float64), math.log(np.finfo(np.float64).eps))
-    own = scores[np.arange(actual.size), actual]
+    floor = math.log(np.finfo(np.float64).eps)
     limit = (actual.size + 1) / (actual.size + 2)
+
+    def mean(figure: Callable[[Floats, Floats, Integers], Floats], sharpness: float) -> float:
+        """Of a figure of each photo, from its logits, its log-probabilities at 1 / T and its class."""
+        total = 0.0
+        for rows in blocks(actual.size):
+            scores = np.maximum(log_probabilities[rows].astype(np.float64), floor)
+            total += float(figure(scores, scale(scores, 1 / sharpness), actual[rows]).sum())
+        return total / actual.size
 
     def slope(sharpness: float) -> float:
         """Of the mean cross entropy by 1 / T, in which it is convex: it rises."""
-        return float(((np.exp(scale(scores, 1 / sharpness)) * scores).sum(axis=1) - own).mean())
+        return mean(
+            lambda scores, scaled, own: (np.exp(scaled) * scores).sum(axis=1) - scores[np.arange(own.size), own],
+            sharpness,
+        )
 
     def overclaim(sharpness: float) -> float:
         """The mean confidence less what the photos vouch for; it rises as well."""
-        return float(np.exp(scale(scores, 1 / sharpness).max(axis=1)).mean()) - limit
+        return mean(lambda _scores, scaled, _own: np.exp(scaled.max(axis=1)), sharpness) - limit
 
     if abs(slope(1.0)) < 1e-9:
         return 1.0

@@ -16,6 +16,8 @@ from boatyard.model.history import Epoch
 from boatyard.model.optimisation import EarlyStopping, Loss, epoch_seed, optimiser, rate
 from boatyard.params.schema import Train
 
+_ROWS = 4096  # embeddings that are judged at a time
+
 
 def fit(
     head: nn.Module, train: Examples, validation: Examples, loss: Loss, settings: Train, seed: int
@@ -62,11 +64,11 @@ def _fit(
     for epoch in range(1, settings.epochs + 1):
         lr = settings.lr * rate(settings.schedule, epoch, settings.epochs, settings.warmup)
         optimizer.param_groups[0]["lr"] = lr
-        features = torch.from_numpy(np.array(train.features[:, (epoch - 1) % views]))
+        view = (epoch - 1) % views
         torch.manual_seed(epoch_seed(seed, epoch))
         order = torch.randperm(len(labels))
         batches = torch.split(order, settings.batch_size)
-        train_loss, train_top1 = _one_epoch(head, optimizer, loss, features, labels, batches)
+        train_loss, train_top1 = _one_epoch(head, optimizer, loss, train.features[:, view], labels, batches)
         validation_loss, validation_top1 = evaluate(head, validation)
         if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
             raise UserError(f"the loss is not finite in epoch {epoch}: lower train.lr ({settings.lr})")
@@ -81,14 +83,14 @@ def _one_epoch(
     head: nn.Module,
     optimizer: torch.optim.Optimizer,
     loss: Loss,
-    features: Tensor,
+    features: NDArray[np.float32],
     labels: Tensor,
     batches: tuple[Tensor, ...],
 ) -> tuple[float, float]:
     head.train()
     loss_sum = correct = 0.0
     for batch in batches:
-        log_probabilities = head(features[batch])
+        log_probabilities = head(torch.from_numpy(features[batch.numpy()]))  # from the disk, no more than a batch
         batch_loss = loss(log_probabilities, labels[batch])
         optimizer.zero_grad(set_to_none=True)
         batch_loss.backward()  # type: ignore[no-untyped-call]
@@ -106,8 +108,9 @@ def answers(head: nn.Module, examples: Examples) -> NDArray[np.float32]:
 
 def _answers(head: nn.Module, examples: Examples) -> Tensor:
     head.eval()
-    log_probabilities: Tensor = head(torch.from_numpy(np.array(examples.features[:, 0])))
-    return log_probabilities
+    plain = examples.features[:, 0]
+    starts = range(0, max(1, len(plain)), _ROWS)
+    return torch.cat([head(torch.from_numpy(np.array(plain[start : start + _ROWS]))) for start in starts])
 
 
 @torch.inference_mode()
