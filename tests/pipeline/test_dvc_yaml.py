@@ -128,6 +128,24 @@ def test_going_back_to_an_old_value_can_be_restored() -> None:
             assert not options.get("persist", False), f"{name}: {out}"
 
 
+def test_nothing_is_hidden_from_the_run_cache() -> None:
+    """It takes no notice of a key called size or nfiles inside a section (treeverse/dvc, issue 10296).
+
+    So image.size stands on its own in featurize; what comes later is told of it by the sums of what it reads.
+    """
+
+    def hidden(section: Any) -> bool:
+        return isinstance(section, dict) and any(
+            name in ("size", "nfiles") or hidden(value) for name, value in section.items()
+        )
+
+    assert hidden(PARAMS["image"])
+    for name, stage in STAGES.items():
+        if {"data/features", paths.MODEL.as_posix()}.isdisjoint(listed(stage["deps"])):
+            for key in stage.get("params", []):
+                assert not hidden(PARAMS.get(key)), f"{name}: {key}"
+
+
 def test_every_stage_and_output_says_what_it_is() -> None:
     for name, stage in STAGES.items():
         assert stage["desc"], name

@@ -102,6 +102,19 @@ def test_a_learning_rate_reruns_the_head_and_what_follows_and_comes_back_from_th
     assert bench.git("status", "--porcelain") == ""
 
 
+def test_another_image_size_is_never_taken_from_the_run_cache(bench: Clone) -> None:
+    size = bench.params()["image"]["size"]
+    bench.set_param("image.size", 96)
+
+    there = bench.repro()
+    bench.set_param("image.size", size)
+    back = bench.repro()
+
+    assert {"featurize", "train"} <= there.ran
+    assert back.ran == set()
+    assert bench.git("status", "--porcelain") == ""
+
+
 def test_a_stage_that_writes_the_same_bytes_stops_there(bench: Clone) -> None:
     comment_in("src/boatyard/data/duplicates.py")(bench)
 
