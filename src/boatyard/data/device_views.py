@@ -315,7 +315,7 @@ def _hue_turned(images: Tensor, turns: Tensor) -> Tensor:
 
 
 def _over(numbers: Tensor, divisor: float) -> Tensor:
-    """numbers / divisor, rounded once. On CUDA, PyTorch multiplies with the reciprocal of a divisor that is no tensor."""
+    """A quotient that is rounded once. By a plain number, on CUDA, PyTorch does not divide: it takes its reciprocal."""
     return numbers / torch.full((), divisor, dtype=numbers.dtype, device=numbers.device)
 
 

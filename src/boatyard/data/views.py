@@ -92,6 +92,11 @@ def plain_view(photo: Photo, preprocessing: Preprocessing) -> View:
     return drawn(photo, plain_look(photo.width, photo.height, preprocessing), preprocessing)
 
 
+def plain_shot(photo: Photo, preprocessing: Preprocessing) -> "Shot":
+    """The plain view of an RGB photo, not yet drawn."""
+    return Shot(photo, [plain_look(photo.width, photo.height, preprocessing)], preprocessing)
+
+
 def plain_look(width: int, height: int, preprocessing: Preprocessing) -> Look:
     """The plain view of a photo of this size."""
     side = preprocessing.crop * min(width, height)
