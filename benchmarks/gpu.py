@@ -1,4 +1,4 @@
-"""What a GPU could do at most, and which way of running the network gets nearest: measure there before switching any on.
+"""What a GPU could do at most, and which way of running the network gets nearest to it.
 
 It prints as JSON, for each batch size, in views per second:
 
@@ -82,8 +82,7 @@ def graph(network: nn.Module, views: Tensor, device: str, precision: str) -> Cal
         for _ in range(3):
             run()
     torch.cuda.current_stream(device).wait_stream(aside)
-    # Else autocast would keep converted weights that belong to the recording.
-    with torch.inference_mode(), torch.autocast("cuda", cache_enabled=False), torch.cuda.graph(captured):
+    with torch.cuda.graph(captured):
         run()
     return captured.replay
 
