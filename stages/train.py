@@ -63,7 +63,8 @@ def train(device: str) -> None:
     if distributed.rank() == 0:
         if settings.finetune.epochs:
             shape, kind, workers = recipe.preprocessing.shape, machine.engine(device), machine.workers()
-            run = engine.create(network.embedder, shape, kind, device, workers, paths.GRAPHS)
+            precision = machine.backbone_precision(device)
+            run = engine.create(network.embedder, shape, kind, device, workers, paths.GRAPHS, precision)
             validation = finetuning.embed(photos[1], run, workers)
         answers = training.answers(top, validation)
         fitted = temperature.fit(answers, validation.labels)

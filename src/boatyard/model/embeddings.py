@@ -17,9 +17,9 @@ from torch import nn
 from tqdm import tqdm
 
 from boatyard import machine, paths
-from boatyard.data import photos, views
+from boatyard.data import device_views, photos, views
 from boatyard.data.splitting import Row
-from boatyard.data.views import Recipe, View
+from boatyard.data.views import Recipe, Shot
 from boatyard.model import distributed, engine, graph, inference, torch_engine
 from boatyard.model.engine import Engine
 from boatyard.model.features import Task
@@ -27,7 +27,7 @@ from boatyard.model.network import Embedder
 from boatyard.model.rows import RowStore
 
 # What decides an embedding beside the network, the photo and the view's name. Rows made by others are not used again.
-_LIBRARIES, _CODE = ("onnxruntime", "pillow"), (photos, views, engine, graph, torch_engine)
+_LIBRARIES, _CODE = ("onnxruntime", "pillow"), (photos, views, device_views, engine, graph, torch_engine)
 _BATCH = 256  # rows that are held before they go to the disk, and photos that are read at a time
 
 
@@ -52,11 +52,11 @@ def compute(
             store.add([key for key, _ in held], np.stack([row for _, row in held]))
             held.clear()
 
-    def draw(task: Task) -> list[View]:
-        return recipe.draw(raw / task.photo.path, task.photo.sha256, task.numbers)
+    def opened(task: Task) -> Shot:
+        return recipe.open(raw / task.photo.path, task.photo.sha256, task.numbers)
 
     try:
-        for task, outputs in zip(tasks, inference.run(engine, tasks, draw, workers), strict=True):
+        for task, outputs in zip(tasks, inference.run(engine, tasks, opened, workers), strict=True):
             held += [
                 (recipe.name(task.photo.sha256, number), output)
                 for number, output in zip(task.numbers, outputs, strict=True)
@@ -81,8 +81,10 @@ class Embeddings:
     def __init__(self, network: Embedder, recipe: Recipe, raw: Path, device: str):
         self._network, self._recipe, self._raw, self._device = network, recipe, raw, device
         self.kind = machine.engine(device)
+        # What was computed in one precision is never taken for what another would give.
+        self.precision = machine.backbone_precision(device)
         self._workers = max(1, machine.workers() // distributed.here())
-        key = [self.kind, torch.device(device).type, graph.fingerprint(network), recipe.preprocessing]
+        key = [self.kind, torch.device(device).type, self.precision, graph.fingerprint(network), recipe.preprocessing]
         key += [*map(version, _LIBRARIES), *map(inspect.getsource, _CODE)]
         folder = paths.FEATURE_ROWS / hashlib.sha256(repr(key).encode()).hexdigest()[:16]
         self.store = RowStore(folder, network.width, distributed.rank(), distributed.size())
@@ -118,7 +120,10 @@ class Embeddings:
 
     def engine(self, network: nn.Module, shape: Sequence[int]) -> Engine:
         """The engine of this machine for a network on inputs of one shape."""
-        return engine.create(network, shape, self.kind, self._device, self._workers, paths.GRAPHS)
+        return engine.create(network, shape, self.kind, self._device, self._workers, paths.GRAPHS, self.precision)
+
+    def __str__(self) -> str:
+        return f"{self.kind} on {self._device}{'' if self.precision == 'fp32' else f' in {self.precision}'}"
 
     def answers(self, head: nn.Module, photos: Sequence[Row], numbers: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """A head's outputs on the same views of many photos, float32 [a batch of photos, views, outputs] at a time.
