@@ -4,10 +4,7 @@
 head that was trained anew costs no convolution. Processes that share the work compute a part of it each.
 """
 
-import hashlib
-import inspect
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from boatyard import machine, paths
+from boatyard import keys, machine, paths
 from boatyard.data import device_views, photos, views
 from boatyard.data.splitting import Row
 from boatyard.data.views import Recipe, Shot
@@ -84,10 +81,9 @@ class Embeddings:
         # What was computed in one precision is never taken for what another would give.
         self.precision = machine.backbone_precision(device)
         self._workers = max(1, machine.workers() // distributed.here())
-        key = [self.kind, torch.device(device).type, self.precision, graph.fingerprint(network), recipe.preprocessing]
-        key += [*map(version, _LIBRARIES), *map(inspect.getsource, _CODE)]
-        folder = paths.FEATURE_ROWS / hashlib.sha256(repr(key).encode()).hexdigest()[:16]
-        self.store = RowStore(folder, network.width, distributed.rank(), distributed.size())
+        decided_by = self.kind, torch.device(device).type, self.precision, graph.fingerprint(network)
+        name = keys.key(*decided_by, recipe.preprocessing, libraries=_LIBRARIES, code=_CODE)
+        self.store = RowStore(paths.FEATURE_ROWS / name, network.width, distributed.rank(), distributed.size())
 
     def missing(self, tasks: Sequence[Task]) -> list[Task]:
         """The views among those of `tasks` that have never been computed."""
@@ -132,6 +128,10 @@ class Embeddings:
         """
         run = self.engine(head, [self.store.width])
         for start in range(0, len(photos), _BATCH):
-            batch = photos[start : start + _BATCH]
-            rows = self.store.read(self._recipe.name(row.sha256, number) for row in batch for number in numbers)
-            yield run(rows).reshape(len(batch), len(numbers), -1)
+            rows = self.rows(photos[start : start + _BATCH], numbers)
+            yield run(rows.reshape(-1, self.store.width)).reshape(*rows.shape[:2], -1)
+
+    def rows(self, photos: Sequence[Row], numbers: Sequence[int]) -> NDArray[np.float32]:
+        """Embeddings of the same views of some photos, which have been computed: float32 [photos, views, width]."""
+        names = [self._recipe.name(row.sha256, number) for row in photos for number in numbers]
+        return self.store.read(names).reshape(len(photos), len(numbers), self.store.width)

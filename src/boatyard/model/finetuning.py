@@ -24,12 +24,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from boatyard.data.splitting import Row, labels
-from boatyard.data.views import PLAIN, Recipe, Shot, View
+from boatyard.data.views import PLAIN, Recipe, View
 from boatyard.errors import UserError
 from boatyard.files import replacing
-from boatyard.model import backbones, distributed, inference
-from boatyard.model.engine import Engine
-from boatyard.model.features import Examples
+from boatyard.model import backbones, distributed
 from boatyard.model.history import Epoch
 from boatyard.model.network import Classifier
 from boatyard.model.optimisation import EarlyStopping, Loss, epoch_seed, optimiser, rate
@@ -72,21 +70,6 @@ def photos(rows: Sequence[Row], classes: Sequence[str], split: str, raw: Path, r
     """The photos of a split."""
     mine = [row for row in rows if row.split == split]
     return Photos(mine, torch.from_numpy(labels(mine, classes)), raw, recipe)
-
-
-def embed(photos: Photos, engine: Engine, workers: int) -> Examples:
-    """The photos' plain views as a backbone sees them: what its head is judged by.
-
-    Args:
-        photos: n photos.
-        engine: runs the backbone.
-        workers: threads that open photos.
-    """
-
-    def opened(row: Row) -> Shot:
-        return photos.recipe.open(photos.raw / row.path, row.sha256, [PLAIN])
-
-    return Examples(np.stack(list(inference.run(engine, photos.rows, opened, workers))), photos.labels.numpy())
 
 
 def chosen(network: Classifier, settings: Finetune) -> list[nn.Module]:
