@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from boatyard import paths
-from boatyard.data import catalog, duplicates, splitting
+from boatyard.data import groups, splitting
 from boatyard.evaluation import suspects
 from boatyard.model import discriminant, features
 
@@ -28,11 +28,11 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = splitting.read_splits(arguments.folder / paths.SPLITS)
     plain = features.read(arguments.folder / paths.FEATURES, rows).plain
-    hashes = {photo.path: photo.phash for photo in catalog.read_catalog(arguments.folder / paths.CATALOG)}
-    groups = duplicates.group([hashes[row.path] for row in rows], duplicates.DISTANCE).tolist()
+    alike = groups.read_alike(arguments.folder / paths.NEAR_DUPLICATES)
+    numbers = groups.numbers([row.path for row in rows], alike)
     classes = splitting.class_names(rows)
     count = round(arguments.share * len(rows))
-    as_filed = suspects.find(rows, plain, groups, classes)
+    as_filed = suspects.find(rows, plain, numbers, classes)
     print(f"{len(rows):,} photos, {len(classes)} classes: {len(as_filed.suspects):,} suspects as they are filed")
     print(f"{count} labels changed; of the first {count} suspects, and of all, so many are changed ones:")
     first, listed = [], []
@@ -43,7 +43,7 @@ def main() -> None:
             others = [label for label in classes if label != rows[place].label]
             changed[place] = replace(rows[place], label=others[generator.integers(len(others))])
             wrong.add(rows[place].path)
-        found = [suspect.path for suspect in suspects.find(changed, plain, groups, classes).suspects]
+        found = [suspect.path for suspect in suspects.find(changed, plain, numbers, classes).suspects]
         first.append(len(wrong.intersection(found[:count])) / count)
         listed.append(len(wrong.intersection(found)) / count)
         print(f"  seed {seed}: {first[-1]:.3f}, {listed[-1]:.3f} of {len(found):,} suspects")

@@ -1,12 +1,15 @@
 """How near duplicates come out on a folder of photos: pairs within the distance, and copies that are still found.
 
     python benchmarks/near_duplicates.py FOLDER [--photos 250]
-    python benchmarks/near_duplicates.py --hashes 100000
+    python benchmarks/near_duplicates.py --hashes 25000 100000 400000 [--like FOLDER] [--all-pairs 100000]
 
 First all photos are compared with one another, under each flip: what is found of copies that nobody planted, and by eye
 among the last lines, which are the farthest pairs, what is found wrongly. Then some photos are changed as copies on the
-web are, plain and mirrored, and it counts how many are still within the distance. With --hashes, what it costs to
-group so many photos and to look a fifth of them up among the rest, as for leaks.
+web are, plain and mirrored, and it counts how many are still within the distance.
+
+With --hashes, what it costs to group so many photos and to look a fifth of them up among the rest, as for leaks: random
+hashes, frames of one film, and with --like hashes made of those of a folder's photos. Up to --all-pairs of them, every
+pair is compared as well, in the same process, and what comes out must be the same.
 """
 
 import argparse
@@ -17,16 +20,20 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from boatyard import machine
-from boatyard.data.duplicates import DISTANCE, FLIPS, group, nearest
-from boatyard.data.phash import phash
+from boatyard.data import hash_index
+from boatyard.data.duplicates import DISTANCE, FLIPS, Match, group, nearest
+from boatyard.data.phash import BITS, phash
 from boatyard.data.photos import FORMATS, open_photo
 
 Photo = Image.Image
+Bits = NDArray[np.uint8]
 
 
 def saved(photo: Photo, quality: int) -> Photo:
@@ -61,35 +68,96 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--photos", type=int, default=250, help="how many are changed")
-    parser.add_argument("--hashes", type=int, help="time so many random hashes instead")
+    parser.add_argument("--hashes", type=int, nargs="+", help="time so many hashes instead")
+    parser.add_argument("--like", type=Path, help="a folder of photos: time hashes like theirs too")
+    parser.add_argument(
+        "--all-pairs", type=int, default=25_000, help="up to how many hashes all pairs are timed beside"
+    )
     arguments = parser.parse_args()
     if arguments.hashes:
-        cost(arguments.hashes)
+        real = hashes_of(photos_below(arguments.like)) if arguments.like else []
+        cost(arguments.hashes, real, arguments.all_pairs)
     elif arguments.folder:
         compare(arguments.folder, arguments.photos)
     else:
         parser.error("a folder, or --hashes")
 
 
-def cost(count: int) -> None:
-    generator = np.random.default_rng(0)
-    hashes = [generator.bytes(32).hex() for _ in range(count)]
-    tasks: dict[str, Callable[[], object]] = {
-        "grouped": lambda: group(hashes, DISTANCE),
-        "a fifth looked up among the rest": lambda: nearest(hashes[: count // 5], hashes[count // 5 :], DISTANCE),
+def cost(counts: list[int], real: list[str], all_pairs: int) -> None:
+    kinds: dict[str, Callable[[int, np.random.Generator], Bits]] = {
+        "random": lambda count, generator: generator.integers(0, 2, (count, BITS), np.uint8),
+        "a film": film,
     }
-    for name, task in tasks.items():
-        start = time.process_time()
-        task()
-        print(f"{count:,} photos {name}: {time.process_time() - start:.1f} s of one core")
+    if real:
+        seen = np.unpackbits(np.frombuffer(bytes.fromhex("".join(real)), np.uint8)).reshape(-1, BITS)
+        kinds["like the photos'"] = lambda count, generator: crossed(seen, count, generator)
+    print("hashes, seconds of one core: grouped; a fifth looked up among the rest (by comparing all pairs)")
+    for kind, draw in kinds.items():
+        for count in counts:
+            bits = draw(count, np.random.default_rng(0))
+            hashes = [row.tobytes().hex() for row in np.packbits(bits, axis=1)]
+            done = timed(hashes)
+            told = [f"{seconds:.1f}" for _, seconds in done]
+            if count <= all_pairs:
+                with mock.patch.object(hash_index, "parts", return_value=[]):
+                    beside = timed(hashes)
+                if [found for found, _ in done] != [found for found, _ in beside]:
+                    raise SystemExit(f"{count:,} hashes, {kind}: comparing all pairs finds others")
+                told = [f"{mine} ({seconds:.1f})" for mine, (_, seconds) in zip(told, beside, strict=True)]
+            alike = count - len(set(done[0][0]))
+            print(f"{kind}, {count:,}: {'; '.join(told)}; {alike:,} photos joined others", flush=True)
     print(f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
 
 
-def compare(folder: Path, photos: int) -> None:
+def timed(hashes: list[str]) -> list[tuple[list[int] | list[Match | None], float]]:
+    """What is found, and seconds of processor time."""
+    fifth = len(hashes) // 5
+    tasks: list[Callable[[], list[int] | list[Match | None]]] = [
+        lambda: group(hashes, DISTANCE).tolist(),
+        lambda: nearest(hashes[:fifth], hashes[fifth:], DISTANCE),
+    ]
+    results = []
+    for task in tasks:
+        start = time.process_time()
+        found = task()
+        results.append((found, time.process_time() - start))
+    return results
+
+
+def film(count: int, generator: np.random.Generator) -> Bits:
+    """Frames that are all alike: each within about 5 bits of one and the same hash."""
+    frame = generator.integers(0, 2, BITS, np.uint8)
+    return np.stack([frame ^ (generator.random(BITS) < 5 / BITS) for _ in range(count)])
+
+
+def crossed(seen: Bits, count: int, generator: np.random.Generator) -> Bits:
+    """A photo's hash with 3 bits in 10 from another one's each; one in ten a copy of another, up to 29 bits changed."""
+    bits = seen[generator.integers(0, len(seen), count)]
+    for start in range(0, count, 10_000):
+        some = bits[start : start + 10_000]
+        other = seen[generator.integers(0, len(seen), len(some))]
+        taken = generator.random(some.shape) < 0.3
+        some[taken] = other[taken]
+    for place in generator.permutation(count)[: count // 10]:
+        copy = bits[generator.integers(0, count)].copy()
+        copy[generator.permutation(BITS)[: generator.integers(0, 30)]] ^= 1
+        bits[place] = copy
+    return bits
+
+
+def photos_below(folder: Path) -> list[Path]:
     suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+
+
+def hashes_of(paths: list[Path]) -> list[str]:
     with ThreadPoolExecutor(machine.workers()) as pool:
-        hashes = list(pool.map(lambda path: phash(open_photo(path)), paths))
+        return list(pool.map(lambda path: phash(open_photo(path)), paths))
+
+
+def compare(folder: Path, photos: int) -> None:
+    paths = photos_below(folder)
+    hashes = hashes_of(paths)
 
     members: dict[int, list[int]] = defaultdict(list)
     for place, number in enumerate(group(hashes, DISTANCE).tolist()):
@@ -103,9 +171,9 @@ def compare(folder: Path, photos: int) -> None:
             (match,) = nearest([hashes[place]], [hashes[earlier] for earlier in places[:number]], DISTANCE)
             if match:
                 pairs[match.flip].append((match.bits, paths[places[match.place]], paths[place]))
-    for flip, found in pairs.items():
-        print(f"{flip}: {len(found):,} photos that an earlier one is nearly the same as")
-        for bits, *both in sorted(found)[-3:]:
+    for flip, those in pairs.items():
+        print(f"{flip}: {len(those):,} photos that an earlier one is nearly the same as")
+        for bits, *both in sorted(those)[-3:]:
             print(f"  {bits:2} bits: " + " · ".join(str(path.relative_to(folder)) for path in both))
 
     chosen = np.random.default_rng(0).permutation(len(paths))[:photos]

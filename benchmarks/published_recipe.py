@@ -4,7 +4,8 @@ Kept as it was published, mistakes included: the frozen backbone is run anew ove
 mode, so that its batch norm statistics drift; ImageNet's mean and std whatever the backbone was trained with; random
 views for training; the head Linear 256 – ReLU – Dropout 0.4 – Linear – LogSoftmax with Adam at 0.001; early stopping
 after 3 epochs without a lower validation loss. What would make its figures wrong is not kept: validation is the
-validation photos, and the weights reported are the best epoch's.
+validation photos, and the weights reported are the best epoch's. Nor, unless asked for, is PyTorch's usual layout of
+images in memory: channels last gives the same sums in half the time on a CPU.
 
 Run as a script, in a folder where the stages up to `split` have run, it prints the outcome as JSON.
 """
@@ -83,7 +84,15 @@ class Photos(Dataset[tuple[Tensor, int]]):
             return self.transform(photo.convert("RGB")), self.classes.index(row.label)
 
 
-def run(rows: Sequence[Row], raw: Path, backbone: str, batch_size: int, seed: int, epochs: int = 100) -> Outcome:
+def run(
+    rows: Sequence[Row],
+    raw: Path,
+    backbone: str,
+    batch_size: int,
+    seed: int,
+    epochs: int = 100,
+    layout: torch.memory_format = torch.channels_last,
+) -> Outcome:
     """Train and test by the recipe."""
     torch.manual_seed(seed)
     classes = sorted({row.label for row in rows})
@@ -95,7 +104,7 @@ def run(rows: Sequence[Row], raw: Path, backbone: str, batch_size: int, seed: in
     body = backbones.create(backbone, "default")
     body.network.requires_grad_(False)
     network = nn.Sequential(body.network, head(body.width, 256, 0.4, len(classes)))
-    network.to(memory_format=torch.channels_last)  # the same sums, twice as fast on a CPU
+    network.to(memory_format=layout)
     optimizer = torch.optim.Adam(network[1].parameters())
     best, best_top1, best_state, waited = float("inf"), 0.0, copy.deepcopy(network.state_dict()), 0
     seconds: list[float] = []
@@ -144,10 +153,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--epochs", type=int, default=100, help="at most")
+    parser.add_argument("--as-written", action="store_true", help="with PyTorch's usual layout, not channels last")
     arguments = parser.parse_args()
     settings = files.read_yaml(paths.PARAMS)
     rows, backbone = read_splits(paths.SPLITS), settings["model"]["backbone"]
-    print(json.dumps(asdict(run(rows, paths.RAW, backbone, arguments.batch, settings["seed"], arguments.epochs))))
+    layout = torch.contiguous_format if arguments.as_written else torch.channels_last
+    outcome = run(rows, paths.RAW, backbone, arguments.batch, settings["seed"], arguments.epochs, layout)
+    print(json.dumps(asdict(outcome)))
 
 
 if __name__ == "__main__":

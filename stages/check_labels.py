@@ -3,7 +3,7 @@
 from boatyard.stage import run_stage
 
 from boatyard import files, paths
-from boatyard.data import catalog, duplicates, splitting
+from boatyard.data import groups, splitting
 from boatyard.evaluation import suspects
 from boatyard.model import features
 
@@ -11,9 +11,8 @@ from boatyard.model import features
 def main() -> None:
     rows = splitting.read_splits(paths.SPLITS)
     cached = features.read(paths.FEATURES, rows)
-    hashes = {photo.path: photo.phash for photo in catalog.read_catalog(paths.CATALOG)}
-    groups = duplicates.group([hashes[row.path] for row in rows], duplicates.DISTANCE).tolist()
-    found = suspects.find(rows, cached.plain, groups, splitting.class_names(rows))
+    numbers = groups.numbers([row.path for row in rows], groups.read_alike(paths.NEAR_DUPLICATES))
+    found = suspects.find(rows, cached.plain, numbers, splitting.class_names(rows))
     suspects.write_suspects(paths.SUSPECTS, found.suspects)
     metrics = {
         "photos": len(rows),

@@ -31,8 +31,7 @@ def featurize(device: str) -> None:
     if distributed.rank() == 0:
         features.write(paths.FEATURES, rows, count, recipe, embeddings.store)
         computed, total = (sum(len(task.numbers) for task in tasks) for tasks in (todo, wanted))
-        where = f"{embeddings.kind} on {device}"
-        print(f"{computed:,} of {total:,} views went through {settings.model.backbone} ({where})")
+        print(f"{computed:,} of {total:,} views went through {settings.model.backbone} ({embeddings})")
 
 
 if __name__ == "__main__":

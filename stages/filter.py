@@ -2,14 +2,11 @@
 
 from boatyard.stage import run_stage
 
-import hashlib
-import inspect
 from collections import Counter
-from importlib.metadata import version
 
 from tqdm import tqdm
 
-from boatyard import files, machine, params, paths
+from boatyard import files, keys, machine, params, paths
 from boatyard.data import catalog, inspections, phash, photos
 
 # What decides what is known of a photo beside its content.
@@ -19,8 +16,7 @@ LIBRARIES, CODE = ("pillow",), (inspections, phash, photos)
 def main() -> None:
     settings = params.load("filter").filter
     names = catalog.list_photos(paths.RAW)
-    key = [*map(version, LIBRARIES), *map(inspect.getsource, CODE)]
-    with inspections.kept(paths.INSPECTIONS, hashlib.sha256(repr(key).encode()).hexdigest()[:16]) as known:
+    with inspections.kept(paths.INSPECTIONS, keys.key(libraries=LIBRARIES, code=CODE)) as known:
         decoded = inspections.inspect(paths.RAW, names, machine.workers(), known)
         found = list(tqdm(decoded, "decoding", len(names), unit=" photos", disable=None))
     staying, rejected = catalog.sift(found, settings.min_images, settings.keep, settings.drop)

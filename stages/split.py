@@ -5,7 +5,7 @@ from boatyard.stage import run_stage
 from collections import Counter
 
 from boatyard import files, params, paths
-from boatyard.data import catalog, duplicates, leaks, splitting
+from boatyard.data import catalog, duplicates, groups, leaks, splitting
 from boatyard.params.schema import CountsSplit, FoldersSplit, StratifiedSplit
 
 
@@ -14,20 +14,21 @@ def main() -> None:
     split = settings.split
     photos = catalog.read_catalog(paths.CATALOG)
     distance = split.near_duplicates if isinstance(split, StratifiedSplit) else duplicates.DISTANCE
-    groups = duplicates.group([photo.phash for photo in photos], distance).tolist()
+    numbers = duplicates.group([photo.phash for photo in photos], distance).tolist()
     match split:
         case StratifiedSplit():
-            rows = splitting.stratified(photos, groups, split, settings.seed)
+            rows = splitting.stratified(photos, numbers, split, settings.seed)
         case CountsSplit():
             rows = splitting.by_counts(photos, split.train, split.validation)
         case FoldersSplit():
             rows = splitting.as_given(photos)
     splitting.write_splits(paths.SPLITS, rows)
+    groups.write_alike(paths.NEAR_DUPLICATES, groups.alike([photo.path for photo in photos], numbers))
     found = leaks.find(photos, rows)
     leaks.write_leaks(paths.LEAKS, found)
 
     counts, leaked = Counter(row.split for row in rows), Counter(leak.split for leak in found)
-    together = [size for size in Counter(groups).values() if size > 1]
+    together = [size for size in Counter(numbers).values() if size > 1]
     metrics = {name: counts[name] for name in splitting.SPLITS}
     metrics |= {"near_duplicate_groups": len(together), "near_duplicate_photos": sum(together)}
     metrics |= {f"leaked_{name}": leaked[name] for name in ("validation", "test")}

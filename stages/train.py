@@ -2,8 +2,6 @@
 
 from boatyard.stage import run_stage
 
-import hashlib
-import inspect
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,11 +9,13 @@ from typing import Any
 
 import torch
 
-from boatyard import files, machine, params, paths
+from boatyard import files, keys, machine, params, paths
 from boatyard.data import splitting, views
-from boatyard.data.views import Recipe
+from boatyard.data.views import PLAIN, Recipe
 from boatyard.evaluation import temperature
-from boatyard.model import backbones, checkpoint, distributed, engine, features, finetuning, optimisation, training
+from boatyard.model import backbones, checkpoint, distributed, features, finetuning, optimisation, training
+from boatyard.model.embeddings import Embeddings
+from boatyard.model.features import Examples, Task
 from boatyard.model.graph import fingerprint
 from boatyard.model.header import Header
 from boatyard.model.history import Epoch, best
@@ -60,11 +60,12 @@ def train(device: str) -> None:
         where = finetuning.Machine(device, precision, machine.workers(), state)
         for epoch in finetuning.fit(network, *photos, loss, settings.finetune, seed, best(history), where):
             follow(epoch, history)
+        # The features are the old backbone's. tta_evaluate finds what is computed here.
+        judged = [row for row in rows if row.split == "validation"]
+        embeddings = Embeddings(network.embedder, recipe, paths.RAW, device)
+        embeddings.fill([Task(row, [PLAIN]) for row in judged], "validation")
+        validation = Examples(embeddings.rows(judged, [PLAIN]), validation.labels)
     if distributed.rank() == 0:
-        if settings.finetune.epochs:
-            shape, kind, workers = recipe.preprocessing.shape, machine.engine(device), machine.workers()
-            run = engine.create(network.embedder, shape, kind, device, workers, paths.GRAPHS)
-            validation = finetuning.embed(photos[1], run, workers)
         answers = training.answers(top, validation)
         fitted = temperature.fit(answers, validation.labels)
         about = Header(
@@ -98,9 +99,8 @@ def follow(epoch: Epoch, history: list[Epoch]) -> None:
 
 def state_path(settings: Params, *inputs: object) -> Path:
     """Where a killed run's state is kept: a name that changes with all that the run depends on."""
-    code = [inspect.getsource(module) for module in (finetuning, optimisation, distributed, views)]
-    key = repr((params.dump(settings), inputs, torch.__version__, code)).encode()
-    return paths.FINETUNING / f"{hashlib.sha256(key).hexdigest()[:16]}.pt"
+    code = (finetuning, optimisation, distributed, views)
+    return paths.FINETUNING / f"{keys.key(params.dump(settings), inputs, libraries=['torch'], code=code)}.pt"
 
 
 def write_metrics(history: list[Epoch], calibration: Mapping[str, Any], parameters: int, trained: int) -> None:

@@ -1,5 +1,8 @@
+import itertools
 import time
 import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from properties import examples
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from boatyard.data import duplicates
+from boatyard.data import duplicates, hash_index
 from boatyard.data.phash import BITS, phash
 
 # A photo's mirror image has all bits turned in which an odd frequency goes across it, one upside down those of odd
@@ -53,6 +58,34 @@ def reference(hashes: list[str], distance: int) -> list[int]:
     return group
 
 
+@contextmanager
+def search(way: str) -> Iterator[None]:
+    """All pairs are compared, or the index is asked, which few photos would not pay for.
+
+    With "crowds", photos for which the index brings more than a few others are compared with all, one by one.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if way == "all pairs":
+            patch.setattr(hash_index, "_CALLS", 1e12)
+        elif way != "cheapest":
+            for cost in ("_SORTED", "_LOOK_UP", "_CANDIDATE", "_CALLS"):
+                patch.setattr(hash_index, cost, 0)
+            patch.setattr(duplicates, "_CROWDED", 0.1 if way == "crowds" else 1.0)
+            patch.setattr(duplicates, "_MANY", 3)
+            patch.setattr(duplicates, "_BLOCK", 10)
+        yield
+
+
+WAYS = ("all pairs", "index", "crowds")
+
+
+@pytest.fixture(params=["cheapest", *WAYS])
+def each_way(request: pytest.FixtureRequest) -> Iterator[None]:
+    with search(request.param):
+        yield
+
+
+@pytest.mark.usefixtures("each_way")
 def test_known_groups() -> None:
     # Half of the bits of every word, so that no mirror image is near.
     far, near, equal = "0f" * 32, "00" * 31 + "01", "00" * 32
@@ -64,6 +97,7 @@ def test_known_groups() -> None:
     assert duplicates.group([equal, far, near], 1).dtype == np.int64
 
 
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("flip", TURNED)
 @pytest.mark.parametrize("distance", [0, 24])
 def test_a_mirror_image_is_found_at_its_distance_and_not_below(flip: str, distance: int) -> None:
@@ -79,12 +113,17 @@ def test_a_mirror_image_is_found_at_its_distance_and_not_below(flip: str, distan
         assert duplicates.nearest(hashes[21:22], hashes[:21], distance - 1) == [None]
 
 
-@examples(30)
-@given(st.integers(0, 2**32 - 1), st.integers(0, 25), st.integers(0, 25), st.integers(0, 60))
-def test_the_nearest_is_the_references(seed: int, count: int, others: int, distance: int) -> None:
+# Distances at which the parts' number or their radius is another, and bits in which the photos of a scene differ.
+NAMED = st.sampled_from([0, 1, 2, 12, 24, 25, 47])
+NOISE = st.sampled_from([0, 1, 6, 13, 20, 60])
+
+
+@examples(60)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 25), st.integers(0, 25), st.integers(0, 60) | NAMED, NOISE)
+def test_the_nearest_is_the_references(seed: int, count: int, others: int, distance: int, noise: int) -> None:
     generator = np.random.default_rng(seed)
     bits = random_bits(5, seed)[generator.integers(0, 5, count + others)]
-    bits ^= generator.random(bits.shape) < 20 / BITS
+    bits ^= generator.random(bits.shape) < noise / BITS
     for row in bits:
         row[:] = flipped(row, generator.choice(list(TURNED)))
     expected = []
@@ -93,7 +132,9 @@ def test_the_nearest_is_the_references(seed: int, count: int, others: int, dista
         best = int(np.argmin(all_bits)) if all_bits else 0
         found = all_bits and all_bits[best] <= distance
         expected.append((best // 4, all_bits[best], list(TURNED)[best % 4]) if found else None)
-    assert duplicates.nearest(hexadecimal(bits[:count]), hexadecimal(bits[count:]), distance) == expected
+    for way in WAYS:
+        with search(way):
+            assert duplicates.nearest(hexadecimal(bits[:count]), hexadecimal(bits[count:]), distance) == expected, way
 
 
 def test_the_nearest_of_many_is_found_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,6 +149,7 @@ def test_the_nearest_of_many_is_found_in_little_memory(monkeypatch: pytest.Monke
     assert duplicates.nearest(hashes[:1_500], hashes[1_400:], 24) == found
 
 
+@pytest.mark.usefixtures("each_way")
 def test_links_are_followed() -> None:
     # 0 and 20 bits, 20 and 40, 40 and 60: a chain whose ends are 60 bits apart.
     chain = np.zeros((4, BITS), np.uint8)
@@ -118,6 +160,7 @@ def test_links_are_followed() -> None:
     assert duplicates.group(hexadecimal(chain[[0, 2, 3]]), 20).tolist() == [0, 1, 1]
 
 
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("where", ["together", "spread", "at the ends", "at random"])
 @pytest.mark.parametrize("distance", [0, 1, 15, 16, 24, 31, 32, 47])
 def test_a_planted_pair_is_found_at_its_distance_and_not_below(distance: int, where: str) -> None:
@@ -139,14 +182,19 @@ def test_a_planted_pair_is_found_at_its_distance_and_not_below(distance: int, wh
         assert duplicates.group(hexadecimal(bits), distance - 1).tolist() == list(range(60))
 
 
-@examples(40)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 8), st.integers(0, 60), st.integers(0, 47))
+@examples(80)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 8), NOISE, st.integers(0, 47) | NAMED)
 def test_groups_are_the_references(seed: int, count: int, scenes: int, noise: int, distance: int) -> None:
     generator = np.random.default_rng(seed)
     bits = random_bits(scenes, seed)[generator.integers(0, scenes, count)]
     bits ^= generator.random((count, BITS)) < noise / BITS  # about `noise` bits of each
+    for row in bits:
+        row[:] = flipped(row, generator.choice(list(TURNED)))
     hashes = hexadecimal(bits)
-    assert duplicates.group(hashes, distance).tolist() == reference(hashes, distance)
+    expected = reference(hashes, distance)
+    for way in WAYS:
+        with search(way):
+            assert duplicates.group(hashes, distance).tolist() == expected, way
 
 
 def test_groups_across_blocks_are_the_references(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,23 +220,137 @@ def cost(hashes: list[str], distance: int) -> tuple[list[int], float, float]:
     return groups.tolist(), seconds, megabytes
 
 
-def test_twenty_thousand_photos_are_compared_in_seconds_and_little_memory() -> None:
+@pytest.mark.parametrize("distance", [24, 47])
+def test_twenty_thousand_photos_are_compared_in_seconds_and_little_memory(distance: int) -> None:
     bits = random_bits(20_000, seed=3)
     bits[19_999] = bits[0]
-    bits[19_999, :47] ^= 1
-    groups, seconds, megabytes = cost(hexadecimal(bits), 47)
+    bits[19_999, :distance] ^= 1
+    groups, seconds, megabytes = cost(hexadecimal(bits), distance)
     assert groups == [*range(19_999), 0]
-    assert seconds < 12
+    assert seconds < (2 if distance == 24 else 12)
     assert megabytes < 50
 
 
-def test_a_film_of_frames_that_are_all_alike_costs_no_more() -> None:
+@pytest.mark.parametrize("noise", [5, 14])
+def test_a_film_of_frames_that_are_all_alike_costs_no_more(noise: int) -> None:
+    # By 5 bits of noise all frames are within 24 bits of one another, by 14 few are, and most are linked by others.
     bits = np.repeat(random_bits(1, seed=4), 6_000, axis=0)
-    bits ^= np.random.default_rng(5).random(bits.shape) < 5 / BITS
-    groups, seconds, megabytes = cost(hexadecimal(bits), 24)
-    assert set(groups) == {0}
+    bits ^= np.random.default_rng(5).random(bits.shape) < noise / BITS
+    hashes = hexadecimal(bits)
+    groups, seconds, megabytes = cost(hashes, 24)
+    with search("all pairs"):
+        assert duplicates.group(hashes, 24).tolist() == groups
+    assert len(set(groups)) < 50
     assert seconds < 6
     assert megabytes < 50
+
+
+def test_the_index_looks_at_few_pairs_of_many_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+
+    def counted(*arguments: object) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        for left, right in spread(*arguments):
+            looked.append(len(left))
+            yield left, right
+
+    spread: Callable[..., Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]] = hash_index.spread
+    monkeypatch.setattr(hash_index, "spread", counted)
+    count = 20_000
+    duplicates.group(hexadecimal(random_bits(count, seed=3)), 24)
+    assert 0 < sum(looked) < count * (count - 1) / 2 / 500
+
+
+@pytest.mark.parametrize("crowded", [0.1, 1e9])
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_linked_already_is_left_out_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, seed: int, crowded: float
+) -> None:
+    """One narrow part, so that many share a key, at a distance at which a few in a hundred random pairs are linked."""
+    monkeypatch.setattr(duplicates, "_MANY", 1)
+    monkeypatch.setattr(duplicates, "_BLOCK", 10)
+    monkeypatch.setattr(duplicates, "_CROWDED", crowded)
+    count, distance = 60, 108
+    generator = np.random.default_rng(seed)
+    hashes = np.packbits(random_bits(count, seed), axis=1).view(np.uint64).T.copy()
+    part = hash_index.Part(0, 32, radius=1)
+    monkeypatch.setattr(hash_index, "parts", lambda *_: [part])
+    links = duplicates._Links(count)
+    ends = generator.integers(0, count, (2, 30))
+    links.add(*ends)
+    brought = np.zeros(count, np.int64)
+    duplicates._link_by_part(hashes, distance, part, links, brought)
+    components = links.components()
+
+    near = np.minimum.reduce(duplicates._bits(hashes[:, :, None], hashes[:, None])) <= distance
+    keys = part.keys(hashes)
+    met = near & np.isin(keys[:, None] ^ keys, part.changes)
+    out = brought > crowded * count
+    before = connected_components(coo_array((np.ones(30), ends), shape=(count, count)), directed=False)[1]
+    met[out] = met[:, out] = False
+    left, right = np.nonzero(met)
+    assert (components[left] == components[right]).all()
+    assert len(set(components.tolist())) < len(set(before.tolist()))
+    assert out.any() == (crowded < 1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_crowded_photo_is_compared_with_all_that_it_is_not_linked_to(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    count, distance = 60, 108
+    generator = np.random.default_rng(seed)
+    hashes = np.packbits(random_bits(count, seed), axis=1).view(np.uint64).T.copy()
+    known, crowded = generator.integers(0, count, (2, 30)), generator.random(count) < 0.3
+
+    def crowd(_hashes: object, _distance: int, _part: object, links: duplicates._Links, brought: object) -> None:
+        assert isinstance(brought, np.ndarray)
+        links.add(*known)
+        brought[crowded] = count
+
+    monkeypatch.setattr(hash_index, "parts", lambda *_: [hash_index.Part(0, 12, radius=0)])
+    monkeypatch.setattr(duplicates, "_link_by_part", crowd)
+    monkeypatch.setattr(duplicates, "_BLOCK", 10)
+    near = np.minimum.reduce(duplicates._bits(hashes[:, :, None], hashes[:, None])) <= distance
+    near &= crowded[:, None] | crowded
+    near[*known] = True
+    expected = connected_components(near, directed=False)[1]
+    found = duplicates._link(hashes, distance)
+    assert ((found[:, None] == found) == (expected[:, None] == expected)).all()
+
+
+@pytest.mark.parametrize("distance", [0, 1, 2, 3, 12, 13, 24, 25, 31, 40, 47])
+def test_what_differs_in_so_many_bits_is_met_in_some_part(distance: int) -> None:
+    """Parts share no bit, and to be missed by each of them takes more than `distance` bits."""
+    with search("index"):
+        parts = hash_index.parts(2, 2, 1, distance)
+    taken = [set(range(part.start, BITS, part.stride)) for part in parts]
+    assert all(not one & other for one, other in itertools.combinations(taken, 2))
+    assert sum(part.radius + 1 for part in parts) == distance + 1
+
+
+@pytest.mark.parametrize(("start", "stride"), [(0, 12), (11, 12), (0, 13), (5, 13), (12, 13), (0, 32), (31, 32)])
+def test_a_key_is_the_same_under_every_flip_and_a_bit_changes_it_to_a_key_that_is_looked_up(
+    start: int, stride: int
+) -> None:
+    part = hash_index.Part(start, stride, radius=1)
+    bits = random_bits(40, seed=start)
+
+    def keys(bits: NDArray[np.uint8]) -> NDArray[np.int64]:
+        return part.keys(np.packbits(bits, axis=1).view(np.uint64).T)
+
+    plain = keys(bits)
+    assert len(set(plain.tolist())) > 1
+    assert 0 <= plain.min() <= plain.max() < 2**part.width
+    for flip in TURNED:
+        assert keys(flipped(bits, flip)).tolist() == plain.tolist()
+    met = set()
+    for place in range(BITS):
+        changed = bits.copy()
+        changed[:, place] ^= 1
+        change = set((keys(changed) ^ plain).tolist())
+        assert len(change) == 1
+        met |= change
+    assert met == set(part.changes)
 
 
 def draw(number: int) -> Image.Image:

@@ -90,3 +90,27 @@ def test_what_another_has_computed_is_not_computed_again(photos: list[Row]) -> N
 
     backbone.network.conv_stem.weight.data += 1  # type: ignore[union-attr]
     assert opened().missing([Task(photos[0], [PLAIN])]) == [Task(photos[0], [PLAIN])]
+
+
+def test_what_was_computed_in_another_precision_is_not_taken(
+    photos: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    backbone = backbones.create("efficientnet_lite0", "none", size=32)
+    recipe, tasks = Recipe(backbone.preprocessing, AUGMENT, seed=0), [Task(photos[0], [PLAIN])]
+
+    def opened() -> Embeddings:
+        return Embeddings(embedder(backbone, recipe.preprocessing), recipe, paths.RAW, "cpu")
+
+    monkeypatch.setenv("BOATYARD_ENGINE", "torch")
+    first = opened()
+    list(first.compute(tasks))
+    assert (str(first), opened().missing(tasks)) == ("torch on cpu", [])
+    monkeypatch.setenv("BOATYARD_PRECISION", "bf16")
+    second = opened()
+    assert (str(second), second.missing(tasks)) == ("torch on cpu in bf16", tasks)
+    list(second.compute(tasks))
+    rows = [one.store.read([recipe.name(photos[0].sha256, PLAIN)]) for one in (first, second)]
+    assert 0 < np.abs(rows[1] - rows[0]).max() < 0.2 * np.abs(rows[0]).max()
+    monkeypatch.setenv("BOATYARD_ENGINE", "onnx")  # which computes in fp32 whatever is set
+    assert str(opened()) == "onnx on cpu"

@@ -6,16 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from drawn_photos import draw_photo
 from numpy.typing import NDArray
+from torch import nn
 
 from boatyard.data.photos import open_photo
 from boatyard.data.splitting import Row
 from boatyard.data.views import PLAIN, Preprocessing, Recipe, plain_view, random_view
 from boatyard.errors import UserError
 from boatyard.model import embeddings, features
+from boatyard.model.backbones import Backbone
+from boatyard.model.engine import Engine
 from boatyard.model.features import Task
+from boatyard.model.network import embedder
 from boatyard.model.rows import RowStore
+from boatyard.model.torch_engine import TorchEngine
 from boatyard.params.schema import Augment
 
 WIDTH = 5
@@ -33,16 +39,16 @@ AUGMENT = Augment(
 RECIPE = Recipe(Preprocessing(16, 0.9, "bilinear", (0.5,) * 3, (0.5,) * 3), AUGMENT, seed=3)
 
 
-class Squares:
+class Squares(Engine):
     """A small network: 5 fixed sums of products of pixels."""
 
     def __init__(self, batch: int, calls: int):
         self.batch, self.calls = batch, calls
         self.weights = np.random.default_rng(0).normal(size=(3 * 16 * 16, WIDTH))
-        self.views = 0
+        self.seen = 0
 
     def __call__(self, views: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self.views += len(views)
+        self.seen += len(views)
         return np.stack([((view.reshape(-1) / 255.0) @ self.weights) ** 2 for view in views]).astype(np.float32)
 
 
@@ -140,6 +146,26 @@ def test_growing_gives_the_same_bytes_as_making_anew(raw: Path, tmp_path: Path) 
     assert made(tmp_path / "back", few, 1, store, raw) == made(
         tmp_path / "first", few, 1, RowStore(tmp_path / "fourth", WIDTH), raw
     )
+
+
+def test_growing_on_a_device_gives_the_same_bytes_as_making_anew(raw: Path, tmp_path: Path) -> None:
+    """PyTorch draws, and batches are filled with other photos' views than before."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, WIDTH)]
+    network = embedder(Backbone(nn.Sequential(*layers), WIDTH, RECIPE.preprocessing), RECIPE.preprocessing)
+
+    def written(folder: str, rows: list[Row], store: RowStore) -> dict[str, bytes]:
+        engine = TorchEngine(network, "cpu", batch=8, draws=True)
+        tasks = embeddings.missing(features.wanted(rows, 3), RECIPE, store)
+        list(embeddings.compute(tasks, raw, RECIPE, engine, store, 2))
+        features.write(tmp_path / folder, rows, 3, RECIPE, store)
+        return {path.name: path.read_bytes() for path in sorted((tmp_path / folder).iterdir())}
+
+    few = some_rows(raw)
+    rows = sorted([*few, row("discs", 0, "train", raw), row("squares", 20, "test", raw)], key=lambda row: row.path)
+    growing = RowStore(tmp_path / "growing", WIDTH)
+    written("few", few, growing)
+    assert written("grown", rows, growing) == written("anew", rows, RowStore(tmp_path / "other", WIDTH))
 
 
 def test_a_run_that_is_stopped_keeps_what_it_has(raw: Path, tmp_path: Path) -> None:

@@ -10,9 +10,12 @@ from small_disk import blocks, small_disk
 from torchvision import models
 
 from boatyard import files
-from boatyard.data.views import Recipe
+from boatyard.data import splitting
+from boatyard.data.views import PLAIN, Recipe
 from boatyard.errors import UserError
-from boatyard.model import engine, finetuning, training
+from boatyard.model import finetuning, training
+from boatyard.model.embeddings import Embeddings
+from boatyard.model.features import Examples, Task
 from boatyard.model.history import Epoch
 
 
@@ -113,12 +116,15 @@ def test_a_loss_that_is_not_finite_stops_the_run(photos: Path, tmp_path: Path):
         fine_tune(photos, tmp_path / "state.pt", wild)
 
 
-def test_a_tuned_backbone_is_judged_by_its_plain_views(photos: Path, tmp_path: Path):
+def test_a_tuned_backbone_is_judged_by_its_plain_views(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     tuned, history = fine_tune(photos, tmp_path / "state.pt")
-    validation = finetuning.photos(rows(photos), CLASSES, "validation", photos, Recipe(PREPROCESSING, AUGMENT, 0))
-    run = engine.create(tuned.embedder, [3, 32, 32], "torch", "cpu", 2, tmp_path)
-    embedded = finetuning.embed(validation, run, 2)
-    assert embedded.features.shape == (len(validation.rows), 1, 16)
+    monkeypatch.chdir(tmp_path)
+    recipe = Recipe(PREPROCESSING, AUGMENT, 0)
+    validation = [row for row in rows(photos) if row.split == "validation"]
+    embeddings = Embeddings(tuned.embedder, recipe, photos, "cpu")
+    embeddings.fill([Task(row, [PLAIN]) for row in validation], "validation")
+    embedded = Examples(embeddings.rows(validation, [PLAIN]), splitting.labels(validation, CLASSES))
+    assert embedded.features.shape == (len(validation), 1, 16)
     loss, top1 = training.evaluate(tuned.head, embedded)
     kept = min(history, key=lambda epoch: epoch.validation_loss)
     assert (loss, top1) == pytest.approx((kept.validation_loss, kept.validation_top1), abs=1e-5)

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from boatyard.data.views import View
 from boatyard.model import inference
+from boatyard.model.engine import Engine
 
 
-class Doubling:
+class Doubling(Engine):
     """An engine that gives a view's first two values, doubled, and notes its calls."""
 
     def __init__(self, batch: int, calls: int):

@@ -1,5 +1,8 @@
+import errno
 import os
 import shutil
+import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -126,3 +129,35 @@ def test_a_folder_that_can_not_be_written_is_one_line(raw: Path, tmp_path: Path)
     (tmp_path / "kept").write_text("a file")
     with pytest.raises(UserError, match=r"k\.sqlite can't be written \(.+\): free space"):
         inspect(raw, tmp_path / "kept")
+
+
+def test_a_file_that_can_not_be_locked_is_one_line(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = inspect(raw, tmp_path / "kept")
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, timeout=0))
+    other = sqlite3.connect(tmp_path / "kept/k.sqlite")
+    other.execute("BEGIN EXCLUSIVE")  # SQLite says the same where the file system has no locks
+    with pytest.raises(UserError, match=r"k\.sqlite can't be locked \(database is locked\): end the process"):
+        inspect(raw, tmp_path / "kept")
+    other.close()
+    assert inspect(raw, tmp_path / "kept") == first
+
+
+def test_a_full_disk_is_told_as_one(tmp_path: Path) -> None:
+    def fill() -> None:
+        with inspections.kept(tmp_path / "kept", "k") as known:
+            (pages,) = known._database.execute("PRAGMA page_count").fetchone()
+            known._database.execute(f"PRAGMA max_page_count = {pages}")
+            for number in range(10_000):
+                known.remember(f"{number:064x}", inspections.Facts(1, 1, "L", "0" * 64))
+
+    with pytest.raises(UserError, match=r"k\.sqlite can't be written \(database or disk is full\): free space"):
+        fill()
+
+
+def test_an_error_of_what_is_done_meanwhile_is_not_taken_for_the_databases(tmp_path: Path) -> None:
+    def fail() -> None:
+        with inspections.kept(tmp_path / "kept", "k"):
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with pytest.raises(BrokenPipeError):
+        fail()

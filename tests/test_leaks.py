@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageOps
 from ruamel.yaml import YAML
 
-from boatyard.data import catalog, duplicates, given, inspections, leaks, splitting
+from boatyard.data import catalog, duplicates, given, groups, inspections, leaks, splitting
 from boatyard.data.catalog import Photo
 from boatyard.data.photos import open_photo
 from boatyard.data.splitting import Row
@@ -126,6 +126,10 @@ def test_a_planted_leak_is_found_and_counted(tmp_path: Path) -> None:
     metrics = json.loads((tmp_path / "metrics/split.json").read_text(encoding="utf-8"))
     assert (metrics["leaked_test"], metrics["leaked_validation"]) == (len(leaked), 0)
     assert metrics["near_duplicate_photos"] == len(leaked) + len(planted)
+    alike = groups.read_alike(tmp_path / "data/near_duplicates.csv")
+    assert {row.path for row in alike} == leaked | planted.keys()
+    first = {row.path: row.first for row in alike}
+    assert all(first[copy] == first[original] for copy, (original, _) in planted.items())
     assert f"LEAK: {len(leaked)} test and 0 validation photos nearly show one of an earlier split" in said
     with (tmp_path / "data/rejected.csv").open(encoding="utf-8", newline="") as file:
         rejected = [(row["path"], row["reason"]) for row in csv.DictReader(file)]

@@ -84,7 +84,7 @@ def test_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.precision("cpu") == "fp32"
     for supported, precision in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda supported=supported: supported)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda supported=supported, **_: supported)
         assert machine.precision("cuda:1") == precision
         assert machine.precision("cpu") == "fp32"
     monkeypatch.setenv("BOATYARD_PRECISION", "fp16")

@@ -3,7 +3,7 @@
 BOATYARD_DEVICE      cpu, cuda, cuda:1, …   default: cuda where there is one, else cpu
 BOATYARD_ENGINE      onnx, torch            default: onnx on cpu, torch on cuda
 BOATYARD_WORKERS     threads that decode photos and run the CPU engine; default: the cores that this process may use
-BOATYARD_PRECISION   fp32, bf16, fp16       of fine-tuning; default: bf16 on a cuda that has it, else fp32
+BOATYARD_PRECISION   fp32, bf16, fp16       of fine-tuning and engine torch; default: bf16 on cuda that has it, or fp32
 BOATYARD_PROCESSES   processes that share the work; default: one for each GPU where the device is cuda, else one
 """
 
@@ -46,17 +46,22 @@ def engine(device: str) -> str:
 
 
 def precision(device: str) -> str:
-    """The precision of fine-tuning on `device`: 'fp32', 'bf16' or 'fp16'."""
+    """The precision of fine-tuning and of the engine 'torch' on `device`: 'fp32', 'bf16' or 'fp16'."""
     import torch
 
     kind = _kind(device)
-    default = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    default = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     value = os.environ.get("BOATYARD_PRECISION", default)
     if value not in ("fp32", "bf16", "fp16"):
         raise UserError(f"BOATYARD_PRECISION is {value!r}; set it to fp32, bf16 or fp16, or unset it")
     if value == "fp16" and kind != "cuda":
         raise UserError(f"BOATYARD_PRECISION is fp16, which needs cuda, and the device is {device}; set fp32 or bf16")
     return value
+
+
+def backbone_precision(device: str) -> str:
+    """The precision of the frozen backbone on `device`: under 'onnx' it is 'fp32', whatever is set."""
+    return precision(device) if engine(device) == "torch" else "fp32"
 
 
 def processes(device: str) -> int:

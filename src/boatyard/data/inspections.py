@@ -19,7 +19,7 @@ from typing import Any
 from boatyard.data.catalog import Photo, Rejected
 from boatyard.data.phash import phash
 from boatyard.data.photos import UnreadablePhoto, check_file, inspect_photo
-from boatyard.errors import UserError
+from boatyard.errors import UserError, unwritable
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS files (
@@ -132,19 +132,33 @@ def kept(folder: Path, key: str) -> Iterator[Inspections]:
     A file that is damaged is begun anew: it costs time and nothing else.
 
     Raises:
-        UserError: the folder can't be written.
+        UserError: the folder can't be written, or its files can't be locked.
     """
     path = folder / f"{key}.sqlite"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         database = _opened(path)
+    except OSError as error:  # here alone: one of the block below is not the database's
+        raise unwritable(path, error) from error
+    except sqlite3.OperationalError as error:
+        raise _refused(path, error) from error
+    try:
         try:
             yield Inspections(database)
         finally:
             database.commit()
             database.close()
-    except (sqlite3.OperationalError, OSError) as error:
-        raise UserError(f"{path} can't be written ({error}): free space, or mend the folder's rights") from error
+    except sqlite3.OperationalError as error:
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: sqlite3.OperationalError) -> UserError:
+    if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_PROTOCOL")) or "LOCK" in error.sqlite_errorname:
+        return UserError(
+            f"{path} can't be locked ({error}): end the process that has it open, or put the repository on a file "
+            "system that has file locks"
+        )
+    return unwritable(path, error)
 
 
 def _opened(path: Path) -> sqlite3.Connection:

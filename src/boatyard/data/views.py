@@ -113,6 +113,11 @@ def plain_view(photo: Photo, preprocessing: Preprocessing) -> View:
     return drawn(photo, plain_look(photo.width, photo.height, preprocessing), preprocessing)
 
 
+def plain_shot(photo: Photo, preprocessing: Preprocessing) -> "Shot":
+    """The plain view of an RGB photo, not yet drawn."""
+    return Shot(photo, [plain_look(photo.width, photo.height, preprocessing)], preprocessing)
+
+
 def plain_look(width: int, height: int, preprocessing: Preprocessing) -> Look:
     """The plain view of a photo of this size."""
     return Look(_inside(preprocessing.box(width, height), width, height), preprocessing.size)
@@ -184,6 +189,26 @@ def drawn(photo: Photo, look: Look, preprocessing: Preprocessing) -> View:
 
 
 @dataclass(frozen=True)
+class Shot:
+    """A decoded RGB photo and the views that are wanted of it, not yet drawn.
+
+    Pillow draws them in `views`; on a GPU `boatyard.data.device_views` draws the same.
+    """
+
+    photo: Photo
+    looks: list[Look]
+    preprocessing: Preprocessing
+
+    def views(self) -> list[View]:
+        """Each uint8 [3, size, size]; what differs in its flips alone is drawn once."""
+        upright: dict[Look, View] = {}
+        for look in (replace(look, flips=()) for look in self.looks):
+            if look not in upright:
+                upright[look] = drawn(self.photo, look, self.preprocessing)
+        return [np.ascontiguousarray(np.flip(upright[replace(look, flips=())], look.flips)) for look in self.looks]
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All that decides what is seen of a photo."""
 
@@ -206,21 +231,26 @@ class Recipe:
         Raises:
             UserError: the photo can't be opened.
         """
-        return self.views(open_checked(path, self.preprocessing.short_side), sha256, numbers)
+        return self.open(path, sha256, numbers).views()
+
+    def open(self, path: Path, sha256: str, numbers: Sequence[int]) -> Shot:
+        """Open a photo and decide on the views with the given numbers.
+
+        Raises:
+            UserError: the photo can't be opened.
+        """
+        return self.shot(open_checked(path, self.preprocessing.short_side), sha256, numbers)
 
     def views(self, photo: Photo, sha256: str, numbers: Sequence[int]) -> list[View]:
         """The views of an RGB photo with the given numbers: random ones from 0, the plain one and its mirror images."""
-        plain = plain_view(photo, self.preprocessing) if any(number < 0 for number in numbers) else None
+        return self.shot(photo, sha256, numbers).views()
 
-        def view(number: int, look: Look) -> View:
-            if plain is None or number >= 0:
-                return drawn(photo, look, self.preprocessing)
-            return np.ascontiguousarray(np.flip(plain, look.flips))
-
-        return list(map(view, numbers, self.looks(photo.width, photo.height, sha256, numbers)))
+    def shot(self, photo: Photo, sha256: str, numbers: Sequence[int]) -> Shot:
+        """The same, not yet drawn."""
+        return Shot(photo, self.looks(photo.width, photo.height, sha256, numbers), self.preprocessing)
 
     def looks(self, width: int, height: int, sha256: str, numbers: Sequence[int]) -> list[Look]:
-        """The same views, of a photo of this size, decided and not drawn."""
+        """What is decided of them, for a photo of this size."""
         plain = plain_look(width, height, self.preprocessing)
 
         def look(number: int) -> Look:
@@ -236,11 +266,16 @@ def _inside(box: Box, width: int, height: int) -> Box:
     return max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)
 
 
+def rotation(degrees: float, side: int, size: int) -> tuple[float, float, float, float, float, float]:
+    """The affine map from a view [size, size] to the image [side, side] whose middle it is, turned clockwise."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    centre, middle = side / 2, size / 2
+    return cos, sin, centre - cos * middle - sin * middle, -sin, cos, centre + sin * middle - cos * middle
+
+
 def _rotate(image: Photo, degrees: float, size: int) -> Photo:
     """Rotate clockwise about the centre and cut the middle square in one interpolation; outside it is black."""
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    centre, middle = image.width / 2, size / 2
-    matrix = (cos, sin, centre - cos * middle - sin * middle, -sin, cos, centre + sin * middle - cos * middle)
+    matrix = rotation(degrees, image.width, size)
     return image.transform((size, size), Pillow.Transform.AFFINE, matrix, Pillow.Resampling.BILINEAR)
 
 

@@ -4,10 +4,7 @@
 head that was trained anew costs no convolution. Processes that share the work compute a part of it each.
 """
 
-import hashlib
-import inspect
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +13,10 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from boatyard import machine, paths
-from boatyard.data import photos, views
+from boatyard import keys, machine, paths
+from boatyard.data import device_views, photos, views
 from boatyard.data.splitting import Row
-from boatyard.data.views import Recipe, View
+from boatyard.data.views import Recipe, Shot
 from boatyard.model import distributed, engine, graph, inference, torch_engine
 from boatyard.model.engine import Engine
 from boatyard.model.features import Task
@@ -27,7 +24,7 @@ from boatyard.model.network import Embedder
 from boatyard.model.rows import RowStore
 
 # What decides an embedding beside the network, the photo and the view's name. Rows made by others are not used again.
-_LIBRARIES, _CODE = ("onnxruntime", "pillow"), (photos, views, engine, graph, torch_engine)
+_LIBRARIES, _CODE = ("onnxruntime", "pillow"), (photos, views, device_views, engine, graph, torch_engine)
 _BATCH = 256  # rows that are held before they go to the disk, and photos that are read at a time
 
 
@@ -52,11 +49,11 @@ def compute(
             store.add([key for key, _ in held], np.stack([row for _, row in held]))
             held.clear()
 
-    def draw(task: Task) -> list[View]:
-        return recipe.draw(raw / task.photo.path, task.photo.sha256, task.numbers)
+    def opened(task: Task) -> Shot:
+        return recipe.open(raw / task.photo.path, task.photo.sha256, task.numbers)
 
     try:
-        for task, outputs in zip(tasks, inference.run(engine, tasks, draw, workers), strict=True):
+        for task, outputs in zip(tasks, inference.run(engine, tasks, opened, workers), strict=True):
             held += [
                 (recipe.name(task.photo.sha256, number), output)
                 for number, output in zip(task.numbers, outputs, strict=True)
@@ -81,11 +78,12 @@ class Embeddings:
     def __init__(self, network: Embedder, recipe: Recipe, raw: Path, device: str):
         self._network, self._recipe, self._raw, self._device = network, recipe, raw, device
         self.kind = machine.engine(device)
+        # What was computed in one precision is never taken for what another would give.
+        self.precision = machine.backbone_precision(device)
         self._workers = max(1, machine.workers() // distributed.here())
-        key = [self.kind, torch.device(device).type, graph.fingerprint(network), recipe.preprocessing]
-        key += [*map(version, _LIBRARIES), *map(inspect.getsource, _CODE)]
-        folder = paths.FEATURE_ROWS / hashlib.sha256(repr(key).encode()).hexdigest()[:16]
-        self.store = RowStore(folder, network.width, distributed.rank(), distributed.size())
+        decided_by = self.kind, torch.device(device).type, self.precision, graph.fingerprint(network)
+        name = keys.key(*decided_by, recipe.preprocessing, libraries=_LIBRARIES, code=_CODE)
+        self.store = RowStore(paths.FEATURE_ROWS / name, network.width, distributed.rank(), distributed.size())
 
     def missing(self, tasks: Sequence[Task]) -> list[Task]:
         """The views among those of `tasks` that have never been computed."""
@@ -118,7 +116,10 @@ class Embeddings:
 
     def engine(self, network: nn.Module, shape: Sequence[int]) -> Engine:
         """The engine of this machine for a network on inputs of one shape."""
-        return engine.create(network, shape, self.kind, self._device, self._workers, paths.GRAPHS)
+        return engine.create(network, shape, self.kind, self._device, self._workers, paths.GRAPHS, self.precision)
+
+    def __str__(self) -> str:
+        return f"{self.kind} on {self._device}{'' if self.precision == 'fp32' else f' in {self.precision}'}"
 
     def answers(self, head: nn.Module, photos: Sequence[Row], numbers: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """A head's outputs on the same views of many photos, float32 [a batch of photos, views, outputs] at a time.
@@ -127,6 +128,10 @@ class Embeddings:
         """
         run = self.engine(head, [self.store.width])
         for start in range(0, len(photos), _BATCH):
-            batch = photos[start : start + _BATCH]
-            rows = self.store.read(self._recipe.name(row.sha256, number) for row in batch for number in numbers)
-            yield run(rows).reshape(len(batch), len(numbers), -1)
+            rows = self.rows(photos[start : start + _BATCH], numbers)
+            yield run(rows.reshape(-1, self.store.width)).reshape(*rows.shape[:2], -1)
+
+    def rows(self, photos: Sequence[Row], numbers: Sequence[int]) -> NDArray[np.float32]:
+        """Embeddings of the same views of some photos, which have been computed: float32 [photos, views, width]."""
+        names = [self._recipe.name(row.sha256, number) for row in photos for number in numbers]
+        return self.store.read(names).reshape(len(photos), len(numbers), self.store.width)

@@ -8,7 +8,6 @@ process ends an epoch with the same weights. What a batch is does not depend on 
 does, since each process draws its own.
 """
 
-import contextlib
 import math
 import pickle
 from collections import deque
@@ -28,12 +27,11 @@ from boatyard.data.splitting import Row, labels
 from boatyard.data.views import PLAIN, Recipe, View
 from boatyard.errors import UserError
 from boatyard.files import replacing
-from boatyard.model import backbones, distributed, inference
-from boatyard.model.engine import Engine
-from boatyard.model.features import Examples
+from boatyard.model import backbones, distributed
 from boatyard.model.history import Epoch
 from boatyard.model.network import Classifier
 from boatyard.model.optimisation import EarlyStopping, Loss, epoch_seed, optimiser, rate
+from boatyard.model.torch_engine import autocast
 from boatyard.params.schema import Finetune
 
 
@@ -72,21 +70,6 @@ def photos(rows: Sequence[Row], classes: Sequence[str], split: str, raw: Path, r
     """The photos of a split."""
     mine = [row for row in rows if row.split == split]
     return Photos(mine, torch.from_numpy(labels(mine, classes)), raw, recipe)
-
-
-def embed(photos: Photos, engine: Engine, workers: int) -> Examples:
-    """The photos' plain views as a backbone sees them: what its head is judged by.
-
-    Args:
-        photos: n photos.
-        engine: runs the backbone.
-        workers: threads that open photos.
-    """
-
-    def draw(row: Row) -> list[View]:
-        return photos.recipe.draw(photos.raw / row.path, row.sha256, [PLAIN])
-
-    return Examples(np.stack(list(inference.run(engine, photos.rows, draw, workers))), photos.labels.numpy())
 
 
 def chosen(network: Classifier, settings: Finetune) -> list[nn.Module]:
@@ -219,7 +202,7 @@ class _Step:
             weight: 0 where another process has these photos.
         """
         own = own.to(views.device)
-        with _autocast(self.machine):
+        with autocast(self.machine.device, self.machine.precision):
             log_probabilities = self.network(views).float()
         # Every process divides by the whole batch's weight; the average of gradients, times the number of processes,
         # is then the gradient of the whole batch's mean.
@@ -279,20 +262,13 @@ def _judge(network: nn.Module, photos: Photos, load: _Loader, size: int, machine
     sums = torch.zeros(2, dtype=torch.float64)
     batches = [part for part in torch.split(distributed.share(torch.arange(len(photos.rows))), size) if len(part)]
     for batch, views in zip(batches, load(photos, batches, PLAIN), strict=True):
-        with _autocast(machine):
+        with autocast(machine.device, machine.precision):
             log_probabilities = network(views).float().cpu()
         own = photos.labels[batch]
         sums[0] -= log_probabilities[torch.arange(len(own)), own].double().sum()
         sums[1] += (log_probabilities.argmax(1) == own).sum()
     loss, top1 = (distributed.summed(sums) / len(photos.rows)).tolist()
     return loss, top1
-
-
-def _autocast(machine: Machine) -> contextlib.AbstractContextManager[Any]:
-    if machine.precision == "fp32":
-        return contextlib.nullcontext()
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[machine.precision]
-    return torch.autocast(machine.device.split(":", 1)[0], dtype)
 
 
 def _keep(

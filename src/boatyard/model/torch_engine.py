@@ -1,30 +1,127 @@
-"""The engine that runs a network in PyTorch, on any device that PyTorch has."""
+"""The engine that runs a network in PyTorch, on any device that PyTorch has, and draws its views there."""
 
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
+
+from boatyard.data import device_views
+from boatyard.data.views import Look, Preprocessing, Shot
+from boatyard.errors import UserError
+from boatyard.model.engine import Engine, Seen
+from boatyard.model.network import Classifier
 
 
-class TorchEngine:
-    def __init__(self, network: nn.Module, device: str):
-        self.batch = 1 if device == "cpu" else 128
-        self.calls = 1
-        self._device = device
+def autocast(device: str, precision: str) -> contextlib.AbstractContextManager[Any]:
+    """Where a network computes in 'fp32', or, what PyTorch thinks safe, in 'bf16' or 'fp16'."""
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return torch.autocast(torch.device(device).type, dtype)
+
+
+@dataclass(frozen=True)
+class Undrawn:
+    """A photo on its way to the device: its pixels, uint8 [height, width, 3], and the views to be drawn of it."""
+
+    pixels: Tensor
+    looks: Sequence[Look]
+    preprocessing: Preprocessing
+
+    def __len__(self) -> int:
+        return len(self.looks)
+
+    @property
+    def nbytes(self) -> int:
+        return self.pixels.nbytes
+
+
+class TorchEngine(Engine):
+    """Runs a network in batches of one fixed size, the last one filled up.
+
+    Args:
+        network: a `Classifier`, an embedder or a head, in eval mode.
+        device: as torch names it.
+        precision: of the backbone: 'fp32', 'bf16' or 'fp16'. A head computes in fp32, as it was trained.
+        batch: views of one call; None: 1 on the CPU, 128 elsewhere.
+        draws: whether photos are sent to the device and their views drawn there; None: everywhere but on the CPU, where
+            Pillow is faster.
+    """
+
+    calls = 1
+
+    def __init__(
+        self,
+        network: nn.Module,
+        device: str,
+        precision: str = "fp32",
+        batch: int | None = None,
+        draws: bool | None = None,
+    ):
+        kind = torch.device(device).type
+        self.batch = batch or (1 if kind == "cpu" else 128)
+        self._draws = kind != "cpu" if draws is None else draws
+        self._cuda = kind == "cuda"
+        self.queued = int(self._cuda)  # the next batch is drawn and sent while this one is computed
+        self._device, self._precision = device, precision
         self._network = network.to(device).to(memory_format=torch.channels_last)
 
     def __call__(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        outputs = [self._run(inputs[start : start + self.batch]) for start in range(0, len(inputs), self.batch)]
-        return np.concatenate(outputs)
+        starts = range(0, len(inputs), self.batch)
+        return np.concatenate([self.start(list(inputs[start : start + self.batch]))() for start in starts])
+
+    def open(self, seen: Seen) -> Any:
+        """A photo's pixels, in memory from which a GPU can fetch them by itself, or drawn views."""
+        if not self._draws or not isinstance(seen, Shot):
+            return super().open(seen)
+        pixels = torch.from_numpy(np.array(seen.photo))
+        return Undrawn(pixels.pin_memory() if self._cuda else pixels, seen.looks, seen.preprocessing)
 
     @torch.inference_mode()
-    def _run(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        filled = np.zeros((self.batch, *inputs.shape[1:]), inputs.dtype)
-        filled[: len(inputs)] = inputs
-        batch = torch.from_numpy(filled).to(self._device)
-        if batch.ndim == 4:
-            batch = batch.contiguous(memory_format=torch.channels_last)
-        output: NDArray[np.float32] = self._network(batch)[: len(inputs)].float().cpu().numpy()
-        return output
+    def views(self, opened: Sequence[Any]) -> list[Any]:
+        """Views as arrays, or, drawn together, as tensors on the device."""
+        undrawn = [one for one in opened if isinstance(one, Undrawn)]
+        if not undrawn:
+            return super().views(opened)
+        photos, looks = [one.pixels for one in undrawn], [one.looks for one in undrawn]
+        drawn = iter(device_views.draw(photos, looks, undrawn[0].preprocessing, self._device))
+        return [view for one in opened for view in (islice(drawn, len(one)) if isinstance(one, Undrawn) else one)]
+
+    @torch.inference_mode()
+    def start(self, views: Sequence[Any]) -> Callable[[], NDArray[np.float32]]:
+        """Run the network on up to `batch` inputs: arrays, or tensors on the device."""
+        if any(isinstance(view, Tensor) for view in views):
+            inputs = torch.stack([torch.as_tensor(view, device=self._device) for view in views])
+        else:
+            inputs = torch.from_numpy(np.stack(views)).to(self._device)
+        outputs = self._forward(nn.functional.pad(inputs, [0, 0] * (inputs.ndim - 1) + [0, self.batch - len(views)]))
+        kept = outputs[: len(views)].float().to("cpu", non_blocking=self._cuda)
+        arrived = None
+        if self._cuda:
+            arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            arrived.record(torch.cuda.current_stream(self._device))
+
+        def wait() -> NDArray[np.float32]:
+            if arrived:
+                arrived.synchronize()
+            found: NDArray[np.float32] = kept.numpy()
+            if self._precision == "fp16" and not np.isfinite(found).all():
+                raise UserError("the network's values are too large for fp16: set BOATYARD_PRECISION to fp32 or bf16")
+            return found
+
+        return wait
+
+    def _forward(self, batch: Tensor) -> Tensor:
+        if batch.ndim == 2:
+            outputs: Tensor = self._network(batch)
+            return outputs
+        body = self._network.embedder if isinstance(self._network, Classifier) else self._network
+        with autocast(self._device, self._precision):
+            outputs = body(batch.contiguous(memory_format=torch.channels_last))
+        return self._network.head(outputs.float()) if isinstance(self._network, Classifier) else outputs

@@ -18,7 +18,7 @@ from boatyard.evaluation.checks import Floats
 from boatyard.evaluation.predictions import ranked
 from boatyard.evaluation.tta import mean_probabilities
 from boatyard.model import header, inference
-from boatyard.model.engine import Engine, OnnxEngine, create
+from boatyard.model.engine import Engine, OnnxEngine, Seen, create
 
 Item = TypeVar("Item")
 
@@ -91,7 +91,8 @@ class Classifier:
             device = machine.device()
             kind = machine.engine(device)
             graphs = paths.GRAPHS if paths.WORK.is_dir() else None  # elsewhere than in a repository, none is made
-            return cls(about, create(network, about.preprocessing.shape, kind, device, workers, graphs))
+            precision = machine.backbone_precision(device)
+            return cls(about, create(network, about.preprocessing.shape, kind, device, workers, graphs, precision))
         raise UserError(f"{path} is neither an .onnx nor a .safetensors file, and no other is read: name one of them")
 
     @property
@@ -119,12 +120,13 @@ class Classifier:
         """
         return plain_view(_opened(photo, self.about.preprocessing.short_side), self.about.preprocessing)
 
-    def each(self, items: Sequence[Item], views_of: Callable[[Item], list[View]]) -> Iterator[Answer | None]:
+    def each(self, items: Sequence[Item], views_of: Callable[[Item], Seen]) -> Iterator[Answer | None]:
         """Classify many photos on all workers; yields their answers in order, None for a photo without views.
 
         Args:
             items: whatever names a photo.
-            views_of: draws the views whose probabilities are averaged; called in the worker threads.
+            views_of: opens a photo: the views whose probabilities are averaged, or what is to be drawn of it; called in
+                the worker threads.
 
         Raises:
             UserError: the model's weights are damaged.
@@ -141,7 +143,7 @@ class Classifier:
         return Answer(self.classes, log_probabilities)
 
 
-class _FileEngine:
+class _FileEngine(Engine):
     """Runs the graph of an ONNX file. That its shapes fit neither one another nor its header shows only then."""
 
     batch = OnnxEngine.batch

@@ -9,9 +9,10 @@ from tqdm import tqdm
 
 from boatyard import files, paths
 from boatyard.data.photos import UnreadablePhoto, open_photo
-from boatyard.data.views import View, plain_view
+from boatyard.data.views import Shot, plain_shot
 from boatyard.errors import DamagedFile, UserError
 from boatyard.evaluation import tta
+from boatyard.model.engine import Seen
 from boatyard.model.header import Header
 from boatyard.serving import answers, photos_named
 from boatyard.serving.classifier import Answer, Classifier
@@ -46,12 +47,12 @@ def run(
     """
     photos = photos_named.find(names, sys.stdin)
     classifier = Classifier.load(model)
-    draw = views_of(classifier.about, policy)
+    open_ = views_of(classifier.about, policy)
     unread: dict[Path, str] = {}
 
-    def views(photo: Path) -> list[View]:
+    def views(photo: Path) -> Seen:
         try:
-            return draw(photo)
+            return open_(photo)
         except UnreadablePhoto as error:
             unread[photo] = str(error)
             return []
@@ -84,8 +85,8 @@ def name_of(path: Path) -> str:
     return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def views_of(about: Header, policy: str | None) -> Callable[[Path], list[View]]:
-    """How to open a photo and draw the views that the stages evaluate and tta_evaluate would draw of it.
+def views_of(about: Header, policy: str | None) -> Callable[[Path], Shot]:
+    """How to open a photo for the views that the stages evaluate and tta_evaluate would draw of it.
 
     Args:
         about: of the model.
@@ -96,7 +97,7 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], list[View]]:
             model's header does not say how it was trained.
     """
     if policy is None:
-        return lambda photo: [plain_view(open_photo(photo, about.preprocessing.short_side), about.preprocessing)]
+        return lambda photo: plain_shot(open_photo(photo, about.preprocessing.short_side), about.preprocessing)
     count = RANDOM_VIEWS
     if policy == "chosen":
         if not paths.TTA_METRICS.exists():
@@ -114,13 +115,13 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], list[View]]:
     if policy == "flips" and not plan.flips:
         raise UserError("--tta-policy flips: the model was trained on photos that allow no flip; say random")
 
-    def draw(photo: Path) -> list[View]:
-        opened = open_photo(photo, recipe.preprocessing.short_side)
+    def opened(photo: Path) -> Shot:
+        decoded = open_photo(photo, recipe.preprocessing.short_side)
         with photo.open("rb") as content:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-        return recipe.views(opened, sha256, plan.numbers)
+        return recipe.shot(decoded, sha256, plan.numbers)
 
-    return draw
+    return opened
 
 
 class _Pictures:

@@ -1,0 +1,114 @@
+"""What a GPU could do at most, and which way of running the network gets nearest to it.
+
+It prints as JSON, for each batch size, in views per second:
+
+    eager        the network as the engine runs it: channels_last, autocast, a kernel at a time
+    compiled     after `torch.compile`, without its CUDA graphs
+    graph        the eager kernels in one CUDA graph, replayed
+    engine       eager, with views that come from the host's memory and outputs that go back
+    drawing      a plain view of each photo, drawn on the device; photos are sent too
+
+    python benchmarks/gpu.py --backbone resnet50
+    python benchmarks/gpu.py --backbone resnet50 --device cpu --batch 2 --seconds 0.1    # tries it where no GPU is
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from boatyard import errors, machine
+from boatyard.data.views import plain_shot
+from boatyard.model import backbones
+from boatyard.model.network import embedder
+from boatyard.model.torch_engine import TorchEngine, autocast
+
+PHOTO = (300, 200)  # what a photo of Caltech-101 measures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="resnet50", help="with random weights")
+    parser.add_argument("--device", default=None, help="default: what BOATYARD_DEVICE says")
+    parser.add_argument("--batch", type=int, nargs="+", default=[64, 128, 256], help="batch sizes")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each figure, after a warm-up")
+    arguments = parser.parse_args()
+    device = arguments.device or machine.device()
+    precision = machine.precision(device)
+    backbone = backbones.create(arguments.backbone, "none")
+    network = embedder(backbone, backbone.preprocessing)
+    size = backbone.preprocessing.size
+    generator = np.random.default_rng(0)
+    found: dict[str, dict[str, float]] = {}
+    for batch in arguments.batch:
+        engine = TorchEngine(network, device, precision, batch, draws=True)
+        views = generator.integers(0, 256, (batch, 3, size, size), dtype=np.uint8)
+        on_device = torch.from_numpy(views).to(device).contiguous(memory_format=torch.channels_last)
+        photos = generator.integers(0, 256, (batch, PHOTO[1], PHOTO[0], 3), dtype=np.uint8)
+        opened = [engine.open(plain_shot(Image.fromarray(photo), backbone.preprocessing)) for photo in photos]
+        ways: dict[str, Callable[[], object]] = {
+            "eager": runner(network, on_device, device, precision),
+            "compiled": runner(torch.compile(network), on_device, device, precision),
+            "engine": lambda engine=engine, views=list(views): engine.start(views)(),
+            "drawing": lambda engine=engine, opened=opened: engine.views(opened),
+        }
+        if torch.device(device).type == "cuda":
+            ways["graph"] = graph(network, on_device, device, precision)
+        found[f"batch {batch}"] = {
+            name: batch * per_second(way, device, arguments.seconds) for name, way in ways.items()
+        }
+    print(json.dumps({"device": name_of(device), "precision": precision, "backbone": arguments.backbone} | found))
+
+
+def runner(network: Callable[[Tensor], Tensor], views: Tensor, device: str, precision: str) -> Callable[[], Tensor]:
+    @torch.inference_mode()
+    def run() -> Tensor:
+        with autocast(device, precision):
+            return network(views)
+
+    return run
+
+
+def graph(network: nn.Module, views: Tensor, device: str, precision: str) -> Callable[[], None]:
+    run, captured = runner(network, views, device, precision), torch.cuda.CUDAGraph()
+    aside = torch.cuda.Stream(device)
+    aside.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(aside):  # what a first run prepares must not be recorded
+        for _ in range(3):
+            run()
+    torch.cuda.current_stream(device).wait_stream(aside)
+    with torch.cuda.graph(captured):
+        run()
+    return captured.replay
+
+
+def per_second(run: Callable[[], object], device: str, seconds: float) -> float:
+    """Runs a second, the device's work included."""
+
+    def wait() -> None:
+        if torch.device(device).type == "cuda":
+            torch.cuda.synchronize(device)
+
+    for _ in range(3):
+        run()
+    wait()
+    started, count = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        for _ in range(5):
+            run()
+        count += 5
+        wait()
+    return count / (time.perf_counter() - started)
+
+
+def name_of(device: str) -> str:
+    return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else device
+
+
+if __name__ == "__main__":
+    errors.run(main)
