@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def photo(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def wanted(interpolation: str, size: int = 24, crop: float = 0.875) -> Preprocessing:
+def wanted(interpolation: str, size: int = 24, crop: float | Literal["squash"] = 0.875) -> Preprocessing:
     return Preprocessing(size, crop, interpolation, (0.5,) * 3, (0.5,) * 3)
 
 
@@ -66,6 +67,12 @@ def shots(preprocessing: Preprocessing, settings: Augment) -> list[Shot]:
 @pytest.mark.parametrize("rotation", [0, 180])
 def test_crops_and_rotations(interpolation: str, rotation: float) -> None:
     taken = shots(wanted(interpolation), augment(rotation=rotation))
+    assert np.array_equal(by_torch(taken), by_pillow(taken))
+
+
+@pytest.mark.parametrize("rotation", [0, 30])
+def test_photos_squeezed_to_a_square(rotation: float) -> None:
+    taken = shots(wanted("bicubic", crop="squash"), augment(rotation=rotation))
     assert np.array_equal(by_torch(taken), by_pillow(taken))
 
 
