@@ -41,7 +41,7 @@ def main() -> None:
     device = arguments.device or machine.device()
     precision = machine.precision(device)
     backbone = backbones.create(arguments.backbone, "none")
-    network = embedder(backbone, backbone.preprocessing)
+    network = embedder(backbone, backbone.preprocessing).to(device).to(memory_format=torch.channels_last)
     size = backbone.preprocessing.size
     generator = np.random.default_rng(0)
     found: dict[str, dict[str, float]] = {}

@@ -14,7 +14,8 @@ def main() -> None:
     split = settings.split
     photos = catalog.read_catalog(paths.CATALOG)
     distance = split.near_duplicates if isinstance(split, StratifiedSplit) else duplicates.DISTANCE
-    numbers = duplicates.group([photo.phash for photo in photos], distance).tolist()
+    hashes = [photo.phash for photo in photos]
+    numbers = duplicates.group(hashes, distance).tolist()
     match split:
         case StratifiedSplit():
             rows = splitting.stratified(photos, numbers, split, settings.seed)
@@ -23,7 +24,9 @@ def main() -> None:
         case FoldersSplit():
             rows = splitting.as_given(photos)
     splitting.write_splits(paths.SPLITS, rows)
-    groups.write_alike(paths.NEAR_DUPLICATES, groups.alike([photo.path for photo in photos], numbers))
+    # check_labels must not let a copy vouch for a photo, however close the split wants photos to be.
+    copies = numbers if distance >= duplicates.DISTANCE else duplicates.group(hashes, duplicates.DISTANCE).tolist()
+    groups.write_alike(paths.NEAR_DUPLICATES, groups.alike([photo.path for photo in photos], copies))
     found = leaks.find(photos, rows)
     leaks.write_leaks(paths.LEAKS, found)
 

@@ -10,10 +10,19 @@ from typing import Any
 import torch
 
 from boatyard import files, keys, machine, params, paths
-from boatyard.data import splitting, views
+from boatyard.data import photos, splitting, views
 from boatyard.data.views import PLAIN, Recipe
 from boatyard.evaluation import temperature
-from boatyard.model import backbones, checkpoint, distributed, features, finetuning, optimisation, training
+from boatyard.model import (
+    backbones,
+    checkpoint,
+    distributed,
+    features,
+    finetuning,
+    optimisation,
+    torch_engine,
+    training,
+)
 from boatyard.model.embeddings import Embeddings
 from boatyard.model.features import Examples, Task
 from boatyard.model.graph import fingerprint
@@ -54,11 +63,13 @@ def train(device: str) -> None:
         follow(epoch, history)
     if settings.finetune.epochs:
         trained += sum(map(parameter_count, finetuning.chosen(network, settings.finetune)))
-        photos = [finetuning.photos(rows, classes, split, paths.RAW, recipe) for split in ("train", "validation")]
+        chosen = [finetuning.photos(rows, classes, split, paths.RAW, recipe) for split in ("train", "validation")]
         precision = machine.precision(device)
-        state = state_path(settings, fingerprint(network), rows, device, precision, distributed.size())
+        state = state_path(
+            settings, fingerprint(network), rows, torch.device(device).type, precision, distributed.size()
+        )
         where = finetuning.Machine(device, precision, machine.workers(), state)
-        for epoch in finetuning.fit(network, *photos, loss, settings.finetune, seed, best(history), where):
+        for epoch in finetuning.fit(network, *chosen, loss, settings.finetune, seed, best(history), where):
             follow(epoch, history)
         # The features are the old backbone's. tta_evaluate finds what is computed here.
         judged = [row for row in rows if row.split == "validation"]
@@ -99,8 +110,8 @@ def follow(epoch: Epoch, history: list[Epoch]) -> None:
 
 def state_path(settings: Params, *inputs: object) -> Path:
     """Where a killed run's state is kept: a name that changes with all that the run depends on."""
-    code = (finetuning, optimisation, distributed, views)
-    return paths.FINETUNING / f"{keys.key(params.dump(settings), inputs, libraries=['torch'], code=code)}.pt"
+    code = (finetuning, optimisation, distributed, photos, views, torch_engine)
+    return paths.FINETUNING / f"{keys.key(params.dump(settings), inputs, libraries=['torch', 'pillow'], code=code)}.pt"
 
 
 def write_metrics(history: list[Epoch], calibration: Mapping[str, Any], parameters: int, trained: int) -> None:

@@ -197,8 +197,8 @@ def test_examples(raw: Path, tmp_path: Path) -> None:
     validation = features.examples(cached, ["discs", "squares"], "validation")
     places = [place for place, row in enumerate(rows) if row.split == "validation"]
     assert validation.labels.tolist() == [0, 0, 1, 1]
-    assert validation.features.shape == (4, 1, WIDTH)
-    assert np.array_equal(validation.features[:, 0], cached.plain[places])
+    assert np.array_equal(validation.rows(slice(None), 0), cached.plain[places])
+    assert np.array_equal(validation.rows(np.array([3, 1]), 0), cached.plain[places][[3, 1]])
 
 
 def test_without_random_views_the_head_trains_on_plain_ones(raw: Path, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_without_random_views_the_head_trains_on_plain_ones(raw: Path, tmp_path:
     assert cached.views.shape == (6, 0, WIDTH)
     train = features.examples(cached, ["discs", "squares"], "train")
     places = [place for place, row in enumerate(rows) if row.split == "train"]
-    assert np.array_equal(train.features, cached.plain[places][:, None])
+    assert np.array_equal(train.rows(slice(None), 0), cached.plain[places])
 
 
 def test_features_of_other_photos_or_another_split(raw: Path, tmp_path: Path) -> None:

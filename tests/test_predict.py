@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from boatyard import Classifier, cli, paths
-from boatyard.data.views import FIRST_TTA_VIEW, Recipe
+from boatyard.data.photos import open_photo
+from boatyard.data.views import FIRST_TTA_VIEW, PLAIN, Recipe, Shot, plain_view
 from boatyard.evaluation import tta
 from boatyard.model import header
 from boatyard.params.schema import Augment
@@ -54,6 +55,22 @@ def test_photos_are_classified_in_order(photos: Path, capsys: pytest.CaptureFixt
     assert list(found) == ["photos/more/a.png", "photos/a.png", "photos/b.jpg"]
     assert all(top == expected(Path(path)) for path, top in found.items())
     assert len({str(top) for top in found.values()}) == 3
+
+
+def test_a_large_jpeg_is_seen_everywhere_as_the_stages_see_it(photos: Path) -> None:
+    pixels = np.random.default_rng(5).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    large = photos / "large.jpg"
+    Image.fromarray(pixels).resize((1200, 800), Image.Resampling.BICUBIC).save(large, quality=90)
+    about = header.read(paths.MODEL)
+    sha256 = hashlib.sha256(large.read_bytes()).hexdigest()
+    (stages,) = about.recipe().draw(large, sha256, [PLAIN])
+
+    assert not np.array_equal(stages, plain_view(open_photo(large), about.preprocessing))  # it was decoded smaller
+    for model in (paths.ONNX, paths.MODEL):
+        assert np.array_equal(Classifier.load(model).plain_view(large), stages)
+    for policy in (None, "random"):
+        seen = predict.views_of(about, policy)(large)
+        assert np.array_equal((seen.views() if isinstance(seen, Shot) else seen)[0], stages)
 
 
 def test_either_model_file_gives_the_same(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

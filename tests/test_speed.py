@@ -195,7 +195,7 @@ def test_the_recipe_is_in_the_table_if_it_ran():
         | {"rate, train": [5.0, 6.0]}
     )
     found = {row.figure: row for row in ratios.rows(with_recipe)}
-    assert found["recipe as written, its epochs, test and TTA"].ratios() == [60, 51]
+    assert found["recipe as written, reckoned"].ratios() == [60, 51]
     assert found["recipe with channels last: its whole run"].ratios() == [30, 25]
     assert found["peak memory: published recipe"].values == [2000]
     assert found["… of which train"].values == [5, 6]

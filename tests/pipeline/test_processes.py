@@ -1,9 +1,12 @@
 """Stages whose work several processes share write what one process writes."""
 
 import shutil
+import socket
 
 import pytest
 from clone import Clone
+
+from boatyard import files
 
 SHARED = {
     "featurize": ["data/features/plain.npy", "data/features/views.npy", "data/features/photos.csv"],
@@ -30,3 +33,33 @@ def test_the_same_bytes(clone: Clone, starter: str) -> None:
         assert {name: (clone.folder / name).read_bytes() for name in outputs} == expected
         assert len(list((clone.folder / ".work/features").glob("*/keys*.txt"))) == 2
         assert said.count("\n") <= 2  # one of them speaks
+
+
+def test_fine_tuning_comes_to_its_end_and_what_it_embeds_is_there_for_the_next_stage(clone: Clone) -> None:
+    clone.set_param("finetune.epochs", 1)
+
+    clone.run("python", "stages/train.py", BOATYARD_PROCESSES="2")
+
+    phases = [row["phase"] for row in files.read_csv(clone.folder / "plots/history.csv")]
+    assert phases[-1] == "finetune"
+    validation = [row for row in files.read_csv(clone.folder / "data/splits.csv") if row["split"] == "validation"]
+    stores = [list(folder.glob("keys*.txt")) for folder in (clone.folder / ".work/features").iterdir()]
+    tuned = [sum(len(keys.read_text().splitlines()) for keys in parts) for parts in stores if len(parts) == 2]
+    assert tuned == [len(validation)]
+
+
+def test_processes_that_would_compute_something_else_are_told_so(clone: Clone) -> None:
+    parts = [
+        f"BOATYARD_PRECISION={precision} BOATYARD_ENGINE=torch RANK={rank} LOCAL_RANK={rank} python stages/featurize.py"
+        for rank, precision in enumerate(("fp32", "bf16"))
+    ]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    meeting = f"TORCHELASTIC_RUN_ID=x WORLD_SIZE=2 LOCAL_WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT={port}"
+    shutil.rmtree(clone.folder / ".work/features")
+
+    done = clone.run("sh", "-c", f"export {meeting}; {parts[0]} & {parts[1]}", fails=True)
+
+    assert "the processes that share the work would not compute the same" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""Opening a photo: decoded whole, upright, in RGB, or refused with a reason."""
+"""Opening a photo: upright, in RGB, no larger than need be, or refused with a reason."""
 
 import mmap
 import os

@@ -62,8 +62,8 @@ class Preprocessing:
     def short_side(self) -> int:
         """As many pixels as a photo need have: four times what the plain view shows of it, for `open_photo`.
 
-        A view of a photo decoded at this size differs from one of the whole photo by a level or two of 255. A random
-        view of a sixteenth of its area is still not enlarged.
+        A view of a photo decoded at this size hardly differs from one of the whole photo (docs/performance.md, large
+        photos). A random view of a sixteenth of its area is still not enlarged; of less, it is blurred.
         """
         return math.ceil(_AMPLE * self.size / (1 if self.crop == "squash" else self.crop))
 

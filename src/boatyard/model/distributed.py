@@ -117,6 +117,14 @@ def wait() -> None:
         dist.barrier()
 
 
+def gathered(value: str) -> list[str]:
+    """What every process has, by rank."""
+    values = [value] * size()
+    if size() > 1:
+        dist.all_gather_object(values, value)
+    return values
+
+
 def summed(values: Tensor) -> Tensor:
     """The sum over all processes."""
     if size() > 1:

@@ -17,6 +17,7 @@ from boatyard import keys, machine, paths
 from boatyard.data import device_views, photos, views
 from boatyard.data.splitting import Row
 from boatyard.data.views import Recipe, Shot
+from boatyard.errors import UserError
 from boatyard.model import distributed, engine, graph, inference, torch_engine
 from boatyard.model.engine import Engine
 from boatyard.model.features import Task
@@ -73,6 +74,9 @@ class Embeddings:
         recipe: how views are drawn.
         raw: the photos' folder.
         device: where the network is to run, as torch names it.
+
+    Raises:
+        UserError: another of the processes that share the work would compute something else.
     """
 
     def __init__(self, network: Embedder, recipe: Recipe, raw: Path, device: str):
@@ -83,6 +87,11 @@ class Embeddings:
         self._workers = max(1, machine.workers() // distributed.here())
         decided_by = self.kind, torch.device(device).type, self.precision, graph.fingerprint(network)
         name = keys.key(*decided_by, recipe.preprocessing, libraries=_LIBRARIES, code=_CODE)
+        if len(set(distributed.gathered(name))) > 1:
+            raise UserError(
+                "the processes that share the work would not compute the same: their libraries, their precision "
+                "(BOATYARD_PRECISION) or the network's weights differ; make the machines alike"
+            )
         self.store = RowStore(paths.FEATURE_ROWS / name, network.width, distributed.rank(), distributed.size())
 
     def missing(self, tasks: Sequence[Task]) -> list[Task]:

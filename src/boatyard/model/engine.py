@@ -38,11 +38,13 @@ class Engine(ABC):
         batch: inputs of one call; a call with fewer is allowed and costs as much.
         calls: calls that may be under way at once.
         queued: batches that `start` may have begun before the first of them is asked for.
+        ahead: photos per thread that may be open before their turn; fewer where they are held whole.
     """
 
     batch: int
     calls: int
     queued = 0
+    ahead = 8
 
     @abstractmethod
     def __call__(self, inputs: NDArray[Any]) -> NDArray[np.float32]: ...

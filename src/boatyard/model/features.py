@@ -104,12 +104,18 @@ class Examples:
     """Features and what they show.
 
     Attributes:
-        features: float32 [n, views, width]; an epoch uses one view of each photo.
+        features: float32 [m, views, width], may be memory-mapped; an epoch uses one view of each photo.
         labels: int64 [n].
+        places: of the n photos among the m, int64 [n]; None: they are all of them.
     """
 
     features: NDArray[np.float32]
     labels: NDArray[np.int64]
+    places: NDArray[np.int64] | None = None
+
+    def rows(self, which: NDArray[np.int64] | slice, view: int) -> NDArray[np.float32]:
+        """A view of some of the n photos, in memory: float32 [some, width]."""
+        return np.array(self.features[which if self.places is None else self.places[which], view])
 
 
 def examples(features: Features, classes: Sequence[str], split: str) -> Examples:
@@ -118,4 +124,4 @@ def examples(features: Features, classes: Sequence[str], split: str) -> Examples
     numbers = labels([features.rows[place] for place in chosen], classes)
     if split == "train" and features.views.shape[1]:
         return Examples(features.views, numbers)
-    return Examples(features.plain[chosen][:, None], numbers)
+    return Examples(features.plain[:, None], numbers, np.array(chosen, np.int64))

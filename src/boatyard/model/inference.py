@@ -22,9 +22,9 @@ def run(engine: Engine, items: Sequence[Item], views_of: Callable[[Item], Seen],
     """Yield the network's outputs, float32 [views of the item, d], item by item in the order given.
 
     Photos are decoded by `workers` threads. An engine that takes a call from each of them at once runs there too; any
-    other runs in the caller's, on batches that it fills across items. At most eight photos per worker are held at once:
-    their views, or, under an engine that draws them itself, all their pixels. An item without views gets an output
-    without rows, [0, 0].
+    other runs in the caller's, on batches that it fills across items. As many photos per worker as `engine.ahead` says
+    are held at once: their views, or, under an engine that draws them itself, all their pixels. An item without views
+    gets an output without rows, [0, 0].
 
     Args:
         engine: runs the network.
@@ -38,7 +38,7 @@ def run(engine: Engine, items: Sequence[Item], views_of: Callable[[Item], Seen],
         return engine.open(views_of(item))
 
     if engine.batch == 1 and engine.calls >= workers:
-        yield from _ahead(items, lambda item: _answer(engine, opened_of(item)), workers)
+        yield from _ahead(items, lambda item: _answer(engine, opened_of(item)), workers, engine.ahead * workers)
         return
     waiting: deque[int] = deque()
     undrawn: list[Any] = []
@@ -55,7 +55,7 @@ def run(engine: Engine, items: Sequence[Item], views_of: Callable[[Item], Seen],
             yield _stacked(done[:count])
             del done[:count]
 
-    for opened in _ahead(items, opened_of, workers):
+    for opened in _ahead(items, opened_of, workers, engine.ahead * workers):
         waiting.append(len(opened))
         undrawn.append(opened)
         enough = len(held) + sum(map(len, undrawn)) >= engine.batch
@@ -81,14 +81,14 @@ def _stacked(rows: list[Output]) -> Output:
     return np.stack(rows) if rows else np.empty((0, 0), np.float32)
 
 
-def _ahead(items: Sequence[Item], work: Callable[[Item], Result], workers: int) -> Iterator[Result]:
-    """Map in threads, in order, a bounded number of results ahead of the reader."""
+def _ahead(items: Sequence[Item], work: Callable[[Item], Result], workers: int, most: int) -> Iterator[Result]:
+    """Map in threads, in order, up to `most` results ahead of the reader."""
     pending: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
         for item in items:
             pending.append(pool.submit(work, item))
-            if len(pending) > 8 * workers:
+            if len(pending) > most:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

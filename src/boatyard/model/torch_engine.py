@@ -50,8 +50,8 @@ class TorchEngine(Engine):
         device: as torch names it.
         precision: of the backbone: 'fp32', 'bf16' or 'fp16'. A head computes in fp32, as it was trained.
         batch: views of one call; None: 1 on the CPU, 128 elsewhere.
-        draws: whether photos are sent to the device and their views drawn there; None: everywhere but on the CPU, where
-            Pillow is faster.
+        draws: whether photos are sent to the device and their views drawn there; None: on CUDA. On the CPU Pillow is
+            faster, and other devices lack the float64 that it takes.
     """
 
     calls = 1
@@ -66,9 +66,10 @@ class TorchEngine(Engine):
     ):
         kind = torch.device(device).type
         self.batch = batch or (1 if kind == "cpu" else 128)
-        self._draws = kind != "cpu" if draws is None else draws
         self._cuda = kind == "cuda"
-        self.queued = int(self._cuda)  # the next batch is drawn and sent while this one is computed
+        self._draws = self._cuda if draws is None else draws
+        self.ahead = 2 if self._draws else Engine.ahead
+        self.queued = int(self._cuda)  # the next photos are decoded and sent while this batch is computed
         self._device, self._precision = device, precision
         self._network = network.to(device).to(memory_format=torch.channels_last)
 

@@ -68,7 +68,7 @@ def _fit(
         torch.manual_seed(epoch_seed(seed, epoch))
         order = torch.randperm(len(labels))
         batches = torch.split(order, settings.batch_size)
-        train_loss, train_top1 = _one_epoch(head, optimizer, loss, train.features[:, view], labels, batches)
+        train_loss, train_top1 = _one_epoch(head, optimizer, loss, train, view, labels, batches)
         validation_loss, validation_top1 = evaluate(head, validation)
         if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
             raise UserError(f"the loss is not finite in epoch {epoch}: lower train.lr ({settings.lr})")
@@ -83,14 +83,15 @@ def _one_epoch(
     head: nn.Module,
     optimizer: torch.optim.Optimizer,
     loss: Loss,
-    features: NDArray[np.float32],
+    train: Examples,
+    view: int,
     labels: Tensor,
     batches: tuple[Tensor, ...],
 ) -> tuple[float, float]:
     head.train()
     loss_sum = correct = 0.0
     for batch in batches:
-        log_probabilities = head(torch.from_numpy(features[batch.numpy()]))  # from the disk, no more than a batch
+        log_probabilities = head(torch.from_numpy(train.rows(batch.numpy(), view)))  # no more in memory than a batch
         batch_loss = loss(log_probabilities, labels[batch])
         optimizer.zero_grad(set_to_none=True)
         batch_loss.backward()  # type: ignore[no-untyped-call]
@@ -108,9 +109,8 @@ def answers(head: nn.Module, examples: Examples) -> NDArray[np.float32]:
 
 def _answers(head: nn.Module, examples: Examples) -> Tensor:
     head.eval()
-    plain = examples.features[:, 0]
-    starts = range(0, max(1, len(plain)), _ROWS)
-    return torch.cat([head(torch.from_numpy(np.array(plain[start : start + _ROWS]))) for start in starts])
+    starts = range(0, max(1, len(examples.labels)), _ROWS)
+    return torch.cat([head(torch.from_numpy(examples.rows(slice(start, start + _ROWS), 0))) for start in starts])
 
 
 @torch.inference_mode()

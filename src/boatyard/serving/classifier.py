@@ -116,7 +116,7 @@ class Classifier:
         """The photo as the network sees it: uint8 [3, size, size].
 
         A large JPEG file is decoded no larger than a view needs, as in the pipeline. The same photo as an image or as
-        pixels is taken as it is, and levels of the view may differ by one or two of 255.
+        pixels is taken as it is, and levels of the view may differ a little (docs/performance.md).
         """
         return plain_view(_opened(photo, self.about.preprocessing.short_side), self.about.preprocessing)
 

@@ -68,7 +68,7 @@ def export(network: Classifier, about: Header, photos: Sequence[Path], graphs: P
 
 @torch.inference_mode()
 def compare(content: bytes, network: Classifier, about: Header, photos: Sequence[Path]) -> Check:
-    """The whole file on each photo's pixels, against PyTorch on the plain view that the pipeline draws of it.
+    """The whole file on each photo's pixels, against PyTorch on the plain view that is drawn of the same pixels.
 
     Raises:
         UserError: a photo can't be read.
