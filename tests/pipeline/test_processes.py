@@ -36,6 +36,8 @@ def test_the_same_bytes(clone: Clone, starter: str) -> None:
 
 
 def test_fine_tuning_comes_to_its_end_and_what_it_embeds_is_there_for_the_next_stage(clone: Clone) -> None:
+    stores = clone.folder / ".work/features"
+    before = set(stores.iterdir())
     clone.set_param("finetune.epochs", 1)
 
     clone.run("python", "stages/train.py", BOATYARD_PROCESSES="2")
@@ -43,9 +45,10 @@ def test_fine_tuning_comes_to_its_end_and_what_it_embeds_is_there_for_the_next_s
     phases = [row["phase"] for row in files.read_csv(clone.folder / "plots/history.csv")]
     assert phases[-1] == "finetune"
     validation = [row for row in files.read_csv(clone.folder / "data/splits.csv") if row["split"] == "validation"]
-    stores = [list(folder.glob("keys*.txt")) for folder in (clone.folder / ".work/features").iterdir()]
-    tuned = [sum(len(keys.read_text().splitlines()) for keys in parts) for parts in stores if len(parts) == 2]
-    assert tuned == [len(validation)]
+    (tuned,) = set(stores.iterdir()) - before
+    parts = [keys.read_text().splitlines() for keys in tuned.glob("keys*.txt")]
+    assert len(parts) == 2
+    assert sum(map(len, parts)) == len(validation)
 
 
 def test_processes_that_would_compute_something_else_are_told_so(clone: Clone) -> None:
