@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+import test_views
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -32,18 +33,9 @@ def wanted(interpolation: str, size: int = 24, crop: float | Literal["squash"] =
 
 
 def augment(**changes: object) -> Augment:
-    settings: dict[str, object] = {
-        "scale": [0.1, 1.0],
-        "aspect": [0.5, 2.0],
-        "rotation": 0,
-        "horizontal_flip": True,
-        "vertical_flip": True,
-        "brightness": 0,
-        "contrast": 0,
-        "saturation": 0,
-        "hue": 0,
-    }
-    return Augment.model_validate(settings | changes)
+    """Crops of every kind, mirrored either way."""
+    crops = {"scale": [0.1, 1.0], "aspect": [0.5, 2.0], "horizontal_flip": True, "vertical_flip": True}
+    return test_views.augment(**(crops | changes))
 
 
 def by_pillow(shots: Sequence[Shot]) -> NDArray[np.uint8]:

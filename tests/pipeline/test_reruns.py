@@ -115,6 +115,21 @@ def test_another_image_size_is_never_taken_from_the_run_cache(bench: Clone) -> N
     assert bench.git("status", "--porcelain") == ""
 
 
+def test_a_split_that_takes_no_notice_of_copies_still_tells_check_labels_of_them(bench: Clone) -> None:
+    path, distance = bench.folder / "data/near_duplicates.csv", bench.params()["split"]["near_duplicates"]
+    told = path.read_bytes()
+    bench.set_param("split.near_duplicates", 0)
+
+    bench.run("python", "stages/split.py")
+    alike = path.read_bytes()
+    bench.set_param("split.near_duplicates", distance)
+    bench.run("python", "stages/split.py")
+
+    assert alike.count(b"\n") > 2
+    assert alike == told
+    assert bench.git("status", "--porcelain") == ""
+
+
 def test_a_stage_that_writes_the_same_bytes_stops_there(bench: Clone) -> None:
     comment_in("src/boatyard/data/duplicates.py")(bench)
 
