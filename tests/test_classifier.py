@@ -233,10 +233,13 @@ def tiny_file() -> bytes:
 
 
 def test_a_name_that_is_not_utf8_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Found by fuzzing: onnxruntime told of it on standard output, and tried again."""
+    """Found by fuzzing: onnxruntime told of it on standard output, and tried again.
+
+    What it raises depends on the version of Python: a UnicodeDecodeError, or an error of its own without a text.
+    """
     path = tmp_path / "model.onnx"
     path.write_bytes(tiny_file().replace(b"LogSoftmax", b"LogSoftma\xff"))
-    with pytest.raises(UserError, match=r"model\.onnx can't be run \('utf-8' codec can't decode byte 0xff"):
+    with pytest.raises(UserError, match=r"model\.onnx can't be run \(('utf-8' codec can't decode byte 0xff|\w+\):)"):
         Classifier.load(path)
     assert capfd.readouterr() == ("", "")
 

@@ -165,7 +165,8 @@ class _FileEngine(Engine):
         try:
             yield
         except Exception as error:  # onnxruntime's own, a class for each of its status codes
-            reason = " ".join(str(error).split())[:200]
+            # Some have no text: what protobuf refuses, by the version of Python.
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise UserError(f"{self._path} can't be run ({reason}): export or fetch it again") from None
 
 
