@@ -23,6 +23,7 @@ from boatyard.data.splitting import Row
 from boatyard.data.views import PLAIN, Recipe, View
 from boatyard.model import backbones, features
 from boatyard.model.embeddings import Embeddings, Task
+from boatyard.model.frozen import Frozen
 from boatyard.model.network import embedder
 
 FORWARD_VIEWS, HELD = 1024, 256  # as many runs, on this many views in memory
@@ -34,8 +35,8 @@ def main() -> None:
     torch.manual_seed(settings.seed)
     backbone = backbones.create(settings.model.backbone, settings.model.weights, paths.WEIGHTS)
     recipe = Recipe(backbone.preprocessing.adapted(settings.image), settings.augment, settings.seed)
-    network = embedder(backbone, recipe.preprocessing)
-    run = Embeddings(network, recipe, paths.RAW, machine.device()).engine(network, recipe.preprocessing.shape)
+    frozen = Frozen.of(embedder(backbone, recipe.preprocessing))
+    run = Embeddings(frozen, recipe, paths.RAW, machine.device()).engine()
 
     def draw(task: Task) -> list[View]:
         return recipe.draw(paths.RAW / task.photo.path, task.photo.sha256, task.numbers)
@@ -62,7 +63,7 @@ def main() -> None:
         "forward": forward,
         "draw featurize": drawn_per_second(wanted),
         "draw evaluate": drawn_per_second(test),
-        "head products": head_products(rows, network.width),
+        "head products": head_products(rows, frozen.width),
     }
     print(json.dumps(found))
 

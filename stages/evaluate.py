@@ -10,7 +10,7 @@ from boatyard import files, machine, params, paths
 from boatyard.data import splitting
 from boatyard.data.views import PLAIN
 from boatyard.evaluation import calibration, metrics, predictions, temperature
-from boatyard.model import checkpoint, distributed
+from boatyard.model import distributed, saved
 from boatyard.model.embeddings import Embeddings
 from boatyard.model.features import Task
 
@@ -22,16 +22,17 @@ def main() -> None:
 
 def evaluate(device: str) -> None:
     settings = params.load("evaluate")
-    network, about = checkpoint.load(paths.MODEL)
+    model = saved.read(paths.MODEL)
+    about = model.about
     rows = splitting.read_splits(paths.SPLITS)
     test = [row for row in rows if row.split == "test"]
     actual = splitting.labels(test, about.classes)
 
-    embeddings = Embeddings(network.embedder, about.recipe(), paths.RAW, device)
+    embeddings = Embeddings(model.frozen, about.recipe(), paths.RAW, device)
     embeddings.fill([Task(row, [PLAIN]) for row in test], "evaluating")
     if distributed.rank() != 0:
         return
-    plain = np.concatenate([answers[:, 0] for answers in embeddings.answers(network.head, test, [PLAIN])])
+    plain = np.concatenate([answers[:, 0] for answers in embeddings.answers(model.head, test, [PLAIN])])
 
     table = predictions.tabulate([row.path for row in test], plain, actual, about.classes)
     predictions.write_predictions(paths.PREDICTIONS, table)

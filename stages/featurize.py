@@ -9,6 +9,7 @@ from boatyard.data import splitting
 from boatyard.data.views import Recipe
 from boatyard.model import backbones, distributed, features
 from boatyard.model.embeddings import Embeddings
+from boatyard.model.frozen import Frozen
 from boatyard.model.network import embedder
 
 
@@ -24,7 +25,7 @@ def featurize(device: str) -> None:
     backbone = backbones.create(settings.model.backbone, settings.model.weights, paths.WEIGHTS)
     preprocessing = backbone.preprocessing.adapted(settings.image)
     recipe, count = Recipe(preprocessing, settings.augment, settings.seed), settings.features.views
-    embeddings = Embeddings(embedder(backbone, preprocessing), recipe, paths.RAW, device)
+    embeddings = Embeddings(Frozen.of(embedder(backbone, preprocessing)), recipe, paths.RAW, device)
 
     wanted = features.wanted(rows, count)
     todo = embeddings.fill(wanted, "featurizing")

@@ -7,10 +7,10 @@ from collections import Counter
 from tqdm import tqdm
 
 from boatyard import files, keys, machine, params, paths
-from boatyard.data import catalog, inspections, phash, photos
+from boatyard.data import catalog, inspections
 
 # What decides what is known of a photo beside its content.
-LIBRARIES, CODE = ("pillow",), (inspections, phash, photos)
+LIBRARIES, CODE = ("pillow",), ("boatyard.data.inspections", "boatyard.data.phash", "boatyard.data.photos")
 
 
 def main() -> None:

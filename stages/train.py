@@ -10,27 +10,28 @@ from typing import Any
 import torch
 
 from boatyard import files, keys, machine, params, paths
-from boatyard.data import photos, splitting, views
+from boatyard.data import splitting
 from boatyard.data.views import PLAIN, Recipe
 from boatyard.evaluation import temperature
-from boatyard.model import (
-    backbones,
-    checkpoint,
-    distributed,
-    features,
-    finetuning,
-    optimisation,
-    torch_engine,
-    training,
-)
+from boatyard.model import backbones, checkpoint, distributed, features, finetuning, training
 from boatyard.model.embeddings import Embeddings
 from boatyard.model.features import Examples, Task
-from boatyard.model.graph import fingerprint
+from boatyard.model.frozen import Frozen, fingerprint
 from boatyard.model.header import Header
 from boatyard.model.history import Epoch, best
-from boatyard.model.network import Classifier, embedder, head, parameter_count
+from boatyard.model.network import Classifier, arrays, embedder, head, parameter_count
 from boatyard.model.optimisation import Loss, balanced
 from boatyard.params import Params
+
+# The code that decides what a step of fine-tuning does.
+DECIDING = (
+    "boatyard.data.photos",
+    "boatyard.data.views",
+    "boatyard.model.distributed",
+    "boatyard.model.finetuning",
+    "boatyard.model.optimisation",
+    "boatyard.model.torch_engine",
+)
 
 
 def main() -> None:
@@ -65,15 +66,14 @@ def train(device: str) -> None:
         trained += sum(map(parameter_count, finetuning.chosen(network, settings.finetune)))
         chosen = [finetuning.photos(rows, classes, split, paths.RAW, recipe) for split in ("train", "validation")]
         precision = machine.precision(device)
-        state = state_path(
-            settings, fingerprint(network), rows, torch.device(device).type, precision, distributed.size()
-        )
+        weights = fingerprint(backbone.name, recipe.preprocessing, arrays(network).items())
+        state = state_path(settings, weights, rows, machine.kind(device), precision, distributed.size())
         where = finetuning.Machine(device, precision, machine.workers(), state)
         for epoch in finetuning.fit(network, *chosen, loss, settings.finetune, seed, best(history), where):
             follow(epoch, history)
         # The features are the old backbone's. tta_evaluate finds what is computed here.
         judged = [row for row in rows if row.split == "validation"]
-        embeddings = Embeddings(network.embedder, recipe, paths.RAW, device)
+        embeddings = Embeddings(Frozen.of(network.embedder), recipe, paths.RAW, device)
         embeddings.fill([Task(row, [PLAIN]) for row in judged], "validation")
         validation = Examples(embeddings.rows(judged, [PLAIN]), validation.labels)
     if distributed.rank() == 0:
@@ -110,8 +110,8 @@ def follow(epoch: Epoch, history: list[Epoch]) -> None:
 
 def state_path(settings: Params, *inputs: object) -> Path:
     """Where a killed run's state is kept: a name that changes with all that the run depends on."""
-    code = (finetuning, optimisation, distributed, photos, views, torch_engine)
-    return paths.FINETUNING / f"{keys.key(params.dump(settings), inputs, libraries=['torch', 'pillow'], code=code)}.pt"
+    key = keys.key(params.dump(settings), inputs, libraries=("torch", "pillow"), code=DECIDING)
+    return paths.FINETUNING / f"{key}.pt"
 
 
 def write_metrics(history: list[Epoch], calibration: Mapping[str, Any], parameters: int, trained: int) -> None:

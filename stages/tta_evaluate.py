@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from boatyard import files, machine, params, paths
 from boatyard.data import splitting
 from boatyard.evaluation import comparison, metrics, predictions, tta
-from boatyard.model import checkpoint, distributed
+from boatyard.model import distributed, saved
 from boatyard.model.embeddings import Embeddings
 from boatyard.model.features import Task
 
@@ -32,9 +32,10 @@ def main() -> None:
 
 def tta_evaluate(device: str) -> None:
     settings = params.load("tta_evaluate")
-    network, about = checkpoint.load(paths.MODEL)
+    model = saved.read(paths.MODEL)
+    about = model.about
     rows = splitting.read_splits(paths.SPLITS)
-    embeddings, augment = Embeddings(network.embedder, about.recipe(), paths.RAW, device), settings.augment
+    embeddings, augment = Embeddings(model.frozen, about.recipe(), paths.RAW, device), settings.augment
 
     def answers(split: str, policies: list[str]) -> Answers:
         plan = tta.plan(policies, settings.tta.views, augment.horizontal_flip, augment.vertical_flip)
@@ -42,7 +43,7 @@ def tta_evaluate(device: str) -> None:
         embeddings.fill([Task(row, plan.numbers) for row in photos], f"TTA on {split}")
         # A batch at a time: of 16 views and 1,000 classes, a photo's answers are 64 kB.
         plain, means = [], {policy: [] for policy in policies}
-        for views in embeddings.answers(network.head, photos, plan.numbers):
+        for views in embeddings.answers(model.head, photos, plan.numbers):
             plain.append(views[:, 0])
             for policy in policies:
                 means[policy].append(tta.mean_probabilities(views[:, plan.places(policy)]))

@@ -9,6 +9,7 @@ from torch import nn
 from boatyard.data.splitting import Row
 from boatyard.data.views import Preprocessing, Recipe
 from boatyard.model import finetuning
+from boatyard.model.backbones import Backbone
 from boatyard.model.history import Epoch
 from boatyard.model.network import Classifier, Embedder, head
 from boatyard.model.optimisation import Loss
@@ -43,7 +44,7 @@ SETTINGS = Finetune(
 BEFORE = Epoch(9, "head", 2.0, 2.0, 0.3, 0.3, 0.001)
 
 
-class Backbone(nn.Module):
+class Blocks(nn.Module):
     """Three blocks, one of them with batch norm."""
 
     def __init__(self) -> None:
@@ -59,7 +60,7 @@ class Backbone(nn.Module):
 
 def network(dropout: float = 0.0) -> Classifier:
     torch.manual_seed(0)
-    embedder = Embedder(Backbone(), PREPROCESSING, 16)
+    embedder = Embedder(Backbone("blocks", Blocks(), 16, PREPROCESSING), PREPROCESSING)
     return Classifier(embedder, head(16, 0, dropout, len(CLASSES))).eval().requires_grad_(False)
 
 

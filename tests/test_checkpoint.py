@@ -13,6 +13,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from boatyard.errors import UserError
 from boatyard.model import backbones, checkpoint, header
+from boatyard.model import saved as saved_model
 from boatyard.model.header import Header
 from boatyard.model.network import Classifier, embedder, head
 
@@ -100,6 +102,22 @@ def test_a_loaded_network_gives_the_same_output_and_is_frozen(tmp_path: Path) ->
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 
 
+@pytest.mark.parametrize("hidden", [4, 0])
+def test_it_is_read_without_torch_as_it_was_saved(hidden: int, tmp_path: Path) -> None:
+    network, about = made()
+    network, about = Classifier(network.embedder, head(512, hidden, 0.4, 3)), replace(about, hidden=hidden)
+    checkpoint.save(tmp_path / "model", network, about)
+    model = saved_model.read(tmp_path / "model")
+    assert model.about == about
+    assert (model.head.width, model.head.hidden, model.head.classes) == (512, hidden, 3)
+    assert model.head.temperature == about.temperature
+    assert {f"head.{name}" for name in model.head.weights} == {name for name in network.state_dict() if "head" in name}
+    for name, weights in model.head.weights.items():
+        assert np.array_equal(weights, network.head.get_parameter(name).detach().numpy())
+    assert model.frozen.width == 512
+    assert model.frozen.fingerprint == network.embedder.fingerprint() == model.frozen.network().fingerprint()
+
+
 def test_the_file_holds_the_weights_under_their_names(tmp_path: Path) -> None:
     state = load_file(saved(tmp_path / "model"))
     assert state["head.classes.weight"].shape == (3, 4)
@@ -167,10 +185,43 @@ def test_weights_that_are_no_numbers(value: float, tmp_path: Path) -> None:
 
 
 def assert_refused(path: Path, message: str) -> None:
+    """By who builds the network, with that message, and, in words of its own, by who reads it without torch."""
     with pytest.raises(UserError, match=message) as caught:
         checkpoint.load(path)
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < len(str(path)) + 500
+    with pytest.raises(UserError) as without_torch:
+        saved_model.read(path).frozen.network()
+    for told in (str(caught.value), str(without_torch.value)):
+        assert "\n" not in told
+        assert len(told) < len(str(path)) + 500
+
+
+def test_a_head_that_is_not_the_headers_is_found_without_building_anything(tmp_path: Path) -> None:
+    path = saved(tmp_path / "model")
+    about, weight, bias = header.read(path), torch.zeros(3, 4), torch.zeros(3)
+    wrong = {
+        r"\(head\.\w+\.\w+ has the shape \S.*, and the header says \S.*\): train": [
+            rewritten(path, replace(about, hidden=0)),
+            rewritten(path, replace(about, classes=["a", "b"])),
+            rewritten(path, **{"head.hidden.weight": None}),
+            rewritten(path, **{"head.hidden.weight": torch.zeros(())}),
+            rewritten(path, **{"head.classes.weight": torch.zeros(3, 5)}),
+            rewritten(path, **{"head.classes.bias": torch.zeros(4)}),
+            rewritten(path, **{"head.third.bias": bias}),
+        ],
+        "head.classes.bias holds NaN, infinity, or other numbers than float32": [
+            rewritten(path, **{"head.classes.bias": torch.tensor([0, float("nan"), 0])}),
+            rewritten(path, **{"head.classes.bias": torch.tensor([0, 0, float("inf")])}),
+            rewritten(path, **{"head.classes.bias": bias.double()}),
+            rewritten(path, **{"head.classes.bias": bias.int()}),
+        ],
+        "names \\(": [rewritten(path, **{"head.classes.weight": weight.bfloat16()})],
+        "more is no part of it": [rewritten(path, more=bias)],
+    }
+    for reason, files in wrong.items():
+        for changed in files:
+            with pytest.raises(UserError, match=reason) as caught:
+                saved_model.read(changed)
+            assert "\n" not in str(caught.value)
 
 
 def test_headers_that_name_what_can_not_be_built(tmp_path: Path) -> None:
@@ -239,3 +290,9 @@ def test_whatever_the_bytes_a_network_is_loaded_or_refused_in_one_line(tmp_path:
         check_told(error)
     else:
         assert network.head.classes.out_features == len(about.classes)
+    try:
+        model = saved_model.read(path)
+    except UserError as error:
+        check_told(error)
+    else:
+        assert model.head.classes == len(model.about.classes)

@@ -13,7 +13,8 @@ from boatyard.data.views import HORIZONTAL, PLAIN, Recipe
 from boatyard.model import backbones, engine
 from boatyard.model.embeddings import Embeddings
 from boatyard.model.features import Task
-from boatyard.model.network import Classifier, embedder, head
+from boatyard.model.frozen import Frozen
+from boatyard.model.network import Classifier, embedder, head, head_of
 from boatyard.params.schema import Augment
 
 AUGMENT = Augment(
@@ -64,10 +65,10 @@ def test_a_head_on_kept_embeddings_answers_what_the_network_does(
     recipe = Recipe(backbone.preprocessing, AUGMENT, seed=0)
     whole = engine.create(network, backbone.preprocessing.shape, kind, "cpu", 1, None)
 
-    embeddings = Embeddings(network.embedder, recipe, paths.RAW, "cpu")
+    embeddings = Embeddings(Frozen.of(network.embedder), recipe, paths.RAW, "cpu")
     tasks = [Task(photo, NUMBERS) for photo in photos]
     assert list(embeddings.compute(embeddings.missing(tasks))) == tasks
-    (answers,) = embeddings.answers(network.head, photos, NUMBERS)
+    (answers,) = embeddings.answers(head_of(network.head), photos, NUMBERS)
 
     for photo, found in zip(photos, answers, strict=True):
         views = np.stack(recipe.draw(paths.RAW / photo.path, photo.sha256, NUMBERS))
@@ -81,7 +82,7 @@ def test_what_another_has_computed_is_not_computed_again(photos: list[Row]) -> N
     recipe = Recipe(backbone.preprocessing, AUGMENT, seed=0)
 
     def opened() -> Embeddings:
-        return Embeddings(embedder(backbone, recipe.preprocessing), recipe, paths.RAW, "cpu")
+        return Embeddings(Frozen.of(embedder(backbone, recipe.preprocessing)), recipe, paths.RAW, "cpu")
 
     first = opened()
     list(first.compute([Task(photos[0], [PLAIN]), Task(photos[1], NUMBERS)]))
@@ -100,7 +101,7 @@ def test_what_was_computed_in_another_precision_is_not_taken(
     recipe, tasks = Recipe(backbone.preprocessing, AUGMENT, seed=0), [Task(photos[0], [PLAIN])]
 
     def opened() -> Embeddings:
-        return Embeddings(embedder(backbone, recipe.preprocessing), recipe, paths.RAW, "cpu")
+        return Embeddings(Frozen.of(embedder(backbone, recipe.preprocessing)), recipe, paths.RAW, "cpu")
 
     monkeypatch.setenv("BOATYARD_ENGINE", "torch")
     first = opened()

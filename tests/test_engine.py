@@ -1,6 +1,7 @@
 """The two engines agree, a view's result depends on the view alone, and damaged graphs are not taken."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import drawn_photos
@@ -17,8 +18,8 @@ from boatyard.data.views import PLAIN, Preprocessing, Recipe, Shot, plain_shot, 
 from boatyard.errors import UserError
 from boatyard.model import backbones, engine, inference
 from boatyard.model.backbones import Backbone
-from boatyard.model.graph import fingerprint
-from boatyard.model.network import Classifier, embedder, head
+from boatyard.model.frozen import fingerprint
+from boatyard.model.network import Classifier, Embedder, arrays, embedder, head
 from boatyard.model.torch_engine import TorchEngine
 from boatyard.params.schema import Augment
 
@@ -56,7 +57,9 @@ AUGMENT = Augment(
 def small_network(seed: int = 0, size: int = 12) -> Classifier:
     torch.manual_seed(seed)
     layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 6)]
-    backbone = Backbone(nn.Sequential(*layers), 6, Preprocessing(size, 1.0, "bilinear", (0.5,) * 3, (0.25,) * 3))
+    backbone = Backbone(
+        "small", nn.Sequential(*layers), 6, Preprocessing(size, 1.0, "bilinear", (0.5,) * 3, (0.25,) * 3)
+    )
     backbone.network.eval()
     return Classifier(embedder(backbone, backbone.preprocessing), head(6, 4, 0.4, 3)).eval()
 
@@ -249,21 +252,34 @@ def test_a_damaged_graph_is_exported_again(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_fingerprint_tells_networks_apart() -> None:
-    seen = {fingerprint(small_network())}
-    assert seen == {fingerprint(small_network())}
-    others = [small_network(seed=1), small_network(), small_network(), small_network(), small_network()]
-    with torch.no_grad():
-        others[1].get_buffer("embedder.backbone.1.running_var")[3] += 1e-6
-        others[2].get_buffer("embedder.mean")[0] += 1e-3
-    backbone = others[3].get_submodule("embedder.backbone")
-    backbone.register_module("2", nn.Hardswish())
-    backbone = others[4].get_submodule("embedder.backbone")
-    backbone.register_module("1", nn.BatchNorm2d(8, eps=1e-3))
-    assert len(seen | {fingerprint(other) for other in others}) == 6
+    weights = arrays(small_network().embedder)
+    preprocessing = Preprocessing(12, 1.0, "bilinear", (0.5,) * 3, (0.25,) * 3)
+    first = fingerprint("small", preprocessing, weights.items())
+    assert first == small_network().embedder.fingerprint()
+    # The order of a file's tensors is its own, and what the plain view shows is not the network's.
+    assert first == fingerprint("small", replace(preprocessing, size=16, crop=0.5), reversed(list(weights.items())))
+
+    changed = arrays(small_network().embedder)
+    changed["backbone.1.running_var"] = changed["backbone.1.running_var"] + np.float32([0, 0, 0, 1e-6, 0, 0, 0, 0])
+    swapped = weights | {"backbone.1.bias": weights["backbone.1.weight"]}
+    reshaped = weights | {"backbone.5.bias": weights["backbone.5.bias"].reshape(2, 3)}
+    others = {
+        small_network(seed=1).embedder.fingerprint(),
+        fingerprint("larger", preprocessing, weights.items()),
+        fingerprint("small", replace(preprocessing, mean=(0.5, 0.5, 0.501)), weights.items()),
+        fingerprint("small", replace(preprocessing, std=(0.25, 0.25, 0.251)), weights.items()),
+        fingerprint("small", preprocessing, changed.items()),
+        fingerprint("small", preprocessing, swapped.items()),
+        fingerprint("small", preprocessing, reshaped.items()),
+        fingerprint("small", preprocessing, list(weights.items())[1:]),
+    }
+    assert len(others | {first}) == 9
 
 
 def test_a_network_over_two_gigabytes_is_refused_by_onnx(tmp_path: Path) -> None:
     with torch.device("meta"):
-        large = nn.Linear(2**15, 2**14 + 2**10)
+        layer = nn.Linear(2**15, 2**14 + 2**10)
+    preprocessing = Preprocessing(12, 1.0, "bilinear", (0.5,) * 3, (0.25,) * 3)
+    large = Embedder(Backbone("large", layer, layer.out_features, preprocessing), preprocessing)
     with pytest.raises(UserError, match="over 2 GB, too much for ONNX: set BOATYARD_ENGINE=torch"):
         engine.create(large, [3, 12, 12], "onnx", "cpu", 1, tmp_path)

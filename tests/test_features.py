@@ -152,7 +152,7 @@ def test_growing_on_a_device_gives_the_same_bytes_as_making_anew(raw: Path, tmp_
     """PyTorch draws, and batches are filled with other photos' views than before."""
     torch.manual_seed(0)
     layers = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, WIDTH)]
-    network = embedder(Backbone(nn.Sequential(*layers), WIDTH, RECIPE.preprocessing), RECIPE.preprocessing)
+    network = embedder(Backbone("small", nn.Sequential(*layers), WIDTH, RECIPE.preprocessing), RECIPE.preprocessing)
 
     def written(folder: str, rows: list[Row], store: RowStore) -> dict[str, bytes]:
         engine = TorchEngine(network, "cpu", batch=8, draws=True)

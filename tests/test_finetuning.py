@@ -16,6 +16,7 @@ from boatyard.errors import UserError
 from boatyard.model import finetuning, training
 from boatyard.model.embeddings import Embeddings
 from boatyard.model.features import Examples, Task
+from boatyard.model.frozen import Frozen
 from boatyard.model.history import Epoch
 
 
@@ -121,7 +122,7 @@ def test_a_tuned_backbone_is_judged_by_its_plain_views(photos: Path, tmp_path: P
     monkeypatch.chdir(tmp_path)
     recipe = Recipe(PREPROCESSING, AUGMENT, 0)
     validation = [row for row in rows(photos) if row.split == "validation"]
-    embeddings = Embeddings(tuned.embedder, recipe, photos, "cpu")
+    embeddings = Embeddings(Frozen.of(tuned.embedder), recipe, photos, "cpu")
     embeddings.fill([Task(row, [PLAIN]) for row in validation], "validation")
     embedded = Examples(embeddings.rows(validation, [PLAIN]), splitting.labels(validation, CLASSES))
     assert embedded.features.shape == (len(validation), 1, 16)

@@ -1,4 +1,7 @@
+import ctypes
 import os
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -52,13 +55,39 @@ def test_a_process_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (machine.processes("cuda"), machine.processes("cuda:1"), machine.processes("cpu")) == (4, 1, 1)
 
 
-def test_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("driver", ["NVIDIA's", "AMD's"])
+def test_the_device(driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    drivers(monkeypatch, driver)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert machine.device() == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert machine.device() == "cuda"
     monkeypatch.setenv("BOATYARD_DEVICE", "cpu")
     assert machine.device() == "cpu"
+
+
+def test_without_a_driver_torch_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked() -> bool:
+        raise AssertionError
+
+    monkeypatch.setattr(torch.cuda, "is_available", asked)
+    drivers(monkeypatch, None)
+    assert machine.device() == "cpu"
+    monkeypatch.setattr(sys, "platform", "win32")  # where it is not known how to tell
+    with pytest.raises(AssertionError):
+        machine.device()
+
+
+def drivers(monkeypatch: pytest.MonkeyPatch, there: str | None) -> None:
+    """Pretend that one of the GPU drivers is on this machine, or none."""
+
+    def load(name: str) -> None:
+        assert name == "libcuda.so.1"
+        if there != "NVIDIA's":
+            raise OSError(f"{name}: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/dev/kfd" and there == "AMD's")
 
 
 @pytest.mark.parametrize("value", ["", "gpu", "cuda:99", "meta"])

@@ -20,19 +20,19 @@ PREPROCESSING = Preprocessing(8, 1.0, "bilinear", (0.2, 0.4, 0.6), (0.5, 0.25, 0
 def small_backbone() -> Backbone:
     torch.manual_seed(0)
     layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return Backbone(nn.Sequential(*layers), 4, PREPROCESSING)
+    return Backbone("small", nn.Sequential(*layers), 4, PREPROCESSING)
 
 
 def test_views_are_normalised_by_channel() -> None:
     views = torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 3, 1, 1)
-    normalised = Embedder(nn.Identity(), PREPROCESSING, 3)(views)
+    normalised = Embedder(Backbone("none", nn.Identity(), 3, PREPROCESSING), PREPROCESSING)(views)
     # (level / 255 − mean) / std
     assert normalised.flatten().tolist() == pytest.approx([-0.4, -0.8, 4.0])
     assert normalised.dtype == torch.float32
 
 
 def test_the_normalisation_belongs_to_the_preprocessing_and_not_to_the_state() -> None:
-    assert dict(Embedder(nn.Identity(), PREPROCESSING, 3).state_dict()) == {}
+    assert dict(Embedder(Backbone("none", nn.Identity(), 3, PREPROCESSING), PREPROCESSING).state_dict()) == {}
 
 
 def test_head_layers() -> None:

@@ -7,7 +7,10 @@ BOATYARD_PRECISION   fp32, bf16, fp16       of fine-tuning and engine torch; def
 BOATYARD_PROCESSES   processes that share the work; default: one for each GPU where the device is cuda, else one
 """
 
+import ctypes
 import os
+import sys
+from pathlib import Path
 
 from boatyard.errors import UserError
 
@@ -19,10 +22,15 @@ def workers() -> int:
 
 
 def device() -> str:
-    """The device that runs the network, as torch names it."""
+    """The device that runs the network, as torch names it.
+
+    Torch, whose import takes seconds, is asked only where there may be a GPU.
+    """
+    value = os.environ.get("BOATYARD_DEVICE")
+    if value == "cpu" or (value is None and not _may_have_gpu()):
+        return "cpu"
     import torch
 
-    value = os.environ.get("BOATYARD_DEVICE")
     if value is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -35,10 +43,10 @@ def device() -> str:
 
 def engine(device: str) -> str:
     """Which engine runs the network on `device`: 'onnx' or 'torch'."""
-    value = os.environ.get("BOATYARD_ENGINE", "onnx" if _kind(device) == "cpu" else "torch")
+    value = os.environ.get("BOATYARD_ENGINE", "onnx" if kind(device) == "cpu" else "torch")
     if value not in ("onnx", "torch"):
         raise UserError(f"BOATYARD_ENGINE is {value!r}; set it to onnx or torch, or unset it")
-    if value == "onnx" and _kind(device) != "cpu":
+    if value == "onnx" and kind(device) != "cpu":
         raise UserError(
             f"BOATYARD_ENGINE is onnx, which runs on the cpu alone, and the device is {device}; change either"
         )
@@ -47,14 +55,15 @@ def engine(device: str) -> str:
 
 def precision(device: str) -> str:
     """The precision of fine-tuning and of the engine 'torch' on `device`: 'fp32', 'bf16' or 'fp16'."""
-    import torch
+    default = "fp32"
+    if kind(device) == "cuda":
+        import torch
 
-    kind = _kind(device)
-    default = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        default = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     value = os.environ.get("BOATYARD_PRECISION", default)
     if value not in ("fp32", "bf16", "fp16"):
         raise UserError(f"BOATYARD_PRECISION is {value!r}; set it to fp32, bf16 or fp16, or unset it")
-    if value == "fp16" and kind != "cuda":
+    if value == "fp16" and kind(device) != "cuda":
         raise UserError(f"BOATYARD_PRECISION is fp16, which needs cuda, and the device is {device}; set fp32 or bf16")
     return value
 
@@ -66,19 +75,33 @@ def backbone_precision(device: str) -> str:
 
 def processes(device: str) -> int:
     """How many processes share a stage's views, and fine-tuning, on this machine: one for each GPU."""
+    if kind(device) != "cuda":
+        return _count("BOATYARD_PROCESSES", 1)
     import torch
 
     gpus = torch.cuda.device_count()
     count = _count("BOATYARD_PROCESSES", max(1, gpus) if device == "cuda" else 1)
-    if count > 1 and _kind(device) == "cuda" and (device != "cuda" or count > gpus):
+    if count > 1 and (device != "cuda" or count > gpus):
         raise UserError(
             f"BOATYARD_PROCESSES is {count}, and each takes a GPU, of {gpus}: set it lower, and BOATYARD_DEVICE to cuda"
         )
     return count
 
 
-def _kind(device: str) -> str:
+def kind(device: str) -> str:
+    """'cpu', 'cuda', …: a device without its number."""
     return device.split(":", 1)[0]
+
+
+def _may_have_gpu() -> bool:
+    """Whether one that torch calls cuda may be here: without NVIDIA's or AMD's driver there is none."""
+    if sys.platform != "linux":
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")  # as torch itself finds it
+    except OSError:
+        return Path("/dev/kfd").exists()
+    return True
 
 
 def _count(name: str, default: int) -> int:

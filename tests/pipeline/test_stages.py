@@ -1,11 +1,14 @@
 """Stages run by themselves: a user's mistake is one line and exit status 2, and nothing unneeded is imported."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from clone import Clone
 from small_run import Run
+
+from boatyard import paths
 
 
 @pytest.fixture
@@ -21,8 +24,8 @@ def replace(clone: Clone, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-# The others begin with the same line, and import torch before it.
-@pytest.mark.parametrize("stage", ["download", "filter", "split", "train", "report"])
+# featurize begins with the same line, and imports torch before it.
+@pytest.mark.parametrize("stage", ["download", "filter", "split", "train", "evaluate", "tta_evaluate", "report"])
 def test_every_stage_refuses_an_unknown_key(broken: Clone, stage: str) -> None:
     replace(broken, "resamples:", "resample:")
 
@@ -86,3 +89,25 @@ def test_a_stage_that_runs_no_network_imports_no_torch(broken: Clone, stage: str
 
     assert "boatyard.params.schema" in imported
     assert not re.search(r"\| +(torch|torchvision|timm|onnx|onnxruntime)\b", imported)
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "tta_evaluate"])
+def test_a_stage_whose_backbone_has_a_graph_imports_no_torch(broken: Clone, stage: str) -> None:
+    """Its views are there, or, when what was computed is gone, ONNX Runtime computes them; both say the same."""
+    before = outputs(broken)
+    for _ in ("kept", "computed"):
+        imported = broken.run("python", "-X", "importtime", f"stages/{stage}.py").stderr
+        assert "onnxruntime" in imported
+        assert not re.search(r"\| +(torch|torchvision|timm)\b", imported)
+        assert outputs(broken) == before
+        shutil.rmtree(broken.folder / paths.FEATURE_ROWS)
+    # Without the graph as well, the network is built from the model file.
+    shutil.rmtree(broken.folder / paths.GRAPHS)
+    broken.run("python", f"stages/{stage}.py")
+    assert outputs(broken) == before
+    assert any((broken.folder / paths.GRAPHS).iterdir())
+
+
+def outputs(clone: Clone) -> dict[str, bytes]:
+    made = (paths.EVALUATE_METRICS, paths.TTA_METRICS, paths.PREDICTIONS, paths.TTA_PREDICTIONS)
+    return {path.name: (clone.folder / path).read_bytes() for path in made}

@@ -37,8 +37,12 @@ _LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network that maps normalised images, float [n, 3, s, s], to embeddings, float [n, width]."""
+    """A network that maps normalised images, float [n, 3, s, s], to embeddings, float [n, width].
 
+    Its name, by which `create` builds it, says what its layers are.
+    """
+
+    name: str
     network: nn.Module
     width: int
     preprocessing: Preprocessing
@@ -70,7 +74,7 @@ def create(name: str, weights: str, folder: Path = Path(), size: int | None = No
         probe = network(torch.zeros(1, 3, preprocessing.size, preprocessing.size))
     if probe.ndim != 2:
         raise UserError(f"model.backbone: {name} gives {tuple(probe.shape)}, not one vector per photo; choose another")
-    return Backbone(network, probe.shape[1], preprocessing)
+    return Backbone(name, network, probe.shape[1], preprocessing)
 
 
 def _lite(name: str, weights: str, file: Path) -> tuple[nn.Module, Preprocessing]:

@@ -40,8 +40,7 @@ def load(path: Path) -> tuple[Classifier, header.Header]:
         network = build(about)
         backbones.load_state(network, load_file(path))
     except (UserError, SafetensorError, RuntimeError, AssertionError) as error:
-        reason = " ".join(str(error).split())[-200:]
-        raise UserError(f"{path} does not hold the network that its header names ({reason}): train it again") from None
+        raise header.misfit(path, error) from None
     return network.eval().requires_grad_(False), about
 
 

@@ -1,6 +1,8 @@
 """Several processes on one job: who does which part, and sums over all of them.
 
 On one machine a stage starts them itself. On several, torchrun does, on each: `torchrun --nnodes 2 … stages/train.py`.
+
+A process that works alone imports no torch for it.
 """
 
 import logging
@@ -9,17 +11,15 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-import torch.distributed as dist
-from torch import Tensor
-from torch.multiprocessing import _prctl_pr_set_pdeathsig  # type: ignore[attr-defined]
-from torch.multiprocessing.spawn import ProcessException, spawn
-
+from boatyard import machine
 from boatyard.errors import UserError
 
-Part = TypeVar("Part", Tensor, Sequence[Any])
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Part = TypeVar("Part", "Tensor", Sequence[Any])
 
 _MISTAKE = "mistake"  # where a process leaves the message of its UserError for the one that started it
 
@@ -45,6 +45,8 @@ def run(work: Callable[[str], None], device: str, processes: int) -> None:
     if processes == 1:
         work(device)
         return
+    from torch.multiprocessing.spawn import ProcessException, spawn
+
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes share the cores
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # it tells of each process that it ends
     store = _store(0, is_master=True)
@@ -58,6 +60,8 @@ def run(work: Callable[[str], None], device: str, processes: int) -> None:
 
 def _join(rank: int, work: Callable[[str], None], device: str, size: int, port: int, parent: int) -> None:
     """What each of the processes does."""
+    from torch.multiprocessing import _prctl_pr_set_pdeathsig  # type: ignore[attr-defined]
+
     _prctl_pr_set_pdeathsig(signal.SIGKILL)  # torch's is SIGINT, which is ignored in the background
     if os.getppid() != parent:  # it died before torch had the kernel end this process with it
         sys.exit(1)
@@ -71,7 +75,10 @@ def _join(rank: int, work: Callable[[str], None], device: str, size: int, port: 
 
 def _work(work: Callable[[str], None], device: str, local_rank: int, **meeting: Any) -> None:
     """Join the others, work with them, and leave."""
-    kind = device.split(":", 1)[0]
+    import torch
+    import torch.distributed as dist
+
+    kind = machine.kind(device)
     if kind == "cuda":
         device = f"cuda:{local_rank}"
         torch.cuda.set_device(device)
@@ -88,12 +95,21 @@ def started_by_torchrun() -> bool:
 
 def _store(port: int, is_master: bool) -> Any:
     """Where the processes find one another; port 0 takes a free one."""
+    import torch.distributed as dist
+
     return dist.TCPStore("127.0.0.1", port, is_master=is_master, wait_for_workers=False)  # type: ignore[attr-defined]
+
+
+def _group() -> Any:
+    """`torch.distributed` in a process that works with others, else None."""
+    dist = sys.modules.get("torch.distributed")
+    return dist if dist and dist.is_initialized() else None
 
 
 def size() -> int:
     """How many processes work together."""
-    return dist.get_world_size() if dist.is_initialized() else 1
+    group = _group()
+    return int(group.get_world_size()) if group else 1
 
 
 def here() -> int:
@@ -103,7 +119,8 @@ def here() -> int:
 
 def rank() -> int:
     """This process's number, from 0; 0 writes the files and shows the progress."""
-    return dist.get_rank() if dist.is_initialized() else 0
+    group = _group()
+    return int(group.get_rank()) if group else 0
 
 
 def share(numbers: Part) -> Part:
@@ -114,23 +131,23 @@ def share(numbers: Part) -> Part:
 def wait() -> None:
     """Wait until every process has come here."""
     if size() > 1:
-        dist.barrier()
+        _group().barrier()
 
 
 def gathered(value: str) -> list[str]:
     """What every process has, by rank."""
     values = [value] * size()
     if size() > 1:
-        dist.all_gather_object(values, value)
+        _group().all_gather_object(values, value)
     return values
 
 
-def summed(values: Tensor) -> Tensor:
+def summed(values: "Tensor") -> "Tensor":
     """The sum over all processes."""
     if size() > 1:
+        group = _group()
         # NCCL sums what lies on the GPU alone.
-        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-        moved = values.to(device)
-        dist.all_reduce(moved)
+        moved = values.to("cuda" if group.get_backend() == "nccl" else "cpu")
+        group.all_reduce(moved)
         return moved.to(values.device)
     return values

@@ -2,30 +2,38 @@
 
 `featurize`, `evaluate` and `tta_evaluate` all take them from here: what one of them has computed the others have, and a
 head that was trained anew costs no convolution. Processes that share the work compute a part of it each.
+
+Where all views are there, or the backbone's graph is and ONNX Runtime runs it, no torch is imported.
 """
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 from tqdm import tqdm
 
 from boatyard import keys, machine, paths
-from boatyard.data import device_views, photos, views
 from boatyard.data.splitting import Row
 from boatyard.data.views import Recipe, Shot
 from boatyard.errors import UserError
-from boatyard.model import distributed, engine, graph, inference, torch_engine
-from boatyard.model.engine import Engine
+from boatyard.model import distributed, engine, graph, head_graph, inference
+from boatyard.model.engine import Engine, OnnxEngine
 from boatyard.model.features import Task
-from boatyard.model.network import Embedder
+from boatyard.model.frozen import Frozen
+from boatyard.model.head_graph import Head
 from boatyard.model.rows import RowStore
 
 # What decides an embedding beside the network, the photo and the view's name. Rows made by others are not used again.
-_LIBRARIES, _CODE = ("onnxruntime", "pillow"), (photos, views, device_views, engine, graph, torch_engine)
+_LIBRARIES = ("onnxruntime", "pillow")
+_CODE = (
+    "boatyard.data.photos",
+    "boatyard.data.views",
+    "boatyard.data.device_views",
+    "boatyard.model.engine",
+    "boatyard.model.graph",
+    "boatyard.model.torch_engine",
+)
 _BATCH = 256  # rows that are held before they go to the disk, and photos that are read at a time
 
 
@@ -70,7 +78,7 @@ class Embeddings:
     """What a backbone says of views of photos, kept in the work folder.
 
     Args:
-        network: on the CPU.
+        frozen: the backbone.
         recipe: how views are drawn.
         raw: the photos' folder.
         device: where the network is to run, as torch names it.
@@ -79,20 +87,20 @@ class Embeddings:
         UserError: another of the processes that share the work would compute something else.
     """
 
-    def __init__(self, network: Embedder, recipe: Recipe, raw: Path, device: str):
-        self._network, self._recipe, self._raw, self._device = network, recipe, raw, device
+    def __init__(self, frozen: Frozen, recipe: Recipe, raw: Path, device: str):
+        self._frozen, self._recipe, self._raw, self._device = frozen, recipe, raw, device
         self.kind = machine.engine(device)
         # What was computed in one precision is never taken for what another would give.
         self.precision = machine.backbone_precision(device)
         self._workers = max(1, machine.workers() // distributed.here())
-        decided_by = self.kind, torch.device(device).type, self.precision, graph.fingerprint(network)
+        decided_by = self.kind, machine.kind(device), self.precision, frozen.fingerprint
         name = keys.key(*decided_by, recipe.preprocessing, libraries=_LIBRARIES, code=_CODE)
         if len(set(distributed.gathered(name))) > 1:
             raise UserError(
                 "the processes that share the work would not compute the same: their libraries, their precision "
                 "(BOATYARD_PRECISION) or the network's weights differ; make the machines alike"
             )
-        self.store = RowStore(paths.FEATURE_ROWS / name, network.width, distributed.rank(), distributed.size())
+        self.store = RowStore(paths.FEATURE_ROWS / name, frozen.width, distributed.rank(), distributed.size())
 
     def missing(self, tasks: Sequence[Task]) -> list[Task]:
         """The views among those of `tasks` that have never been computed."""
@@ -104,13 +112,13 @@ class Embeddings:
         Raises:
             UserError: a photo can't be opened, or the network can't be run.
         """
-        own, shape = distributed.share(tasks), self._recipe.preprocessing.shape
+        own = distributed.share(tasks)
         # The first process exports the graph, and the others find it. By then all have looked for what is missing, so
         # that their shares are those of one list.
-        run = self.engine(self._network, shape) if own and distributed.rank() == 0 else None
+        run = self.engine() if own and distributed.rank() == 0 else None
         distributed.wait()
         if own:
-            run = run or self.engine(self._network, shape)
+            run = run or self.engine()
             yield from compute(own, self._raw, self._recipe, run, self.store, self._workers)
         distributed.wait()
         self.store.reopen()
@@ -123,19 +131,31 @@ class Embeddings:
             pass
         return todo
 
-    def engine(self, network: nn.Module, shape: Sequence[int]) -> Engine:
-        """The engine of this machine for a network on inputs of one shape."""
+    def engine(self) -> Engine:
+        """What runs the backbone on this machine."""
+        shape = self._recipe.preprocessing.shape
+        if self.kind == "onnx" and (kept := graph.kept(self._frozen.fingerprint, shape, paths.GRAPHS)):
+            return OnnxEngine(kept, self._workers)
+        network = self._frozen.network()
         return engine.create(network, shape, self.kind, self._device, self._workers, paths.GRAPHS, self.precision)
+
+    def _head_engine(self, head: Head) -> Engine:
+        if self.kind == "onnx":
+            return OnnxEngine(head_graph.alone(head), self._workers)
+        from boatyard.model.network import with_numbers
+        from boatyard.model.torch_engine import TorchEngine
+
+        return TorchEngine(with_numbers(head), self._device)
 
     def __str__(self) -> str:
         return f"{self.kind} on {self._device}{'' if self.precision == 'fp32' else f' in {self.precision}'}"
 
-    def answers(self, head: nn.Module, photos: Sequence[Row], numbers: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+    def answers(self, head: Head, photos: Sequence[Row], numbers: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """A head's outputs on the same views of many photos, float32 [a batch of photos, views, outputs] at a time.
 
         They are to the bit those of the whole network: tests/test_embeddings.py.
         """
-        run = self.engine(head, [self.store.width])
+        run = self._head_engine(head)
         for start in range(0, len(photos), _BATCH):
             rows = self.rows(photos[start : start + _BATCH], numbers)
             yield run(rows.reshape(-1, self.store.width)).reshape(*rows.shape[:2], -1)

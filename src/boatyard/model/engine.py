@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from boatyard.data.views import Shot, View
 
 if TYPE_CHECKING:
-    from torch import nn
+    from boatyard.model.network import Classifier, Embedder
 
 
 # A photo's views: drawn already, or to be drawn where the engine draws them.
@@ -65,7 +65,7 @@ class Engine(ABC):
 
 
 def create(
-    network: "nn.Module",
+    network: "Classifier | Embedder",
     shape: Sequence[int],
     kind: str,
     device: str,
@@ -76,13 +76,13 @@ def create(
     """The engine for a network in eval mode.
 
     Args:
-        network: maps [n, *shape] to float32 [n, d].
-        shape: of one input: [3, s, s] of a view, [width] of an embedding.
+        network: maps uint8 views [n, *shape] to float32 [n, d].
+        shape: of one view, [3, s, s].
         kind: 'onnx' or 'torch'.
         device: as torch names it; 'onnx' runs on the CPU.
         workers: CPU threads.
         graphs: folder that keeps exported graphs, so that the next stage need not export again; None: keep none.
-        precision: of a backbone under 'torch': 'fp32', 'bf16' or 'fp16'. 'onnx' computes in fp32, and so do heads.
+        precision: of the backbone under 'torch': 'fp32', 'bf16' or 'fp16'. 'onnx' computes in fp32, and so do heads.
 
     Raises:
         UserError: the network is too large for ONNX.

@@ -126,7 +126,8 @@ def fit(
         UserError: the loss is not finite.
     """
     device = machine.device
-    network.to(device)
+    # The same sums, on a CPU in 0.76 of the time (EfficientNet-Lite0, n 2); GPUs want it in half precision.
+    network.to(device).to(memory_format=torch.channels_last)
     optimizer = optimiser(settings.optimiser, _unfreeze(network, settings), settings.weight_decay)
     rates = [group["lr"] for group in optimizer.param_groups]
     scaler = torch.amp.GradScaler(enabled=machine.precision == "fp16")
@@ -158,7 +159,7 @@ def fit(
                 _keep(machine.state, network, optimizer, scaler, stopping, history)
             yield history[-1]
     network.load_state_dict(stopping.best_state)
-    network.cpu().eval().requires_grad_(False)
+    network.cpu().to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
 
 
 def _train(

@@ -120,5 +120,11 @@ def _check(header: Header) -> None:
             raise ValueError(f"{name} is out of range")
 
 
+def misfit(path: Path, error: Exception) -> UserError:
+    """That a model file's weights do not fit its header, in one line."""
+    reason = " ".join(str(error).split())[-200:]
+    return UserError(f"{path} does not hold the network that its header names ({reason}): train it again")
+
+
 def _damaged(source: str, reason: str) -> UserError:
     return UserError(f"{source} has damaged metadata ({reason[:200]}): train or fetch the model again")

@@ -1,13 +1,17 @@
 """The whole network: normalisation, backbone and head, from uint8 views to log-probabilities."""
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from boatyard.data.views import Preprocessing
 from boatyard.errors import UserError
 from boatyard.model.backbones import Backbone
+from boatyard.model.frozen import fingerprint
+from boatyard.model.head_graph import Head
 
 
 class Temperature(nn.Module):
@@ -40,15 +44,33 @@ def head(width: int, hidden: int, dropout: float, classes: int, temperature: flo
     return nn.Sequential(layers)
 
 
+def head_of(top: nn.Module) -> Head:
+    """The numbers of a `head`."""
+    return Head(arrays(top), float(top.get_buffer("temperature.value")))
+
+
+def with_numbers(numbers: Head) -> nn.Sequential:
+    """The `head` with these numbers, in eval mode."""
+    top = head(numbers.width, numbers.hidden, 0.0, numbers.classes, numbers.temperature)
+    top.load_state_dict({name: torch.from_numpy(array) for name, array in numbers.weights.items()})
+    return top.eval().requires_grad_(False)
+
+
+def arrays(module: nn.Module) -> dict[str, NDArray[Any]]:
+    """A module's state, as in a model file."""
+    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in module.state_dict().items()}
+
+
 class Embedder(nn.Module):
     """uint8 views [n, 3, s, s] → embeddings [n, width]: the backbone's normalisation, then the backbone."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: nn.Module, preprocessing: Preprocessing, width: int):
+    def __init__(self, backbone: Backbone, preprocessing: Preprocessing):
         super().__init__()
-        self.backbone, self.width = backbone, width
+        self.backbone, self.width = backbone.network, backbone.width
+        self._name, self._preprocessing = backbone.name, preprocessing
         # In the units of the views, 0 … 255. Not part of the state: the preprocessing is written down by itself.
         self.register_buffer("mean", 255 * torch.tensor(preprocessing.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(preprocessing.std).view(3, 1, 1), persistent=False)
@@ -56,6 +78,10 @@ class Embedder(nn.Module):
     def forward(self, views: Tensor) -> Tensor:
         embeddings: Tensor = self.backbone((views.to(self.mean.dtype) - self.mean) / self.std)
         return embeddings
+
+    def fingerprint(self) -> str:
+        """What tells it from others: `boatyard.model.frozen`."""
+        return fingerprint(self._name, self._preprocessing, arrays(self).items())
 
 
 class Classifier(nn.Module):
@@ -87,7 +113,7 @@ def embedder(backbone: Backbone, preprocessing: Preprocessing) -> Embedder:
                 f"image.size: the backbone does not take views of {preprocessing.size} pixels "
                 f"({str(error).splitlines()[0]}); write 'backbone', which means {backbone.preprocessing.size}"
             ) from None
-    return Embedder(backbone.network, preprocessing, backbone.width).eval().requires_grad_(False)
+    return Embedder(backbone, preprocessing).eval().requires_grad_(False)
 
 
 def parameter_count(module: nn.Module) -> int:
