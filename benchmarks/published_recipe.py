@@ -7,7 +7,8 @@ after 3 epochs without a lower validation loss. What would make its figures wron
 validation photos, and the weights reported are the best epoch's. Nor, unless asked for, is PyTorch's usual layout of
 images in memory: channels last gives the same sums in half the time on a CPU.
 
-Run as a script, in a folder where the stages up to `split` have run, it prints the outcome as JSON.
+Run as a script, in a folder where the stages up to `split` have run, it prints the outcome as JSON. Backbone and
+weights are those of params.yaml, the device is BOATYARD_DEVICE's; on a GPU it computes in fp32, as the notebooks do.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from boatyard import errors, files, paths
+from boatyard import errors, files, machine, paths
 from boatyard.data.splitting import Row, read_splits
 from boatyard.model import backbones
 from boatyard.model.network import head
@@ -88,8 +89,10 @@ def run(
     rows: Sequence[Row],
     raw: Path,
     backbone: str,
+    weights: str,
     batch_size: int,
     seed: int,
+    device: str,
     epochs: int = 100,
     layout: torch.memory_format = torch.channels_last,
 ) -> Outcome:
@@ -99,12 +102,12 @@ def run(
 
     def loader(split: str, transform: transforms.Compose, shuffle: bool = False) -> DataLoader[tuple[Tensor, int]]:
         photos = Photos([row for row in rows if row.split == split], raw, classes, transform)
-        return DataLoader(photos, batch_size, shuffle=shuffle, num_workers=2)
+        return DataLoader(photos, batch_size, shuffle=shuffle, num_workers=machine.workers())
 
-    body = backbones.create(backbone, "default")
+    body = backbones.create(backbone, weights, paths.WEIGHTS)
     body.network.requires_grad_(False)
     network = nn.Sequential(body.network, head(body.width, 256, 0.4, len(classes)))
-    network.to(memory_format=layout)
+    network.to(device).to(memory_format=layout)
     optimizer = torch.optim.Adam(network[1].parameters())
     best, best_top1, best_state, waited = float("inf"), 0.0, copy.deepcopy(network.state_dict()), 0
     seconds: list[float] = []
@@ -113,9 +116,9 @@ def run(
         network.train()
         for images, labels in loader("train", RANDOM, shuffle=True):
             optimizer.zero_grad()
-            nn.functional.nll_loss(network(images), labels).backward()
+            nn.functional.nll_loss(network(images.to(device)), labels.to(device)).backward()
             optimizer.step()
-        outputs, labels = _answers(network, loader("validation", PLAIN))
+        outputs, labels = _answers(network, loader("validation", PLAIN), device)
         loss = nn.functional.nll_loss(outputs, labels).item()
         if loss < best:
             best, best_top1 = loss, (outputs.argmax(1) == labels).float().mean().item()
@@ -126,8 +129,8 @@ def run(
         print(f"recipe epoch {len(seconds)}: validation loss {loss:.4f}, {seconds[-1]:.1f} s", file=sys.stderr)
     started = time.perf_counter()
     network.load_state_dict(best_state)
-    outputs, labels = _answers(network, loader("test", PLAIN))
-    views = torch.stack([_answers(network, loader("test", RANDOM))[0].exp() for _ in range(5)]).mean(0)
+    outputs, labels = _answers(network, loader("test", PLAIN), device)
+    views = torch.stack([_answers(network, loader("test", RANDOM), device)[0].exp() for _ in range(5)]).mean(0)
     top5 = (outputs.topk(min(5, len(classes)), 1).indices == labels[:, None]).any(1)
     return Outcome(
         len(seconds),
@@ -143,9 +146,9 @@ def run(
 
 
 @torch.inference_mode()
-def _answers(network: nn.Module, photos: DataLoader[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+def _answers(network: nn.Module, photos: DataLoader[tuple[Tensor, int]], device: str) -> tuple[Tensor, Tensor]:
     network.eval()
-    batches = [(network(images), labels) for images, labels in photos]
+    batches = [(network(images.to(device)).cpu(), labels) for images, labels in photos]
     return torch.cat([outputs for outputs, _ in batches]), torch.cat([labels for _, labels in batches])
 
 
@@ -156,9 +159,18 @@ def main() -> None:
     parser.add_argument("--as-written", action="store_true", help="with PyTorch's usual layout, not channels last")
     arguments = parser.parse_args()
     settings = files.read_yaml(paths.PARAMS)
-    rows, backbone = read_splits(paths.SPLITS), settings["model"]["backbone"]
     layout = torch.contiguous_format if arguments.as_written else torch.channels_last
-    outcome = run(rows, paths.RAW, backbone, arguments.batch, settings["seed"], arguments.epochs, layout)
+    outcome = run(
+        read_splits(paths.SPLITS),
+        paths.RAW,
+        settings["model"]["backbone"],
+        settings["model"]["weights"],
+        arguments.batch,
+        settings["seed"],
+        machine.device(),
+        arguments.epochs,
+        layout,
+    )
     print(json.dumps(asdict(outcome)))
 
 

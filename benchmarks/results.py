@@ -34,7 +34,7 @@ import numpy as np
 import scratch
 from scratch import dvc, read_metrics
 
-from boatyard import errors, files
+from boatyard import errors, files, machine
 
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 
@@ -149,8 +149,10 @@ def published_recipe(folder: Path, batch_size: int, seed: int) -> Figures:
     from boatyard.data import splitting
 
     rows = splitting.read_splits(folder / "data/splits.csv")
-    backbone = files.read_yaml(folder / "params.yaml")["model"]["backbone"]
-    outcome = recipe.run(rows, folder / "data/raw", backbone, batch_size, seed)
+    model = files.read_yaml(folder / "params.yaml")["model"]
+    outcome = recipe.run(
+        rows, folder / "data/raw", model["backbone"], model["weights"], batch_size, seed, machine.device()
+    )
     return {
         "validation": outcome.validation_top1,
         "top-1": outcome.top1,

@@ -67,6 +67,8 @@ class TorchEngine(Engine):
         kind = torch.device(device).type
         self.batch = batch or (1 if kind == "cpu" else 128)
         self._cuda = kind == "cuda"
+        # Drawing sends small tables and waits for each. In a stream of its own it does not wait for the network.
+        self._drawing = torch.cuda.Stream(device) if self._cuda else None  # type: ignore[no-untyped-call]
         self._draws = self._cuda if draws is None else draws
         self.ahead = 2 if self._draws else Engine.ahead
         self.queued = int(self._cuda)  # the next photos are decoded and sent while this batch is computed
@@ -91,8 +93,14 @@ class TorchEngine(Engine):
         if not undrawn:
             return super().views(opened)
         photos, looks = [one.pixels for one in undrawn], [one.looks for one in undrawn]
-        drawn = iter(device_views.draw(photos, looks, undrawn[0].preprocessing, self._device))
-        return [view for one in opened for view in (islice(drawn, len(one)) if isinstance(one, Undrawn) else one)]
+        with torch.cuda.stream(self._drawing):  # None: wherever it is
+            drawn = device_views.draw(photos, looks, undrawn[0].preprocessing, self._device)
+        if self._drawing:
+            network = torch.cuda.current_stream(self._device)
+            network.wait_stream(self._drawing)
+            drawn.record_stream(network)
+        views = iter(drawn)
+        return [view for one in opened for view in (islice(views, len(one)) if isinstance(one, Undrawn) else one)]
 
     @torch.inference_mode()
     def start(self, views: Sequence[Any]) -> Callable[[], NDArray[np.float32]]:
