@@ -8,7 +8,8 @@ validation photos, and the weights reported are the best epoch's. Nor, unless as
 images in memory: channels last gives the same sums in half the time on a CPU.
 
 Run as a script, in a folder where the stages up to `split` have run, it prints the outcome as JSON. Backbone and
-weights are those of params.yaml, the device is BOATYARD_DEVICE's; on a GPU it computes in fp32, as the notebooks do.
+weights are those of params.yaml. As many processes load photos as BOATYARD_WORKERS says, on BOATYARD_DEVICE; on a GPU
+it computes in PyTorch's fp32, as the notebooks do.
 """
 
 import argparse
@@ -87,7 +88,7 @@ class Photos(Dataset[tuple[Tensor, int]]):
 
 def run(
     rows: Sequence[Row],
-    raw: Path,
+    folder: Path,
     backbone: str,
     weights: str,
     batch_size: int,
@@ -96,15 +97,15 @@ def run(
     epochs: int = 100,
     layout: torch.memory_format = torch.channels_last,
 ) -> Outcome:
-    """Train and test by the recipe."""
+    """Train and test by the recipe, on the photos below `folder`/data/raw."""
     torch.manual_seed(seed)
     classes = sorted({row.label for row in rows})
 
     def loader(split: str, transform: transforms.Compose, shuffle: bool = False) -> DataLoader[tuple[Tensor, int]]:
-        photos = Photos([row for row in rows if row.split == split], raw, classes, transform)
+        photos = Photos([row for row in rows if row.split == split], folder / paths.RAW, classes, transform)
         return DataLoader(photos, batch_size, shuffle=shuffle, num_workers=machine.workers())
 
-    body = backbones.create(backbone, weights, paths.WEIGHTS)
+    body = backbones.create(backbone, weights, folder / paths.WEIGHTS)
     body.network.requires_grad_(False)
     network = nn.Sequential(body.network, head(body.width, 256, 0.4, len(classes)))
     network.to(device).to(memory_format=layout)
@@ -162,7 +163,7 @@ def main() -> None:
     layout = torch.contiguous_format if arguments.as_written else torch.channels_last
     outcome = run(
         read_splits(paths.SPLITS),
-        paths.RAW,
+        Path(),
         settings["model"]["backbone"],
         settings["model"]["weights"],
         arguments.batch,

@@ -150,9 +150,7 @@ def published_recipe(folder: Path, batch_size: int, seed: int) -> Figures:
 
     rows = splitting.read_splits(folder / "data/splits.csv")
     model = files.read_yaml(folder / "params.yaml")["model"]
-    outcome = recipe.run(
-        rows, folder / "data/raw", model["backbone"], model["weights"], batch_size, seed, machine.device()
-    )
+    outcome = recipe.run(rows, folder, model["backbone"], model["weights"], batch_size, seed, machine.device())
     return {
         "validation": outcome.validation_top1,
         "top-1": outcome.top1,

@@ -66,7 +66,7 @@ def train(device: str) -> None:
         trained += sum(map(parameter_count, finetuning.chosen(network, settings.finetune)))
         chosen = [finetuning.photos(rows, classes, split, paths.RAW, recipe) for split in ("train", "validation")]
         precision = machine.precision(device)
-        weights = fingerprint(backbone.name, recipe.preprocessing, arrays(network).items())
+        weights = fingerprint(backbone.name, recipe.preprocessing, backbone.width, arrays(network).items())
         state = state_path(settings, weights, rows, machine.kind(device), precision, distributed.size())
         where = finetuning.Machine(device, precision, machine.workers(), state)
         for epoch in finetuning.fit(network, *chosen, loss, settings.finetune, seed, best(history), where):

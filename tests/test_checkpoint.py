@@ -139,8 +139,12 @@ def test_weights_that_do_not_fit_the_header(tmp_path: Path) -> None:
     path = saved(tmp_path / "model")
     about = header.read(path)
     wrong = {
-        r"size mismatch for head\.classes\.bias": rewritten(path, **{"head.classes.bias": torch.zeros(4)}),
-        r'Missing key\(s\) in state_dict: "head\.hidden\.bias"': rewritten(path, **{"head.hidden.bias": None}),
+        r"size mismatch for embedder\.backbone\.features\.0\.bias": rewritten(
+            path, **{"embedder.backbone.features.0.bias": torch.zeros(65)}
+        ),
+        r'Missing key\(s\) in state_dict: "embedder\.backbone\.features\.0\.bias"': rewritten(
+            path, **{"embedder.backbone.features.0.bias": None}
+        ),
         r'Unexpected key\(s\) in state_dict: "more"': rewritten(path, more=torch.zeros(1)),
     }
     for reason, changed in wrong.items():
@@ -160,19 +164,33 @@ def test_a_head_that_is_not_the_headers(tmp_path: Path, monkeypatch: pytest.Monk
     # Of a header that asks for a head of 20 GB, nothing may be built.
     monkeypatch.setattr(checkpoint, "build", pytest.fail)
     names = [f"class {number}" for number in range(300_000)]
+
+    def described(**changes: object) -> Path:
+        return rewritten(path, replace(about, **changes))
+
+    def with_part(name: str, tensor: Tensor | None) -> Path:
+        return rewritten(path, **{f"head.{name}": tensor})
+
+    says = "has the shape {}, and the header says {}".format
     wrong = {
-        "hidden.weight has the shape [4, 512], and the header says 16384": replace(about, classes=names, hidden=16384),
-        "hidden.weight has the shape [4, 512], and the header says 0": replace(about, hidden=0),
-        "classes.weight has the shape [3, 4], and the header says 300000": replace(about, classes=names),
-        "classes.weight has the shape [3, 4], and the header says 2": replace(about, classes=["a", "b"]),
+        f"hidden.weight {says([4, 512], [16384, 512])}": described(classes=names, hidden=16384),
+        f"classes.weight {says([3, 4], [300000, 4])}": described(classes=names),
+        f"classes.weight {says([3, 4], [2, 4])}": described(classes=["a", "b"]),
+        f"hidden.bias {says([4], 'none')}": described(hidden=0),
+        f"hidden.weight {says('none', [4, 1])}": with_part("hidden.weight", None),
+        f"hidden.weight {says([], [4, 1])}": with_part("hidden.weight", torch.zeros(())),
+        f"hidden.weight {says([4, 0], [4, 1])}": with_part("hidden.weight", torch.zeros(4, 0)),
+        f"classes.weight {says([3, 5], [3, 4])}": with_part("classes.weight", torch.zeros(3, 5)),
+        f"classes.bias {says([4], [3])}": with_part("classes.bias", torch.zeros(4)),
+        f"third.bias {says([3], 'none')}": with_part("third.bias", torch.zeros(3)),
+        "classes.bias holds F64, where float32 was written": with_part("classes.bias", torch.zeros(3).double()),
+        "classes.bias holds BF16, where float32 was written": with_part("classes.bias", torch.zeros(3).bfloat16()),
+        "hidden.bias holds F8_E4M3, where float32 was written": with_part(
+            "hidden.bias", torch.zeros(4).to(torch.float8_e4m3fn)
+        ),
     }
-    for reason, other in wrong.items():
-        assert_refused(rewritten(path, other), rf"network that its header names \(head\.{re.escape(reason)} outputs\)")
-    for shape in ([], [1], [4, 4]):
-        changed = rewritten(path, **{"head.classes.weight": torch.zeros(shape)})
-        assert_refused(changed, r"head\.classes\.weight has the shape \[.*\], and the header says 3 outputs")
-    without = rewritten(path, **{"head.hidden.weight": None})
-    assert_refused(without, r"head\.hidden\.weight has the shape \[0\], and the header says 4 outputs")
+    for reason, changed in wrong.items():
+        assert_refused(changed, rf"network that its header names \(head\.{re.escape(reason)}\): train it again")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
@@ -185,7 +203,7 @@ def test_weights_that_are_no_numbers(value: float, tmp_path: Path) -> None:
 
 
 def assert_refused(path: Path, message: str) -> None:
-    """By who builds the network, with that message, and, in words of its own, by who reads it without torch."""
+    """By who builds the network, with that message, and by who reads the file without torch, until it is to run."""
     with pytest.raises(UserError, match=message) as caught:
         checkpoint.load(path)
     with pytest.raises(UserError) as without_torch:
@@ -195,33 +213,29 @@ def assert_refused(path: Path, message: str) -> None:
         assert len(told) < len(str(path)) + 500
 
 
-def test_a_head_that_is_not_the_headers_is_found_without_building_anything(tmp_path: Path) -> None:
+def test_what_is_found_without_building_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "model")
-    about, weight, bias = header.read(path), torch.zeros(3, 4), torch.zeros(3)
+    monkeypatch.setattr(checkpoint, "build", pytest.fail)
+    eighths = load_file(path)["embedder.backbone.features.0.weight"].to(torch.float8_e4m3fn)
     wrong = {
-        r"\(head\.\w+\.\w+ has the shape \S.*, and the header says \S.*\): train": [
-            rewritten(path, replace(about, hidden=0)),
-            rewritten(path, replace(about, classes=["a", "b"])),
-            rewritten(path, **{"head.hidden.weight": None}),
-            rewritten(path, **{"head.hidden.weight": torch.zeros(())}),
-            rewritten(path, **{"head.classes.weight": torch.zeros(3, 5)}),
-            rewritten(path, **{"head.classes.bias": torch.zeros(4)}),
-            rewritten(path, **{"head.third.bias": bias}),
-        ],
-        "head.classes.bias holds NaN, infinity, or other numbers than float32": [
-            rewritten(path, **{"head.classes.bias": torch.tensor([0, float("nan"), 0])}),
-            rewritten(path, **{"head.classes.bias": torch.tensor([0, 0, float("inf")])}),
-            rewritten(path, **{"head.classes.bias": bias.double()}),
-            rewritten(path, **{"head.classes.bias": bias.int()}),
-        ],
-        "names \\(": [rewritten(path, **{"head.classes.weight": weight.bfloat16()})],
-        "more is no part of it": [rewritten(path, more=bias)],
+        r"\(head\.classes\.bias holds NaN or infinity\)": {"head.classes.bias": torch.tensor([0, float("inf"), 0])},
+        r"\('more\\x1b' is no part of it\)": {"more\x1b": torch.zeros(3)},
+        "float8": {"embedder.backbone.features.0.weight": eighths},  # which NumPy has not
     }
-    for reason, files in wrong.items():
-        for changed in files:
-            with pytest.raises(UserError, match=reason) as caught:
-                saved_model.read(changed)
-            assert "\n" not in str(caught.value)
+    for reason, changes in wrong.items():
+        with pytest.raises(UserError, match=reason) as caught:
+            saved_model.read(rewritten(path, **changes))
+        assert "\n" not in str(caught.value)
+
+
+def test_a_head_for_another_backbone_finds_nothing_of_this_one(tmp_path: Path) -> None:
+    """Else its graph and embeddings would be taken, and the network never built and refused."""
+    path = saved(tmp_path / "model")
+    narrow = rewritten(path, **{"head.hidden.weight": torch.zeros(4, 256)})
+    model = saved_model.read(narrow)
+    assert model.frozen.width == 256
+    assert model.frozen.fingerprint != saved_model.read(path).frozen.fingerprint
+    assert_refused(narrow, r"size mismatch for head\.hidden\.weight")
 
 
 def test_headers_that_name_what_can_not_be_built(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from boatyard.model import backbones, engine, inference
 from boatyard.model.backbones import Backbone
 from boatyard.model.frozen import fingerprint
 from boatyard.model.network import Classifier, Embedder, arrays, embedder, head
-from boatyard.model.torch_engine import TorchEngine
+from boatyard.model.torch_engine import TorchEngine, channels_last
 from boatyard.params.schema import Augment
 
 Views = NDArray[np.uint8]
@@ -124,6 +124,14 @@ def test_torch_gets_batches_of_one_size() -> None:
     views = noise(10, 2)
     assert run(views).tolist() == [[float(view.sum())] for view in views]
     assert Counting.sizes == [4, 4, 4]
+
+
+def test_a_network_of_three_dimensions_too_is_laid_out_for_torch() -> None:
+    """Module.to refuses weights of five dimensions, which timm/lambda_resnet26t has beside those of four."""
+    network = nn.ModuleList([nn.Conv2d(3, 8, 3), nn.Conv3d(2, 4, 3), nn.Linear(2, 3)])
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    assert channels_last(network)[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
 @pytest.mark.parametrize("waiting", [2**28, 1])
@@ -254,10 +262,10 @@ def test_a_damaged_graph_is_exported_again(tmp_path: Path, monkeypatch: pytest.M
 def test_fingerprint_tells_networks_apart() -> None:
     weights = arrays(small_network().embedder)
     preprocessing = Preprocessing(12, 1.0, "bilinear", (0.5,) * 3, (0.25,) * 3)
-    first = fingerprint("small", preprocessing, weights.items())
+    first = fingerprint("small", preprocessing, 6, weights.items())
     assert first == small_network().embedder.fingerprint()
     # The order of a file's tensors is its own, and what the plain view shows is not the network's.
-    assert first == fingerprint("small", replace(preprocessing, size=16, crop=0.5), reversed(list(weights.items())))
+    assert first == fingerprint("small", replace(preprocessing, size=16, crop=0.5), 6, reversed(list(weights.items())))
 
     changed = arrays(small_network().embedder)
     changed["backbone.1.running_var"] = changed["backbone.1.running_var"] + np.float32([0, 0, 0, 1e-6, 0, 0, 0, 0])
@@ -265,15 +273,16 @@ def test_fingerprint_tells_networks_apart() -> None:
     reshaped = weights | {"backbone.5.bias": weights["backbone.5.bias"].reshape(2, 3)}
     others = {
         small_network(seed=1).embedder.fingerprint(),
-        fingerprint("larger", preprocessing, weights.items()),
-        fingerprint("small", replace(preprocessing, mean=(0.5, 0.5, 0.501)), weights.items()),
-        fingerprint("small", replace(preprocessing, std=(0.25, 0.25, 0.251)), weights.items()),
-        fingerprint("small", preprocessing, changed.items()),
-        fingerprint("small", preprocessing, swapped.items()),
-        fingerprint("small", preprocessing, reshaped.items()),
-        fingerprint("small", preprocessing, list(weights.items())[1:]),
+        fingerprint("larger", preprocessing, 6, weights.items()),
+        fingerprint("small", replace(preprocessing, mean=(0.5, 0.5, 0.501)), 6, weights.items()),
+        fingerprint("small", replace(preprocessing, std=(0.25, 0.25, 0.251)), 6, weights.items()),
+        fingerprint("small", preprocessing, 5, weights.items()),
+        fingerprint("small", preprocessing, 6, changed.items()),
+        fingerprint("small", preprocessing, 6, swapped.items()),
+        fingerprint("small", preprocessing, 6, reshaped.items()),
+        fingerprint("small", preprocessing, 6, list(weights.items())[1:]),
     }
-    assert len(others | {first}) == 9
+    assert len(others | {first}) == 10
 
 
 def test_a_network_over_two_gigabytes_is_refused_by_onnx(tmp_path: Path) -> None:

@@ -94,13 +94,13 @@ def kind(device: str) -> str:
 
 
 def _may_have_gpu() -> bool:
-    """Whether one that torch calls cuda may be here: without NVIDIA's or AMD's driver there is none."""
+    """Whether one that torch calls cuda may be here: not without NVIDIA's driver, or AMD's, or Windows beneath."""
     if sys.platform != "linux":
         return True
     try:
         ctypes.CDLL("libcuda.so.1")  # as torch itself finds it
     except OSError:
-        return Path("/dev/kfd").exists()
+        return any(Path(device).exists() for device in ("/dev/kfd", "/dev/dxg"))
     return True
 
 

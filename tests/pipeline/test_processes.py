@@ -5,8 +5,10 @@ import socket
 
 import pytest
 from clone import Clone
+from safetensors.torch import load_file, save_file
 
-from boatyard import files
+from boatyard import files, paths
+from boatyard.model import header
 
 SHARED = {
     "featurize": ["data/features/plain.npy", "data/features/views.npy", "data/features/photos.csv"],
@@ -33,6 +35,23 @@ def test_the_same_bytes(clone: Clone, starter: str) -> None:
         assert {name: (clone.folder / name).read_bytes() for name in outputs} == expected
         assert len(list((clone.folder / ".work/features").glob("*/keys*.txt"))) == 2
         assert said.count("\n") <= 2  # one of them speaks
+
+
+def test_a_damaged_backbone_is_one_line_for_all(clone: Clone) -> None:
+    """The first process alone builds it, and meets the others after."""
+    path = clone.folder / paths.MODEL
+    whole, state = path.read_bytes(), load_file(path)
+    name = next(name for name in state if name.startswith("embedder.") and state[name].is_floating_point())
+    state[name][0] = float("nan")
+    save_file(state, path, metadata=header.encode(header.read(path)))
+    shutil.rmtree(clone.folder / ".work/features")
+    try:
+        done = clone.run("python", "stages/evaluate.py", fails=True, BOATYARD_PROCESSES="2")
+    finally:
+        path.write_bytes(whole)
+    assert done.returncode == 2
+    assert f"error: {paths.MODEL} does not hold the network that its header names ({name} holds NaN" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_fine_tuning_comes_to_its_end_and_what_it_embeds_is_there_for_the_next_stage(clone: Clone) -> None:

@@ -115,8 +115,14 @@ class Embeddings:
         own = distributed.share(tasks)
         # The first process exports the graph, and the others find it. By then all have looked for what is missing, so
         # that their shares are those of one list.
-        run = self.engine() if own and distributed.rank() == 0 else None
-        distributed.wait()
+        run, failure = None, ""
+        if own and distributed.rank() == 0:
+            try:
+                run = self.engine()
+            except UserError as error:
+                failure = str(error)
+        if failures := [told for told in distributed.gathered(failure) if told]:
+            raise UserError(failures[0])
         if own:
             run = run or self.engine()
             yield from compute(own, self._raw, self._recipe, run, self.store, self._workers)

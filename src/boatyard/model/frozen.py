@@ -35,18 +35,20 @@ class Frozen:
         return cls(network.fingerprint(), network.width, lambda: network)
 
 
-def fingerprint(backbone: str, preprocessing: Preprocessing, weights: Iterable[tuple[str, NDArray[np.generic]]]) -> str:
+def fingerprint(
+    backbone: str, preprocessing: Preprocessing, width: int, weights: Iterable[tuple[str, NDArray[np.generic]]]
+) -> str:
     """A hash of a backbone's name, normalisation and weights, of the code that builds it, and of the libraries.
 
     Args:
         backbone: its name in params.yaml; with the libraries' versions it says what the layers are.
         preprocessing: of which the mean and the standard deviation are part of the network.
+        width: numbers of an embedding, so that a head that takes another number never finds a graph or an embedding.
         weights: the network's whole state by name; in any order.
     """
     code = ("boatyard.model.backbones", "boatyard.model.network")
-    network = keys.key(
-        backbone, preprocessing.mean, preprocessing.std, libraries=("torch", "torchvision", "timm"), code=code
-    )
+    libraries = ("torch", "torchvision", "timm")
+    network = keys.key(backbone, preprocessing.mean, preprocessing.std, width, libraries=libraries, code=code)
     digest = hashlib.blake2b(network.encode(), digest_size=16)
     hashes = {}
     for name, array in weights:

@@ -81,7 +81,7 @@ class Embedder(nn.Module):
 
     def fingerprint(self) -> str:
         """What tells it from others: `boatyard.model.frozen`."""
-        return fingerprint(self._name, self._preprocessing, arrays(self).items())
+        return fingerprint(self._name, self._preprocessing, self.width, arrays(self).items())
 
 
 class Classifier(nn.Module):

@@ -1,12 +1,10 @@
 """A model file, read without torch: what it says of itself, its head, and what tells its backbone from others."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from boatyard.model import header
@@ -51,36 +49,45 @@ def read(path: Path) -> Saved:
 
     try:
         with safe_open(path, framework="numpy") as file:
+            width = head_width(file, about)
             names = list(file.keys())
+            head = Head(
+                {name.removeprefix(_HEAD): file.get_tensor(name) for name in names if name.startswith(_HEAD)},
+                about.temperature,
+            )
+            for name, array in head.weights.items():
+                if not np.isfinite(array).all():
+                    raise ValueError(f"{_HEAD}{name} holds NaN or infinity")
             if other := [name for name in names if not name.startswith((_HEAD, _BODY))]:
-                raise ValueError(f"{other[0]} is no part of it")
-            head = {name.removeprefix(_HEAD): file.get_tensor(name) for name in names if name.startswith(_HEAD)}
-            width = _width(head, about)
+                raise ValueError(f"{other[0]!r} is no part of it")
             # One at a time: a backbone's weights may be gigabytes.
             body = ((name.removeprefix(_BODY), file.get_tensor(name)) for name in names if name.startswith(_BODY))
-            frozen = Frozen(fingerprint(about.backbone, about.preprocessing, body), width, network)
-    except (SafetensorError, ValueError, TypeError, OSError) as error:
+            frozen = Frozen(fingerprint(about.backbone, about.preprocessing, width, body), width, network)
+    except (SafetensorError, ValueError, TypeError, AttributeError, OSError) as error:  # NumPy lacks some types
         raise header.misfit(path, error) from None
-    return Saved(about, Head(head, about.temperature), frozen)
+    return Saved(about, head, frozen)
 
 
-def _width(head: Mapping[str, NDArray[np.float32]], about: Header) -> int:
-    """Numbers of an embedding that a head takes.
+def head_width(file: Any, about: Header) -> int:
+    """Numbers of an embedding that the head in an opened model file takes; no tensor is read.
 
     Raises:
-        ValueError: it is not the head that the header describes, or holds something else than numbers.
+        ValueError: it is not the head that the header describes.
     """
-    first = head.get("hidden.weight" if about.hidden else "classes.weight", np.empty(0, np.float32))
-    width, classes = first.shape[1] if first.ndim == 2 else 0, len(about.classes)
-    shapes = {"classes.weight": (classes, about.hidden or width), "classes.bias": (classes,)}
-    if about.hidden:
-        shapes |= {"hidden.weight": (about.hidden, width), "hidden.bias": (about.hidden,)}
-    there = {name: array.shape for name, array in head.items()}
-    for name in sorted(there | shapes):
-        if there.get(name) != shapes.get(name):
-            found, expected = (sizes.get(name, "none") for sizes in (there, shapes))
-            raise ValueError(f"{_HEAD}{name} has the shape {found}, and the header says {expected}")
-    for name, array in head.items():
-        if array.dtype != np.float32 or not np.isfinite(array).all():
-            raise ValueError(f"{_HEAD}{name} holds NaN, infinity, or other numbers than float32")
+    slices = {name: file.get_slice(name) for name in file.keys() if name.startswith(_HEAD)}  # noqa: SIM118
+    shapes = {name: part.get_shape() for name, part in slices.items()}
+    layers = [("hidden", about.hidden)] if about.hidden else []
+    layers.append(("classes", len(about.classes)))
+    first = shapes.get(f"{_HEAD}{layers[0][0]}.weight", [])
+    width = inputs = first[1] if len(first) == 2 and first[1] else 1
+    expected: dict[str, list[int]] = {}
+    for layer, outputs in layers:
+        expected |= {f"{_HEAD}{layer}.weight": [outputs, inputs], f"{_HEAD}{layer}.bias": [outputs]}
+        inputs = outputs
+    for name in [*expected, *shapes]:
+        there, meant = shapes.get(name, "none"), expected.get(name, "none")
+        if there != meant:
+            raise ValueError(f"{name} has the shape {there}, and the header says {meant}")
+        if slices[name].get_dtype() != "F32":
+            raise ValueError(f"{name} holds {slices[name].get_dtype()}, where float32 was written")
     return width

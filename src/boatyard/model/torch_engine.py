@@ -26,6 +26,14 @@ def autocast(device: str, precision: str) -> contextlib.AbstractContextManager[A
     return torch.autocast(torch.device(device).type, dtype)
 
 
+def channels_last(network: nn.Module) -> nn.Module:
+    """Lay the weights of a network's 2-d convolutions out with channels last, in place; returns the network."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.ndim == 4:  # Module.to would refuse a network that has 3-d ones as well
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return network
+
+
 @dataclass(frozen=True)
 class Undrawn:
     """A photo on its way to the device: its pixels, uint8 [height, width, 3], and the views to be drawn of it."""
@@ -73,7 +81,7 @@ class TorchEngine(Engine):
         self.ahead = 2 if self._draws else Engine.ahead
         self.queued = int(self._cuda)  # the next photos are decoded and sent while this batch is computed
         self._device, self._precision = device, precision
-        self._network = network.to(device).to(memory_format=torch.channels_last)
+        self._network = channels_last(network.to(device))
 
     def __call__(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         starts = range(0, len(inputs), self.batch)
@@ -93,7 +101,7 @@ class TorchEngine(Engine):
         if not undrawn:
             return super().views(opened)
         photos, looks = [one.pixels for one in undrawn], [one.looks for one in undrawn]
-        with torch.cuda.stream(self._drawing):  # None: wherever it is
+        with torch.cuda.stream(self._drawing) if self._drawing else contextlib.nullcontext():
             drawn = device_views.draw(photos, looks, undrawn[0].preprocessing, self._device)
         if self._drawing:
             network = torch.cuda.current_stream(self._device)
