@@ -128,8 +128,8 @@ def fit(
     device = machine.device
     network.to(device)
     if machine.device.startswith("cuda"):
-        # Half precision wants it. Not on the CPU, where it takes a quarter off: PyTorch 2.15's backward pass of
-        # timm/fastvit_t8 then writes past its memory.
+        # Half precision wants it. Not on the CPU, where it takes a quarter off: forward and backward of timm/fastvit_t8
+        # then corrupted the heap (PyTorch 2.15, three runs of three).
         channels_last(network)
     optimizer = optimiser(settings.optimiser, _unfreeze(network, settings), settings.weight_decay)
     rates = [group["lr"] for group in optimizer.param_groups]
