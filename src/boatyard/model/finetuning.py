@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from boatyard.model import backbones, distributed
 from boatyard.model.history import Epoch
 from boatyard.model.network import Classifier
 from boatyard.model.optimisation import EarlyStopping, Loss, epoch_seed, optimiser, rate
+from boatyard.model.side_by_side import SideBySide
 from boatyard.model.torch_engine import autocast, channels_last
 from boatyard.params.schema import Finetune
 
@@ -51,12 +53,15 @@ class Photos:
     recipe: Recipe
 
 
-def blocks(backbone: nn.Module) -> list[nn.Module]:
+def blocks(backbone: nn.Module) -> Sequence[nn.Module]:
     """A backbone's blocks from the input to the head: its parts with parameters, containers opened.
 
     A container (`nn.Sequential`, `nn.ModuleList`) counts as its own parts, so that ResNet-50 has a stem, a batch norm
-    and sixteen bottlenecks rather than four stages.
+    and sixteen bottlenecks rather than four stages. Of networks side by side, blocks as far from the head are one.
     """
+    if isinstance(backbone, SideBySide):
+        depths = zip_longest(*(blocks(network)[::-1] for network in backbone.networks))
+        return [nn.ModuleList(part for part in parts if part is not None) for parts in depths][::-1]
     found: list[nn.Module] = []
     for child in backbone.children():
         if isinstance(child, nn.Sequential | nn.ModuleList):
@@ -72,7 +77,7 @@ def photos(rows: Sequence[Row], classes: Sequence[str], split: str, raw: Path, r
     return Photos(mine, torch.from_numpy(labels(mine, classes)), raw, recipe)
 
 
-def chosen(network: Classifier, settings: Finetune) -> list[nn.Module]:
+def chosen(network: Classifier, settings: Finetune) -> Sequence[nn.Module]:
     """The blocks of the backbone that are trained, from the head back."""
     parts = blocks(network.embedder.backbone)[::-1]
     return parts if settings.blocks == "all" else parts[: settings.blocks]

@@ -46,7 +46,7 @@ def fingerprint(
         width: numbers of an embedding, so that a head that takes another number never finds a graph or an embedding.
         weights: the network's whole state by name; in any order.
     """
-    code = ("boatyard.model.backbones", "boatyard.model.network")
+    code = ("boatyard.model.backbones", "boatyard.model.network", "boatyard.model.side_by_side")
     libraries = ("torch", "torchvision", "timm")
     network = keys.key(backbone, preprocessing.mean, preprocessing.std, width, libraries=libraries, code=code)
     digest = hashlib.blake2b(network.encode(), digest_size=16)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from boatyard.data.views import Preprocessing
 from boatyard.errors import UserError
-from boatyard.model.backbones import Backbone
+from boatyard.model.backbones import Backbone, refusal
 from boatyard.model.frozen import fingerprint
 from boatyard.model.head_graph import Head
 
@@ -102,17 +102,12 @@ def embedder(backbone: Backbone, preprocessing: Preprocessing) -> Embedder:
 
     Raises:
         UserError: the backbone does not take views of the preprocessing's size.
-
     """
-    if preprocessing.size != backbone.preprocessing.size:
-        try:
-            with torch.no_grad():
-                backbone.network(torch.zeros(1, 3, preprocessing.size, preprocessing.size))
-        except (AssertionError, RuntimeError) as error:
-            raise UserError(
-                f"image.size: the backbone does not take views of {preprocessing.size} pixels "
-                f"({str(error).splitlines()[0]}); write 'backbone', which means {backbone.preprocessing.size}"
-            ) from None
+    if why := refusal(backbone, preprocessing.size):
+        raise UserError(
+            f"image.size: the backbone does not take views of {preprocessing.size} pixels ({why}); "
+            f"write 'backbone', which means {backbone.preprocessing.size}"
+        )
     return Embedder(backbone, preprocessing).eval().requires_grad_(False)
 
 

@@ -26,9 +26,9 @@ print(classes[probabilities.argmax()], probabilities.max())
 
 
 def torch(about: Header) -> str:
-    """The same from model.safetensors, by PyTorch and the library that the backbone comes from."""
-    library, network = _network(about)
-    imports = "\n".join(f"import {name}" for name in sorted([library, "torch"]))
+    """The same from model.safetensors, by PyTorch and the libraries that the backbone comes from."""
+    libraries, network = _backbone(about)
+    imports = "\n".join(f"import {name}" for name in sorted({*libraries, "torch"}))
     view = about.preprocessing
     hidden = 'x = linear(x, state["head.hidden.weight"], state["head.hidden.bias"]).relu()\n' if about.hidden else ""
     size, method = f"({view.size}, {view.size})", f"Image.{view.interpolation.upper()}"
@@ -49,25 +49,43 @@ from torchvision.transforms.functional import normalize, to_tensor
 with safe_open("model.safetensors", "pt") as file:
     state = {{name: file.get_tensor(name) for name in file.keys()}}
     about = json.loads(file.metadata()["{KEY}"])
-{network}
-backbone.load_state_dict({{name: state[f"embedder.backbone.{{name}}"] for name in backbone.eval().state_dict()}})
 view = {shown}
-x = backbone(normalize(to_tensor(view), about["preprocessing"]["mean"], about["preprocessing"]["std"])[None])
+x = normalize(to_tensor(view), about["preprocessing"]["mean"], about["preprocessing"]["std"])[None]
+{network}
 {hidden}x = linear(x, state["head.classes.weight"], state["head.classes.bias"])[0] / about["temperature"]
 print(about["classes"][x.argmax()], x.softmax(0).max().item())
 """.strip()
 
 
-def _network(about: Header) -> tuple[str, str]:
+def _backbone(about: Header) -> tuple[list[str], str]:
+    """The libraries that a backbone comes from, and the lines that run it on x."""
+    if "+" not in about.backbone:
+        library, network = _network(about.backbone, about.preprocessing.size)
+        return [library], f"{network}\n{_load('')}\nx = backbone(x)"
+    libraries: list[str] = []
+    lines = ['scale, shift = state["embedder.backbone.scale"], state["embedder.backbone.shift"]', "parts = []"]
+    for number, name in enumerate(about.backbone.split("+")):
+        library, network = _network(name, about.preprocessing.size)
+        libraries.append(library)
+        own = f"x * scale[{number}] + shift[{number}]"
+        lines += [network, _load(f"networks.{number}."), f"parts.append(backbone({own}))"]
+    return libraries, "\n".join([*lines, "x = torch.cat(parts, 1)"])
+
+
+def _load(prefix: str) -> str:
+    names = "for name in backbone.eval().state_dict()"
+    return f'backbone.load_state_dict({{name: state[f"embedder.backbone.{prefix}{{name}}"] {names}}})'
+
+
+def _network(name: str, size: int) -> tuple[str, str]:
     """The library that a backbone comes from, and the lines that build it without its last classifier layer."""
-    name = about.backbone
     if name.startswith("efficientnet_lite"):
         return "timm", f'backbone = timm.create_model("tf_{name}", num_classes=0)'
     if name.startswith("timm/"):
         return "timm", f'backbone = timm.create_model("{name.removeprefix("timm/")}", num_classes=0)'
     settings = ""
     if name.startswith("vit_"):
-        settings = f", image_size={about.preprocessing.size}"
+        settings = f", image_size={size}"
     elif name in ("googlenet", "inception_v3"):
         settings = ", aux_logits=False, transform_input=True, init_weights=False"
     kind = "Conv2d" if name.startswith("squeezenet") else "Linear"
