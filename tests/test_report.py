@@ -648,7 +648,7 @@ def test_settings_as_the_file_writes_them() -> None:
 
 
 def test_a_name_breaks_after_its_joints_and_stays_text() -> None:
-    assert page.breakable("a_b-<i>") == "a_<wbr>b-<wbr>&lt;i&gt;"
+    assert page.breakable("a_b-<i>+c") == "a_<wbr>b-<wbr>&lt;i&gt;+<wbr>c"
 
 
 # The summary for a pull request.

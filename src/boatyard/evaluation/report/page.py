@@ -123,7 +123,7 @@ def jpeg(image: Image.Image) -> str:
 
 def breakable(name: str) -> Markup:
     """A name that may be broken into lines after its joints."""
-    return Markup("<wbr>").join(re.split(r"(?<=[_/-])(?=.)", name))
+    return Markup("<wbr>").join(re.split(r"(?<=[_/+-])(?=.)", name))
 
 
 def odds(prediction: Prediction) -> list[tuple[str, float]]:
