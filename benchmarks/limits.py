@@ -21,10 +21,8 @@ from boatyard import errors, files, machine, params, paths
 from boatyard.data import splitting
 from boatyard.data.splitting import Row
 from boatyard.data.views import PLAIN, Recipe, View
-from boatyard.model import backbones, features
+from boatyard.model import features, remembered
 from boatyard.model.embeddings import Embeddings, Task
-from boatyard.model.frozen import Frozen
-from boatyard.model.network import embedder
 
 FORWARD_VIEWS, HELD = 1024, 256  # as many runs, on this many views in memory
 
@@ -32,10 +30,10 @@ FORWARD_VIEWS, HELD = 1024, 256  # as many runs, on this many views in memory
 def main() -> None:
     settings, workers = params.load("featurize"), machine.workers()
     rows = splitting.read_splits(paths.SPLITS)
-    torch.manual_seed(settings.seed)
-    backbone = backbones.create(settings.model.backbone, settings.model.weights, paths.WEIGHTS)
-    recipe = Recipe(backbone.preprocessing.adapted(settings.image), settings.augment, settings.seed)
-    frozen = Frozen.of(embedder(backbone, recipe.preprocessing))
+    frozen, preprocessing = remembered.frozen(
+        settings.model, settings.image, settings.seed, paths.WEIGHTS, paths.BACKBONES
+    )
+    recipe = Recipe(preprocessing, settings.augment, settings.seed)
     run = Embeddings(frozen, recipe, paths.RAW, machine.device()).engine()
 
     def draw(task: Task) -> list[View]:

@@ -136,8 +136,9 @@ def repetition(folder: Path, arguments: argparse.Namespace, number: int) -> dict
     measure("import onnxruntime", "-c", "import numpy, onnxruntime, PIL.Image")
     measure("import DVC", "-m", "dvc", "root")
 
-    for kept in (paths.FEATURE_ROWS, paths.GRAPHS):
-        shutil.rmtree(folder / kept)
+    for kept in (paths.FEATURE_ROWS, paths.GRAPHS, paths.BACKBONES):
+        if (folder / kept).exists():
+            shutil.rmtree(folder / kept)
     whole = repro("whole", "--force", "--single-item", *TO_TTA)
     found |= {f"whole, {stage}": seconds for stage, seconds in stages(whole).items()}
     found["whole views"] = sum(

@@ -2,15 +2,11 @@
 
 from boatyard.stage import run_stage
 
-import torch
-
 from boatyard import machine, params, paths
 from boatyard.data import splitting
 from boatyard.data.views import Recipe
-from boatyard.model import backbones, distributed, features
+from boatyard.model import distributed, features, remembered
 from boatyard.model.embeddings import Embeddings
-from boatyard.model.frozen import Frozen
-from boatyard.model.network import embedder
 
 
 def main() -> None:
@@ -21,11 +17,11 @@ def main() -> None:
 def featurize(device: str) -> None:
     settings = params.load("featurize")
     rows = splitting.read_splits(paths.SPLITS)
-    torch.manual_seed(settings.seed)  # the weights, where model.weights is 'none'
-    backbone = backbones.create(settings.model.backbone, settings.model.weights, paths.WEIGHTS)
-    preprocessing = backbone.preprocessing.adapted(settings.image)
+    frozen, preprocessing = remembered.frozen(
+        settings.model, settings.image, settings.seed, paths.WEIGHTS, paths.BACKBONES
+    )
     recipe, count = Recipe(preprocessing, settings.augment, settings.seed), settings.features.views
-    embeddings = Embeddings(Frozen.of(embedder(backbone, preprocessing)), recipe, paths.RAW, device)
+    embeddings = Embeddings(frozen, recipe, paths.RAW, device)
 
     wanted = features.wanted(rows, count)
     todo = embeddings.fill(wanted, "featurizing")

@@ -91,7 +91,7 @@ def test_a_stage_that_runs_no_network_imports_no_torch(broken: Clone, stage: str
     assert not re.search(r"\| +(torch|torchvision|timm|onnx|onnxruntime)\b", imported)
 
 
-@pytest.mark.parametrize("stage", ["evaluate", "tta_evaluate"])
+@pytest.mark.parametrize("stage", ["featurize", "evaluate", "tta_evaluate"])
 def test_a_stage_whose_backbone_has_a_graph_imports_no_torch(broken: Clone, stage: str) -> None:
     """Its views are there, or, when what was computed is gone, ONNX Runtime computes them; both say the same."""
     before = outputs(broken)
@@ -101,7 +101,7 @@ def test_a_stage_whose_backbone_has_a_graph_imports_no_torch(broken: Clone, stag
         assert not re.search(r"\| +(torch|torchvision|timm)\b", imported)
         assert outputs(broken) == before
         shutil.rmtree(broken.folder / paths.FEATURE_ROWS)
-    # Without the graph as well, the network is built from the model file.
+    # Without the graph as well, the network is built, from the model file or as params.yaml says.
     shutil.rmtree(broken.folder / paths.GRAPHS)
     broken.run("python", f"stages/{stage}.py", BOATYARD_DEVICE="cpu")
     assert outputs(broken) == before
@@ -109,5 +109,6 @@ def test_a_stage_whose_backbone_has_a_graph_imports_no_torch(broken: Clone, stag
 
 
 def outputs(clone: Clone) -> dict[str, bytes]:
-    made = (paths.EVALUATE_METRICS, paths.TTA_METRICS, paths.PREDICTIONS, paths.TTA_PREDICTIONS)
+    made = [paths.EVALUATE_METRICS, paths.TTA_METRICS, paths.PREDICTIONS, paths.TTA_PREDICTIONS]
+    made += [paths.FEATURES / name for name in ("plain.npy", "views.npy", "photos.csv")]
     return {path.name: (clone.folder / path).read_bytes() for path in made}

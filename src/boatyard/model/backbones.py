@@ -244,6 +244,7 @@ def _local(file: Path, known: str) -> Path:
 def _read_state(path: Path) -> Mapping[str, Tensor]:
     """A state dict from safetensors or torch's format, never by unpickling anything but tensors."""
     try:
+        path.open("rb").close()  # safetensors says of every file that it can't open that there is none
         if path.suffix == ".safetensors":
             return load_file(path)
         with warnings.catch_warnings():

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from boatyard.model.network import Embedder
 
 
+# What decides how a backbone is built, beside its name and its weights.
+LIBRARIES = ("torch", "torchvision", "timm")
+CODE = ("boatyard.model.backbones", "boatyard.model.network", "boatyard.model.side_by_side")
+
+
 @dataclass(frozen=True)
 class Frozen:
     """A frozen backbone with its normalisation.
@@ -46,9 +51,7 @@ def fingerprint(
         width: numbers of an embedding, so that a head that takes another number never finds a graph or an embedding.
         weights: the network's whole state by name; in any order.
     """
-    code = ("boatyard.model.backbones", "boatyard.model.network", "boatyard.model.side_by_side")
-    libraries = ("torch", "torchvision", "timm")
-    network = keys.key(backbone, preprocessing.mean, preprocessing.std, width, libraries=libraries, code=code)
+    network = keys.key(backbone, preprocessing.mean, preprocessing.std, width, libraries=LIBRARIES, code=CODE)
     digest = hashlib.blake2b(network.encode(), digest_size=16)
     hashes = {}
     for name, array in weights:
