@@ -1,7 +1,6 @@
 """A scratch folder in which a benchmark runs this pipeline, on photos and settings of its own."""
 
 import argparse
-import hashlib
 import os
 import shutil
 import subprocess
@@ -65,8 +64,7 @@ def read_metrics(folder: Path, stage: str) -> dict[str, Any]:
 def from_archive(archive: Path, root: str) -> dict[str, Any]:
     """The section `dataset` for an archive with a folder of photos per class."""
     try:
-        with archive.open("rb") as content:
-            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        sha256 = files.sha256_of(archive)
     except OSError as error:
         raise UserError(f"{archive} can't be read ({error.strerror}): name a zip or a tar of photos") from None
     return {

@@ -58,10 +58,8 @@ def test_a_photo_is_decoded_once_and_what_can_not_be_is_tried_again(
 def test_a_file_that_is_as_it_was_is_not_read(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = inspect(raw, tmp_path / "kept")
     read: list[Path] = []
-    digest = inspections.hashlib.file_digest
-    monkeypatch.setattr(
-        inspections.hashlib, "file_digest", lambda file, name: (read.append(Path(file.name)), digest(file, name))[1]
-    )
+    digest = inspections.sha256_of
+    monkeypatch.setattr(inspections, "sha256_of", lambda path: (read.append(path), digest(path))[1])
 
     assert inspect(raw, tmp_path / "kept") == first
     assert read == []

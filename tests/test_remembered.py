@@ -7,6 +7,7 @@ import torch
 from rights import nobody
 from safetensors.torch import save_file
 
+from boatyard import keys
 from boatyard.errors import UserError
 from boatyard.model import backbones, remembered
 from boatyard.model.frozen import Frozen
@@ -75,12 +76,46 @@ def test_other_weights_in_the_file_are_another_backbone(tmp_path: Path) -> None:
     assert frozen(tmp_path).fingerprint == first.fingerprint != second.fingerprint
 
 
-def test_another_version_of_what_brings_the_weights_is_not_known(
+def test_weights_whose_file_has_a_plus_in_its_name(tmp_path: Path) -> None:
+    name = "v1+v2.safetensors"
+    fingerprints = set()
+    for seed in (0, 1):
+        save(tmp_path, seed)
+        (tmp_path / OWN).rename(tmp_path / name)
+        fingerprints.add(frozen(tmp_path, name).fingerprint)
+    (tmp_path / name).unlink()
+
+    assert len(fingerprints) == 2
+    with pytest.raises(UserError, match="neither published weights nor a file"):
+        frozen(tmp_path, name)
+
+
+def test_published_weights_are_known_while_they_are_in_torch_hubs_cache(
     tmp_path: Path, built: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frozen(tmp_path, "default", "efficientnet_lite0")
-    monkeypatch.setattr(remembered, "version", lambda package: "2.0")
-    frozen(tmp_path, "default", "efficientnet_lite0")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    published = tmp_path / "hub/checkpoints/squeezenet1_1-b8a52dc0.pth"
+    published.parent.mkdir(parents=True)
+    fingerprints = []
+    for seed in (0, 1, 1):
+        torch.manual_seed(seed)
+        torch.save(backbones.torchvision.models.squeezenet1_1().state_dict(), published)
+        fingerprints.append(frozen(tmp_path, "default").fingerprint)
+
+    assert fingerprints[0] != fingerprints[1] == fingerprints[2]
+    assert len(built) == 2
+
+
+@pytest.mark.parametrize("what", ["version", "_source"])
+def test_after_another_version_or_source_it_is_built_anew(
+    what: str, tmp_path: Path, built: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, 0)
+    frozen(tmp_path)
+    before = getattr(keys, what)
+    changing = {"version": "timm", "_source": "boatyard.model.frozen"}[what]
+    monkeypatch.setattr(keys, what, lambda name: "other" if name == changing else before(name))
+    frozen(tmp_path)
 
     assert len(built) == 2
 
@@ -99,24 +134,25 @@ def test_a_damaged_record_is_made_anew(tmp_path: Path, built: list[str]) -> None
     first = frozen(tmp_path)
     (record,) = (tmp_path / "records").iterdir()
     whole = record.read_bytes()
-    for damaged in (b"", whole[:-9], whole.replace(b"512", b'"512"'), b"[]", b"\xff"):
+    for damaged in (b"", whole[:-9], whole.replace(b"512", b'"512"'), b"[]", b"\xff", b"{}"):
         record.write_bytes(damaged)
         assert frozen(tmp_path).fingerprint == first.fingerprint
         assert record.read_bytes() == whole
 
-    assert len(built) == 6
+    assert len(built) == 7
 
 
-def test_a_network_that_is_not_what_it_was_is_told_once(tmp_path: Path) -> None:
-    """As when an installed package's files were changed by hand."""
+def test_a_record_that_says_something_else_is_told_once(tmp_path: Path) -> None:
     save(tmp_path, 0)
-    fingerprint = frozen(tmp_path).fingerprint
+    first = frozen(tmp_path)
     (record,) = (tmp_path / "records").iterdir()
-    record.write_bytes(record.read_bytes().replace(fingerprint.encode(), b"0" * 32))
-    with pytest.raises(UserError, match="the weights of squeezenet1_1 are not those that it had before: run again"):
-        frozen(tmp_path).network()
-
-    assert frozen(tmp_path).fingerprint == fingerprint
+    whole = record.read_bytes()
+    for true, false in ((first.fingerprint, "0" * 32), ("512", "513"), ("224", "225")):
+        record.write_bytes(whole.replace(true.encode(), false.encode()))
+        with pytest.raises(UserError, match=rf"{record}, what was known of squeezenet1_1, is damaged and was deleted"):
+            frozen(tmp_path).network()
+        assert frozen(tmp_path).fingerprint == first.fingerprint
+        assert record.read_bytes() == whole
 
 
 def test_a_size_that_it_does_not_take_is_told_when_it_is_to_run(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import glob
+import hashlib
 import io
 import json
 import os
@@ -84,6 +85,12 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write `path` whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def sha256_of(path: Path) -> str:
+    """A file's sha256, in hexadecimal."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

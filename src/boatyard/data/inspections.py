@@ -5,7 +5,6 @@ all files after `dvc checkout`, is hashed, and decoded only if its content is ne
 its reason may be a folder's rights, and it is tried again.
 """
 
-import hashlib
 import os
 import sqlite3
 import threading
@@ -20,6 +19,7 @@ from boatyard.data.catalog import Photo, Rejected
 from boatyard.data.phash import phash
 from boatyard.data.photos import UnreadablePhoto, check_file, inspect_photo
 from boatyard.errors import UserError, unwritable
+from boatyard.files import sha256_of
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS files (
@@ -94,8 +94,7 @@ class Inspections:
         row = self._row("SELECT sha256, size, modified, inode FROM files WHERE path = ?", name)
         if row and row[1:] == identity:
             return str(row[0])
-        with path.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        digest = sha256_of(path)
         self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", name, *identity, digest)
         return digest
 

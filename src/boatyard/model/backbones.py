@@ -42,13 +42,18 @@ _LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 class Backbone:
     """A network that maps normalised images, float [n, 3, s, s], to embeddings, float [n, width].
 
-    Its name, by which `create` builds it, says what its layers are.
+    Its name, by which `create` builds it, says what its layers are. Where `files` names files, these hold its weights,
+    and the same files give the same again.
     """
 
     name: str
     network: nn.Module
     width: int
     preprocessing: Preprocessing
+    files: tuple[Path, ...] = ()
+
+
+_Parts = tuple[nn.Module, Preprocessing, tuple[Path, ...]]  # of a Backbone
 
 
 def create(name: str, weights: str, folder: Path = Path(), size: int | None = None) -> Backbone:
@@ -68,19 +73,19 @@ def create(name: str, weights: str, folder: Path = Path(), size: int | None = No
     """
     file = folder / weights
     if "+" in name:
-        network, preprocessing = _side_by_side(name.split("+"), weights, folder, size)
+        network, preprocessing, files = _side_by_side(name.split("+"), weights, folder, size)
     elif name in _LITE:
-        network, preprocessing = _lite(name, weights, file)
+        network, preprocessing, files = _lite(name, weights, file)
     elif name.startswith("timm/"):
-        network, preprocessing = _timm(name.removeprefix("timm/"), weights, file)
+        network, preprocessing, files = _timm(name.removeprefix("timm/"), weights, file)
     else:
-        network, preprocessing = _torchvision(name, weights, file, size)
+        network, preprocessing, files = _torchvision(name, weights, file, size)
     network.eval()
     with torch.no_grad():
         probe = network(torch.zeros(1, 3, preprocessing.size, preprocessing.size))
     if probe.ndim != 2:
         raise UserError(f"model.backbone: {name} gives {tuple(probe.shape)}, not one vector per photo; choose another")
-    return Backbone(name, network, probe.shape[1], preprocessing)
+    return Backbone(name, network, probe.shape[1], preprocessing, files)
 
 
 def refusal(backbone: Backbone, size: int) -> str:
@@ -94,9 +99,7 @@ def refusal(backbone: Backbone, size: int) -> str:
     return ""
 
 
-def _side_by_side(
-    names: Sequence[str], weights: str, folder: Path, size: int | None
-) -> tuple[nn.Module, Preprocessing]:
+def _side_by_side(names: Sequence[str], weights: str, folder: Path, size: int | None) -> _Parts:
     """The first one's views are for all."""
     if len(names) > _MOST:
         raise UserError(f"model.backbone: {len(names)} side by side, where {_MOST} are the most; name fewer")
@@ -117,20 +120,23 @@ def _side_by_side(
                 f"model.backbone: {member.name} does not take the {shared.size} pixels of {names[0]}, whose views are "
                 f"for all ({why}); {'choose others' if apart else f'name {member.name} first'}"
             )
-    return SideBySide([member.network for member in members], [member.preprocessing for member in members]), shared
+    network = SideBySide([member.network for member in members], [member.preprocessing for member in members])
+    known = all(member.files for member in members)
+    return network, shared, tuple(file for member in members for file in member.files if known)
 
 
-def _lite(name: str, weights: str, file: Path) -> tuple[nn.Module, Preprocessing]:
+def _lite(name: str, weights: str, file: Path) -> _Parts:
     network = timm.create_model(f"tf_{name}", pretrained=False)
     if weights == "default":
+        file = _lite_file(name)
         # The package's tensors stand in timm's order, under other names.
-        published = _read_state(_lite_file(name))
+        published = _read_state(file)
         _load_into(network, dict(zip(network.state_dict(), published.values(), strict=True)), name)
     elif weights != "none":
         _load_into(network, _read_state(_local(file, "efficientnet_lite* have 'default' and 'none'")), weights)
     config = resolve_model_data_config(network)
     network.reset_classifier(0)
-    return network, _timm_preprocessing(config, _LITE_MEAN, _LITE_STD)
+    return network, _timm_preprocessing(config, _LITE_MEAN, _LITE_STD), () if weights == "none" else (file,)
 
 
 def _lite_file(name: str) -> Path:
@@ -142,7 +148,7 @@ def _lite_file(name: str) -> Path:
     return file
 
 
-def _timm(name: str, weights: str, file: Path) -> tuple[nn.Module, Preprocessing]:
+def _timm(name: str, weights: str, file: Path) -> _Parts:
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=3)
         raise UserError(f"model.backbone: timm has no {name!r}; {_did_you_mean([f'timm/{other}' for other in close])}")
@@ -153,19 +159,21 @@ def _timm(name: str, weights: str, file: Path) -> tuple[nn.Module, Preprocessing
         raise UserError(
             f"model.weights: timm could not get those of {name} ({_first_line(error)}); {_OFFLINE}"
         ) from None
-    if weights not in ("default", "none"):
+    own = weights not in ("default", "none")
+    if own:
         known = "timm's models have 'default' and 'none', and tags in the name (timm/resnet50.a1_in1k)"
         _load_into(network, _read_state(_local(file, known)), weights)
     config = resolve_model_data_config(network)
     network.reset_classifier(0)
-    return network, _timm_preprocessing(config, config["mean"], config["std"])
+    # Of what timm fetches it does not say where it lies.
+    return network, _timm_preprocessing(config, config["mean"], config["std"]), (file,) if own else ()
 
 
 def _timm_preprocessing(config: Mapping[str, Any], mean: Any, std: Any) -> Preprocessing:
     return Preprocessing(config["input_size"][-1], config["crop_pct"], config["interpolation"], tuple(mean), tuple(std))
 
 
-def _torchvision(name: str, weights: str, file: Path, size: int | None) -> tuple[nn.Module, Preprocessing]:
+def _torchvision(name: str, weights: str, file: Path, size: int | None) -> _Parts:
     models = torchvision.models
     known = models.list_models(module=models)
     if name not in known:
@@ -187,8 +195,12 @@ def _torchvision(name: str, weights: str, file: Path, size: int | None) -> tuple
         # Published weights switch the first on, and a saved model must be built as it was trained; the second is what
         # torchvision does anyway, with a warning.
         extra = {"transform_input": True, "init_weights": True}
-    network = models.get_model(name, weights=None, **extra) if chosen is None else _published(name, chosen)
-    if chosen is None and weights != "none":
+    if chosen:
+        file = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(chosen.url).path).name)
+        network = _published(name, chosen, file)
+    else:
+        network = models.get_model(name, weights=None, **extra)
+    if not chosen and weights != "none":
         names = ", ".join(["default", *published.__members__, "none"])
         _load_into(network, _read_state(_local(file, f"{name} has {names}")), weights)
     _cut_torchvision(network)
@@ -199,11 +211,10 @@ def _torchvision(name: str, weights: str, file: Path, size: int | None) -> tuple
         tuple(transforms.mean),
         tuple(transforms.std),
     )
-    return network, preprocessing
+    return network, preprocessing, () if weights == "none" else (file,)
 
 
-def _published(name: str, weights: WeightsEnum) -> nn.Module:
-    cached = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(weights.url).path).name)
+def _published(name: str, weights: WeightsEnum, cached: Path) -> nn.Module:
     try:
         # torchvision itself would run what is pickled in the file. This fetches it, and refuses all but tensors.
         weights.get_state_dict(progress=True, check_hash=True, weights_only=True)

@@ -1,6 +1,5 @@
 """`boatyard predict`: a trained model on photos that nobody has labelled."""
 
-import hashlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -117,9 +116,7 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], Shot]:
 
     def opened(photo: Path) -> Shot:
         decoded = open_photo(photo, recipe.preprocessing.short_side)
-        with photo.open("rb") as content:
-            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-        return recipe.shot(decoded, sha256, plan.numbers)
+        return recipe.shot(decoded, files.sha256_of(photo), plan.numbers)
 
     return opened
 

@@ -1,17 +1,11 @@
 """Fetched archives, kept under their sha256 so that a second run needs no network."""
 
-import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from boatyard.errors import UserError
-
-
-def sha256_of(path: Path) -> str:
-    """A file's sha256, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+from boatyard.files import sha256_of
 
 
 def kept(downloads: Path, sha256: str, what: str, key: str, download: Callable[[Path], Path]) -> Path:

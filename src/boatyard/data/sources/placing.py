@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from boatyard.data.sources.kept import sha256_of
 from boatyard.data.sources.origin import Progress
 from boatyard.errors import UserError
+from boatyard.files import sha256_of
 
 FICLONE = 0x40049409  # Linux's ioctl for a copy that shares its blocks until one side is written to
 

@@ -5,9 +5,10 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from boatyard.data.sources import archives, web
-from boatyard.data.sources.kept import check, kept, sha256_of
+from boatyard.data.sources.kept import check, kept
 from boatyard.data.sources.origin import Origin, Progress
 from boatyard.errors import UserError
+from boatyard.files import sha256_of
 from boatyard.params.dataset import Archive, UrlDataset
 
 # What DVC calls the extras that bring a protocol's package.
