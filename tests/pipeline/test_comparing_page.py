@@ -104,6 +104,7 @@ def test_the_job_installs_all_that_the_command_imports(walk: Walk) -> None:
         done = walk.clone.run("python", "-c", code, PYTHONPATH=str(walk.clone.folder / "src"))
         return {name.partition(".")[0] for name in done.stderr.split()}
 
-    installed = packages_distributions().keys() - {"boatyard"}
+    # ruamel.yaml takes its C part where there is one, and does without elsewhere.
+    installed = packages_distributions().keys() - {"boatyard", "_ruamel_yaml"}
     needed = (loaded(code) - loaded(bare)) & installed
     assert {"numpy", "ruamel"} <= needed <= brought
