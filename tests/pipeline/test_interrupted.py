@@ -14,6 +14,12 @@ from small_run import Run
 REPRO = ("dvc", "repro", "featurize")
 STAGE = ("python", "stages/featurize.py")
 PREDICT = ("python", "-m", "boatyard", "predict")
+# Ctrl-C in the moment in which DVC makes a progress bar leaves half of one, and Python says what it met when it threw
+# that away: lines of DVC and tqdm alone (docs/robustness.md). A traceback with a line of any other file is not taken out.
+HALF_A_BAR = re.compile(
+    r"Exception ignored in: <function tqdm\.__del__ .*\nTraceback .*\n"
+    r"(?:  File \".*/site-packages/(?:tqdm|dvc)/.*\n(?:    .*\n)+)+\w+: .*\n"
+)
 
 
 @pytest.fixture
@@ -33,7 +39,7 @@ def press(running: Background) -> None:
         time.sleep(0.01)
     assert running.processes() == []
     assert time.monotonic() - pressed < 2
-    assert "Traceback" not in running.output
+    assert "Traceback" not in HALF_A_BAR.sub("", running.output)
 
 
 @pytest.mark.parametrize("command", [("dvc", "repro", "train"), ("python", "stages/train.py")], ids=" ".join)
