@@ -98,10 +98,15 @@ def drawn(photos: int, lead: float, generator: np.random.Generator) -> Answers:
     scores[np.arange(photos), actual] += lead
     scores -= np.logaddexp.reduce(scores, axis=1, keepdims=True)
     rank = metrics.ranks(scores, actual)
-    top = scores.max(axis=1)
-    shares = [rank < k for k in (1, 3, 5)]
     return Answers(
-        actual, scores.argmax(axis=1), *shares, metrics.losses(scores, actual), np.exp(top), np.zeros(photos, np.int64)
+        actual,
+        predicted=scores.argmax(axis=1),
+        top1=rank < 1,
+        top3=rank < 3,
+        top5=rank < 5,
+        loss=metrics.losses(scores, actual),
+        confidence=np.exp(scores.max(axis=1)),
+        top1_gain=np.zeros(photos, np.int64),
     )
 
 

@@ -15,10 +15,12 @@ It prints as JSON, for each batch size, in views per second:
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
@@ -54,8 +56,8 @@ def main() -> None:
         ways: dict[str, Callable[[], object]] = {
             "eager": runner(network, on_device, device, precision),
             "compiled": runner(torch.compile(network), on_device, device, precision),
-            "engine": lambda engine=engine, views=list(views): engine.start(views)(),
-            "drawing": lambda engine=engine, opened=opened: engine.views(opened),
+            "engine": partial(answers, engine, list(views)),
+            "drawing": partial(engine.views, opened),
         }
         if torch.device(device).type == "cuda":
             ways["graph"] = graph(network, on_device, device, precision)
@@ -63,6 +65,10 @@ def main() -> None:
             name: batch * per_second(way, device, arguments.seconds) for name, way in ways.items()
         }
     print(json.dumps({"device": name_of(device), "precision": precision, "backbone": arguments.backbone} | found))
+
+
+def answers(engine: TorchEngine, views: Sequence[NDArray[np.uint8]]) -> object:
+    return engine.start(views)()
 
 
 def runner(network: Callable[[Tensor], Tensor], views: Tensor, device: str, precision: str) -> Callable[[], Tensor]:
@@ -76,7 +82,7 @@ def runner(network: Callable[[Tensor], Tensor], views: Tensor, device: str, prec
 
 def graph(network: nn.Module, views: Tensor, device: str, precision: str) -> Callable[[], None]:
     run, captured = runner(network, views, device, precision), torch.cuda.CUDAGraph()
-    aside = torch.cuda.Stream(device)
+    aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(aside):  # what a first run prepares must not be recorded
         for _ in range(3):

@@ -48,7 +48,7 @@ def main() -> None:
         listed.append(len(wrong.intersection(found)) / count)
         print(f"  seed {seed}: {first[-1]:.3f}, {listed[-1]:.3f} of {len(found):,} suspects")
     print(f"  mean: {np.mean(first):.3f}, {np.mean(listed):.3f}")
-    actual, folds = splitting.labels(rows, classes), suspects.folds(rows, groups)
+    actual, folds = splitting.labels(rows, classes), suspects.folds(rows, numbers)
     for shrinkage in (0.03, 0.1, 0.3, 0.6, 0.9):
         found = discriminant.out_of_fold(plain, actual, folds, len(classes), shrinkage=shrinkage).argmax(axis=1)
         print(f"shrinkage {shrinkage}: out-of-fold top-1 {(found == actual).mean():.4f}")

@@ -22,7 +22,8 @@ from boatyard.data import splitting
 from boatyard.data.splitting import Row
 from boatyard.data.views import PLAIN, Recipe, View
 from boatyard.model import features, remembered
-from boatyard.model.embeddings import Embeddings, Task
+from boatyard.model.embeddings import Embeddings
+from boatyard.model.features import Task
 
 FORWARD_VIEWS, HELD = 1024, 256  # as many runs, on this many views in memory
 

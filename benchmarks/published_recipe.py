@@ -96,14 +96,21 @@ def run(
     device: str,
     epochs: int = 100,
     layout: torch.memory_format = torch.channels_last,
+    start_method: str | None = None,
 ) -> Outcome:
-    """Train and test by the recipe, on the photos below `folder`/data/raw."""
+    """Train and test by the recipe, on the photos below `folder`/data/raw.
+
+    Args:
+        start_method: how the loaders' processes start, in multiprocessing's words; None: as PyTorch starts them. It
+            changes no figure.
+    """
     torch.manual_seed(seed)
     classes = sorted({row.label for row in rows})
 
     def loader(split: str, transform: transforms.Compose, shuffle: bool = False) -> DataLoader[tuple[Tensor, int]]:
         photos = Photos([row for row in rows if row.split == split], folder / paths.RAW, classes, transform)
-        return DataLoader(photos, batch_size, shuffle=shuffle, num_workers=machine.workers())
+        workers = machine.workers()
+        return DataLoader(photos, batch_size, shuffle, num_workers=workers, multiprocessing_context=start_method)
 
     body = backbones.create(backbone, weights, folder / paths.WEIGHTS)
     body.network.requires_grad_(False)
@@ -117,7 +124,7 @@ def run(
         network.train()
         for images, labels in loader("train", RANDOM, shuffle=True):
             optimizer.zero_grad()
-            nn.functional.nll_loss(network(images.to(device)), labels.to(device)).backward()
+            nn.functional.nll_loss(network(images.to(device)), labels.to(device)).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         outputs, labels = _answers(network, loader("validation", PLAIN), device)
         loss = nn.functional.nll_loss(outputs, labels).item()

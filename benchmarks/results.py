@@ -23,6 +23,7 @@ Examples, from the repository's root:
 
 import argparse
 import json
+import multiprocessing
 import shlex
 import statistics
 import tempfile
@@ -53,7 +54,8 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     scratch.add_arguments(parser)
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 … N−1 (default 5)")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="how many (default 5)")
+    parser.add_argument("--first-seed", type=int, default=0, metavar="S", help="seeds S … S+N−1 (default 0)")
     parser.add_argument("--scratch", type=Path, metavar="FOLDER", help="keep the runs there, for calls to come")
     other = parser.add_mutually_exclusive_group()
     other.add_argument(
@@ -69,7 +71,7 @@ def parse() -> argparse.Namespace:
 def choose(folder: Path, arguments: argparse.Namespace) -> tuple[list[str], dict[str, list[Figures]]]:
     """Each candidate's figures on validation."""
     runs: dict[str, list[Figures]] = {}
-    for seed in range(arguments.seeds):
+    for seed in seeds(arguments):
         for candidate in arguments.candidates:
             write_params(folder, arguments, seed, shlex.split(candidate))
             dvc(folder, "repro", "train")
@@ -82,7 +84,7 @@ def choose(folder: Path, arguments: argparse.Namespace) -> tuple[list[str], dict
 def measure(folder: Path, arguments: argparse.Namespace) -> tuple[list[str], dict[str, list[Figures]]]:
     """Each system's figures on the test photos."""
     runs: dict[str, list[Figures]] = {}
-    for seed in range(arguments.seeds):
+    for seed in seeds(arguments):
         write_params(folder, arguments, seed)
         dvc(folder, "repro", "evaluate", "tta_evaluate")
         plain, tta = read_metrics(folder, "evaluate"), read_metrics(folder, "tta_evaluate")
@@ -98,6 +100,10 @@ def measure(folder: Path, arguments: argparse.Namespace) -> tuple[list[str], dic
         if arguments.recipe:
             note(runs, "published recipe", seed, published_recipe(folder, arguments.recipe_batch, seed))
     return ["validation", "top-1", "top-5", "loss", "top-1 with TTA"], runs
+
+
+def seeds(arguments: argparse.Namespace) -> range:
+    return range(arguments.first_seed, arguments.first_seed + arguments.seeds)
 
 
 def note(runs: dict[str, list[Figures]], name: str, seed: int, figures: Figures) -> None:
@@ -150,7 +156,18 @@ def published_recipe(folder: Path, batch_size: int, seed: int) -> Figures:
 
     rows = splitting.read_splits(folder / "data/splits.csv")
     model = files.read_yaml(folder / "params.yaml")["model"]
-    outcome = recipe.run(rows, folder, model["backbone"], model["weights"], batch_size, seed, machine.device())
+    # Forked from this process, the loaders would copy its memory page by page as it goes on: twice the time, 24 GB.
+    multiprocessing.set_forkserver_preload(["torch", "torchvision"])
+    outcome = recipe.run(
+        rows,
+        folder,
+        model["backbone"],
+        model["weights"],
+        batch_size,
+        seed,
+        machine.device(),
+        start_method="forkserver",
+    )
     return {
         "validation": outcome.validation_top1,
         "top-1": outcome.top1,

@@ -2,6 +2,8 @@
 
 from boatyard.stage import run_stage
 
+from typing import Any
+
 from tqdm import tqdm
 
 from boatyard import errors, files, params, paths
@@ -28,7 +30,7 @@ def main() -> None:
     print(f"{fetched.images:,} photos in {fetched.classes} classes from {source} · licence {fetched.licence}")
 
 
-def bar(description: str, total: int | None, unit: str) -> "tqdm[None]":
+def bar(description: str, total: int | None, unit: str) -> "tqdm[Any]":
     return tqdm(desc=description, total=total, unit=unit, unit_scale=True, disable=None, leave=False)
 
 

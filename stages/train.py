@@ -2,7 +2,6 @@
 
 from boatyard.stage import run_stage
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -64,12 +63,14 @@ def train(device: str) -> None:
         follow(epoch, history)
     if settings.finetune.epochs:
         trained += sum(map(parameter_count, finetuning.chosen(network, settings.finetune)))
-        chosen = [finetuning.photos(rows, classes, split, paths.RAW, recipe) for split in ("train", "validation")]
+        photos, held_out = (
+            finetuning.photos(rows, classes, split, paths.RAW, recipe) for split in ("train", "validation")
+        )
         precision = machine.precision(device)
-        weights = fingerprint(backbone.name, recipe.preprocessing, backbone.width, arrays(network).items())
-        state = state_path(settings, weights, rows, machine.kind(device), precision, distributed.size())
+        before = fingerprint(backbone.name, recipe.preprocessing, backbone.width, arrays(network).items())
+        state = state_path(settings, before, rows, machine.kind(device), precision, distributed.size())
         where = finetuning.Machine(device, precision, machine.workers(), state)
-        for epoch in finetuning.fit(network, *chosen, loss, settings.finetune, seed, best(history), where):
+        for epoch in finetuning.fit(network, photos, held_out, loss, settings.finetune, seed, best(history), where):
             follow(epoch, history)
         # The features are the old backbone's. tta_evaluate finds what is computed here.
         judged = [row for row in rows if row.split == "validation"]
@@ -114,7 +115,7 @@ def state_path(settings: Params, *inputs: object) -> Path:
     return paths.FINETUNING / f"{key}.pt"
 
 
-def write_metrics(history: list[Epoch], calibration: Mapping[str, Any], parameters: int, trained: int) -> None:
+def write_metrics(history: list[Epoch], calibration: dict[str, Any], parameters: int, trained: int) -> None:
     kept = asdict(best(history))
     names = ("train_loss", "validation_loss", "train_top1", "validation_top1")
     metrics = {"epochs": len(history), "best_epoch": kept["epoch"]} | {name: kept[name] for name in names}

@@ -42,7 +42,8 @@ def tta_evaluate(device: str) -> None:
         photos = [row for row in rows if row.split == split]
         embeddings.fill([Task(row, plan.numbers) for row in photos], f"TTA on {split}")
         # A batch at a time: of 16 views and 1,000 classes, a photo's answers are 64 kB.
-        plain, means = [], {policy: [] for policy in policies}
+        plain: list[NDArray[np.float32]] = []
+        means: dict[str, list[NDArray[np.float64]]] = {policy: [] for policy in policies}
         for views in embeddings.answers(model.head, photos, plan.numbers):
             plain.append(views[:, 0])
             for policy in policies:

@@ -15,7 +15,7 @@ REPRO = ("dvc", "repro", "featurize")
 STAGE = ("python", "stages/featurize.py")
 PREDICT = ("python", "-m", "boatyard", "predict")
 # Ctrl-C in the moment in which DVC makes a progress bar leaves half of one, and Python says what it met when it threw
-# that away: lines of DVC and tqdm alone (docs/robustness.md). A traceback with a line of any other file is not taken out.
+# that away: lines of DVC and tqdm alone (docs/robustness.md). A traceback with a line of another file is not taken out.
 HALF_A_BAR = re.compile(
     r"Exception ignored in: <function tqdm\.__del__ .*\nTraceback .*\n"
     r"(?:  File \".*/site-packages/(?:tqdm|dvc)/.*\n(?:    .*\n)+)+\w+: .*\n"
