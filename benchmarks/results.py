@@ -156,7 +156,7 @@ def published_recipe(folder: Path, batch_size: int, seed: int) -> Figures:
 
     rows = splitting.read_splits(folder / "data/splits.csv")
     model = files.read_yaml(folder / "params.yaml")["model"]
-    # Forked from this process, the loaders would copy its memory page by page as it goes on: twice the time, 24 GB.
+    # Forked from this process, the loaders copy its memory as it goes on, and an epoch takes up to twice as long.
     multiprocessing.set_forkserver_preload(["torch", "torchvision"])
     outcome = recipe.run(
         rows,

@@ -1,6 +1,8 @@
 """Ctrl-C, pressed in a terminal: within two seconds all has ended, without a traceback."""
 
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +42,15 @@ def press(running: Background) -> None:
     assert running.processes() == []
     assert time.monotonic() - pressed < 2
     assert "Traceback" not in HALF_A_BAR.sub("", running.output)
+
+
+def test_half_a_bar_is_all_that_press_overlooks() -> None:
+    half_a_bar = "from dvc.progress import Tqdm; bar = Tqdm.__new__(Tqdm); del bar"
+    told = subprocess.run([sys.executable, "-c", half_a_bar], capture_output=True, text=True, check=True).stderr
+
+    assert HALF_A_BAR.fullmatch(told)
+    assert not HALF_A_BAR.search(told.replace("/site-packages/dvc/", "/src/boatyard/"))
+    assert not HALF_A_BAR.search(told.partition("\n")[2])  # a traceback that Python did not ignore
 
 
 @pytest.mark.parametrize("command", [("dvc", "repro", "train"), ("python", "stages/train.py")], ids=" ".join)
