@@ -65,7 +65,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--recipe-batch", type=int, default=512, metavar="N", help="batch size of the published recipe (default 512)"
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.seeds < 1 or arguments.first_seed < 0:
+        parser.error("--seeds is at least 1, --first-seed at least 0")
+    return arguments
 
 
 def choose(folder: Path, arguments: argparse.Namespace) -> tuple[list[str], dict[str, list[Figures]]]:

@@ -62,7 +62,7 @@ def train(device: str) -> None:
     for epoch in training.fit(top, learning, validation, loss, settings.train, seed):
         follow(epoch, history)
     if settings.finetune.epochs:
-        trained += sum(map(parameter_count, finetuning.chosen(network, settings.finetune)))
+        trained += sum(part.numel() for block in finetuning.chosen(network, settings.finetune) for part in block)
         photos, held_out = (
             finetuning.photos(rows, classes, split, paths.RAW, recipe) for split in ("train", "validation")
         )

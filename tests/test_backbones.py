@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from properties import check_told, damaged, examples
 from safetensors.torch import save, save_file
+from sources_server import Resource, serving
 from torch import Tensor, nn
 
 from boatyard.data.views import Preprocessing, plain_view
 from boatyard.errors import UserError
-from boatyard.model import backbones, checkpoint
+from boatyard.model import backbones, checkpoint, finetuning
 from boatyard.model.header import Header
 from boatyard.model.network import Classifier, Embedder, embedder, head
 from boatyard.model.side_by_side import SideBySide
@@ -100,6 +101,10 @@ def test_every_family_is_cut_frozen_run_saved_and_loaded(
     frozen = embedder(backbone, backbone.preprocessing)
     assert not any(module.training for module in frozen.modules())
     assert not any(parameter.requires_grad for parameter in frozen.parameters())
+
+    # Fine-tuning of 'all' leaves none out, and has none twice.
+    tuned = [id(parameter) for block in finetuning.blocks(backbone.network) for parameter in block]
+    assert sorted(tuned) == sorted(id(parameter) for parameter in backbone.network.parameters())
 
     classifier = Classifier(frozen, head(width, 0, 0.0, 3)).eval()
     before = {key: tensor.clone() for key, tensor in frozen.named_buffers()}
@@ -333,6 +338,34 @@ def test_a_damaged_file_in_torch_hubs_cache(hub: Path) -> None:
         assert str(caught.value) == (
             f"model.weights: resnet50's are damaged, or hold more than its tensors: delete {path} and run again"
         )
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (Resource(status=503), r"could not be fetched \(.*503.*\); without network"),
+        (
+            Resource(b"<html>Log in</html>"),
+            r"were cut off or changed on their way \(invalid hash value.*\): run again$",
+        ),
+        (Resource(bytes(5000), stops=[100]), r"were cut off or changed on their way \(.*\): run again$"),
+        (
+            Resource(b"9\r\nabc", headers={"Transfer-Encoding": "chunked"}, length=""),
+            r"were cut off or changed on their way \(IncompleteRead.*\): run again$",
+        ),
+        (Resource(bytes(50), length="x"), r"were cut off or changed on their way \(.*\): run again$"),
+    ],
+)
+def test_published_weights_that_do_not_arrive_whole(
+    answer: Resource, told: str, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.value
+    with serving() as site:
+        site.resources["/squeezenet1_1-b8a52dc0.pth"] = answer
+        monkeypatch.setattr(published, "url", f"{site.address}/squeezenet1_1-b8a52dc0.pth")
+        with pytest.raises(UserError, match=rf"^model\.weights: squeezenet1_1's {told}"):
+            backbones.create("squeezenet1_1", "default")
+    assert list(hub.iterdir()) == []
 
 
 def test_code_in_torch_hubs_cache_does_not_run(hub: Path, tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
+import io
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import drawn_photos
 import pytest
+import timm
 import torch
 from finetuning_case import AUGMENT, BEFORE, CLASSES, PREPROCESSING, SETTINGS, Blocks, fine_tune, network, rows
 from small_disk import blocks, small_disk
@@ -36,15 +40,52 @@ def weights(module: torch.nn.Module) -> dict[str, list[float]]:
     return {name: tensor.flatten().tolist() for name, tensor in module.state_dict().items()}
 
 
+def block_names(network: nn.Module) -> list[list[str]]:
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    return [[names[id(parameter)] for parameter in block] for block in finetuning.blocks(network)]
+
+
 def test_a_residual_network_has_a_stem_and_a_block_for_each_residual_unit():
-    parts = finetuning.blocks(models.resnet18())
-    assert [type(part).__name__ for part in parts] == ["Conv2d", "BatchNorm2d", *["BasicBlock"] * 8, "Linear"]
+    names = block_names(models.resnet18())
+    assert names[0] == ["conv1.weight", "bn1.weight", "bn1.bias"]
+    assert [block[0] for block in names[1:-1]] == [
+        f"layer{stage}.{unit}.conv1.weight" for stage in (1, 2, 3, 4) for unit in (0, 1)
+    ]
+    assert names[-1] == ["fc.weight", "fc.bias"]
+
+
+def test_a_vision_transformer_has_a_block_for_each_layer_and_its_token_and_positions_are_in_one():
+    names = block_names(models.VisionTransformer(32, 16, num_layers=3, num_heads=2, hidden_dim=8, mlp_dim=16))
+    assert names[0] == ["class_token", "conv_proj.weight", "conv_proj.bias"]
+    assert [block[-1] for block in names[1:]] == [
+        "encoder.layers.encoder_layer_0.mlp.3.bias",
+        "encoder.layers.encoder_layer_1.mlp.3.bias",
+        "encoder.ln.bias",
+        "heads.head.bias",
+    ]
+    assert names[1][0] == "encoder.pos_embedding"
+
+
+def test_timms_models_say_what_their_blocks_are():
+    transformer = timm.models.VisionTransformer(32, 16, embed_dim=12, depth=3, num_heads=2, num_classes=0)
+    names = block_names(transformer)
+    assert names[0] == ["cls_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias"]
+    assert [block[-1] for block in names[1:]] == ["blocks.0.mlp.fc2.bias", "blocks.1.mlp.fc2.bias", "norm.bias"]
+    stages = timm.models.ConvNeXt(depths=(1, 2, 1, 1), dims=(4, 8, 8, 8), num_classes=0)
+    assert len(finetuning.blocks(stages)) == 1 + 5  # not one for each of its four stages
 
 
 def test_of_networks_side_by_side_the_blocks_as_far_from_the_head_are_one():
     both = SideBySide([Blocks(), nn.Sequential(nn.Conv2d(3, 4, 3))], [PREPROCESSING] * 2)
-    names = [[type(part).__name__ for part in depth] for depth in finetuning.blocks(both)]
-    assert names == [["Conv2d"], ["BatchNorm2d"], ["Conv2d", "Conv2d"]]
+    assert block_names(both) == [
+        [
+            "networks.0.stem.weight",
+            "networks.0.stem.bias",
+            "networks.0.stages.0.0.weight",
+            "networks.0.stages.0.0.bias",
+        ],
+        ["networks.0.stages.1.0.weight", "networks.0.stages.1.0.bias", "networks.1.0.weight", "networks.1.0.bias"],
+    ]
 
 
 def test_fine_tuning_learns_and_leaves_batch_norm_statistics_alone(photos: Path, tmp_path: Path):
@@ -68,7 +109,7 @@ def test_the_rate_warms_up_then_falls_along_a_cosine(photos: Path, tmp_path: Pat
 
 def test_blocks_further_from_the_head_learn_slower_and_unchosen_ones_not_at_all(photos: Path, tmp_path: Path):
     groups = finetuning._unfreeze(network(), SETTINGS)
-    assert [group["lr"] for group in groups] == pytest.approx([0.03, 0.03, 0.015, 0.0075])
+    assert [group["lr"] for group in groups] == pytest.approx([0.03, 0.03, 0.015])
     last = SETTINGS.model_copy(update={"blocks": 1})
     tuned, _ = fine_tune(photos, tmp_path / "state.pt", last)
     before, after = weights(network()), weights(tuned)
@@ -88,6 +129,52 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(photos: Path, tmp_path:
     resumed, told = fine_tune(photos, tmp_path / "cut.pt", dropout=0.3)
     assert told == history
     assert weights(resumed) == weights(whole)
+
+
+@pytest.fixture(scope="module")
+def killed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The state that a run killed after one epoch left."""
+    state = tmp_path_factory.mktemp("killed") / "state.pt"
+    fine_tune(photos, state, stop_after=1)
+    return state.read_bytes()
+
+
+def flipped(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :]
+
+
+def place_of(state: bytes, record: str) -> int:
+    """Where the content of a record begins."""
+    with zipfile.ZipFile(io.BytesIO(state)) as file:
+        return state.index(file.read(next(name for name in file.namelist() if name.endswith(record))))
+
+
+def other(content: object) -> bytes:
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda state: b"",
+        lambda state: state[: len(state) // 2],
+        lambda state: state[:-10],
+        lambda state: bytes(len(state)),
+        lambda state: flipped(state, place_of(state, "/data.pkl")),
+        lambda state: flipped(state, place_of(state, "/data/0")),
+        lambda state: other({"network": {}}),
+        lambda state: other([1]),
+    ],
+)
+def test_a_damaged_state_is_told_and_never_gone_on_with(
+    photos: Path, tmp_path: Path, killed: bytes, damage: Callable[[bytes], bytes]
+):
+    state = tmp_path / "state.pt"
+    state.write_bytes(damage(killed))
+    with pytest.raises(UserError, match=r"state\.pt, the state of a run that was killed, is damaged: delete it$"):
+        fine_tune(photos, state)
 
 
 def test_the_same_run_gives_the_same_bytes(photos: Path, tmp_path: Path):

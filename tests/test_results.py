@@ -23,6 +23,14 @@ def test_the_seeds_are_those_that_were_asked_for(said: list[str], seeds: list[in
     assert list(results.seeds(results.parse())) == seeds
 
 
+@pytest.mark.parametrize("said", [["--seeds", "0"], ["--first-seed", "-1"]])
+def test_no_seeds_are_a_mistake(said: list[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "argv", ["results.py", "preset.yaml", "photos.zip", *said])
+    with pytest.raises(SystemExit) as ended:
+        results.parse()
+    assert ended.value.code == 2
+
+
 def test_a_row_is_of_the_seeds_that_have_the_figure():
     runs = {"one": [{"top-1": 0.5, "loss": 1.0}, {"top-1": 0.7}], "other": [{"loss": 0.25}]}
     assert results.table(["top-1", "loss"], runs).splitlines() == [

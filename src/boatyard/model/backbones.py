@@ -12,6 +12,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -221,9 +222,13 @@ def _published(name: str, weights: WeightsEnum, cached: Path) -> nn.Module:
         network: nn.Module = torchvision.models.get_model(name, weights=weights)
     except OSError as error:
         raise UserError(f"model.weights: {name}'s could not be fetched ({_first_line(error)}); {_OFFLINE}") from None
-    except (RuntimeError, EOFError, pickle.UnpicklingError):
+    except (RuntimeError, EOFError, ValueError, HTTPException, pickle.UnpicklingError) as error:
+        if cached.is_file():
+            raise UserError(
+                f"model.weights: {name}'s are damaged, or hold more than its tensors: delete {cached} and run again"
+            ) from None
         raise UserError(
-            f"model.weights: {name}'s are damaged, or hold more than its tensors: delete {cached} and run again"
+            f"model.weights: {name}'s were cut off or changed on their way ({_first_line(error)}): run again"
         ) from None
     return network
 

@@ -9,32 +9,38 @@ does, since each process draws its own.
 """
 
 import math
-import pickle
+import zipfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
+from torchvision.models import maxvit, vision_transformer
 
 from boatyard.data.splitting import Row, labels
 from boatyard.data.views import PLAIN, Recipe, View
 from boatyard.errors import UserError
 from boatyard.files import replacing
-from boatyard.model import backbones, distributed
+from boatyard.model import distributed
+from boatyard.model.backbones import load_state
 from boatyard.model.history import Epoch
 from boatyard.model.network import Classifier
 from boatyard.model.optimisation import EarlyStopping, Loss, epoch_seed, optimiser, rate
 from boatyard.model.side_by_side import SideBySide
 from boatyard.model.torch_engine import autocast, channels_last
 from boatyard.params.schema import Finetune
+
+# What holds blocks one after another, and is none.
+_OPENED = (nn.Sequential, nn.ModuleList, nn.ModuleDict, vision_transformer.Encoder, maxvit.MaxVitBlock)
 
 
 @dataclass(frozen=True)
@@ -53,22 +59,42 @@ class Photos:
     recipe: Recipe
 
 
-def blocks(backbone: nn.Module) -> Sequence[nn.Module]:
-    """A backbone's blocks from the input to the head: its parts with parameters, containers opened.
+def blocks(backbone: nn.Module) -> Sequence[list[nn.Parameter]]:
+    """A backbone's parameters, each once, in blocks from the input to the head.
 
-    A container (`nn.Sequential`, `nn.ModuleList`) counts as its own parts, so that ResNet-50 has a stem, a batch norm
-    and sixteen bottlenecks rather than four stages. Of networks side by side, blocks as far from the head are one.
+    timm's models say what their blocks are (`group_matcher`). Of others each part with parameters is one, containers
+    opened, so that ResNet-50 has a stem and sixteen bottlenecks rather than four stages, and ViT-B/16 a stem and twelve
+    layers. A norm belongs to what is before it. Of networks side by side, blocks as far from the head are one.
     """
     if isinstance(backbone, SideBySide):
-        depths = zip_longest(*(blocks(network)[::-1] for network in backbone.networks))
-        return [nn.ModuleList(part for part in parts if part is not None) for parts in depths][::-1]
-    found: list[nn.Module] = []
-    for child in backbone.children():
-        if isinstance(child, nn.Sequential | nn.ModuleList):
-            found += blocks(child)
-        elif any(True for _ in child.parameters()):
-            found.append(child)
+        depths = zip_longest(*(blocks(network)[::-1] for network in backbone.networks), fillvalue=[])
+        return [list(chain(*parts)) for parts in depths][::-1]
+    if callable(matcher := getattr(backbone, "group_matcher", None)):
+        parts = group_parameters(backbone, matcher(coarse=False), return_values=True).values()
+    else:
+        parts = _parts(backbone)
+    found: list[list[nn.Parameter]] = []
+    for part in parts:
+        if found and all(parameter.ndim < 2 for parameter in part):
+            found[-1] += part
+        else:
+            found.append(part)
     return found
+
+
+def _parts(network: nn.Module) -> Iterator[list[nn.Parameter]]:
+    """The parameters of each part, containers opened; what a container holds itself comes with its first part.
+
+    Such are a vision transformer's class token and positions.
+    """
+    own = list(network.parameters(recurse=False))
+    for child in network.children():
+        for part in _parts(child) if isinstance(child, _OPENED) else [list(child.parameters())]:
+            if part:
+                yield own + part
+                own = []
+    if own:
+        yield own
 
 
 def photos(rows: Sequence[Row], classes: Sequence[str], split: str, raw: Path, recipe: Recipe) -> Photos:
@@ -77,8 +103,8 @@ def photos(rows: Sequence[Row], classes: Sequence[str], split: str, raw: Path, r
     return Photos(mine, torch.from_numpy(labels(mine, classes)), raw, recipe)
 
 
-def chosen(network: Classifier, settings: Finetune) -> Sequence[nn.Module]:
-    """The blocks of the backbone that are trained, from the head back."""
+def chosen(network: Classifier, settings: Finetune) -> Sequence[list[nn.Parameter]]:
+    """The blocks of the backbone that are trained, from the head back: their parameters."""
     parts = blocks(network.embedder.backbone)[::-1]
     return parts if settings.blocks == "all" else parts[: settings.blocks]
 
@@ -252,7 +278,7 @@ def _unfreeze(network: Classifier, settings: Finetune) -> list[dict[str, Any]]:
     network.requires_grad_(False)
     groups: list[dict[str, Any]] = [{"params": list(network.head.parameters()), "lr": settings.lr}]
     for depth, part in enumerate(chosen(network, settings)):
-        groups.append({"params": list(part.parameters()), "lr": settings.lr * settings.block_decay**depth})
+        groups.append({"params": part, "lr": settings.lr * settings.block_decay**depth})
     for group in groups:
         for parameter in group["params"]:
             parameter.requires_grad_(True)
@@ -315,11 +341,18 @@ def _resume(
     if not path.is_file():
         return []
     try:
+        with zipfile.ZipFile(path) as file:
+            whole = file.testzip() is None  # torch does not look at its file's checksums
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError):
-        raise UserError(f"{path}, the state of a run that was killed, is damaged: delete it") from None
-    backbones.load_state(network, content["network"])
-    optimizer.load_state_dict(content["optimizer"])
-    scaler.load_state_dict(content["scaler"])
-    stopping.best_loss, stopping.best_epoch, stopping.best_state = content["best"]
-    return [Epoch(**epoch) for epoch in content["history"]]
+        load_state(network, content["network"])
+        optimizer.load_state_dict(content["optimizer"])
+        scaler.load_state_dict(content["scaler"])
+        stopping.best_loss, stopping.best_epoch, stopping.best_state = content["best"]
+        history = [Epoch(**epoch) for epoch in content["history"]]
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # torch and zipfile have a dozen ways to say so
+        whole = False
+    if not whole:
+        raise UserError(f"{path}, the state of a run that was killed, is damaged: delete it")
+    return history
