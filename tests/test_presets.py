@@ -14,11 +14,26 @@ def test_there_is_a_preset_for_each_published_system_and_the_default():
     assert sorted(path.stem for path in (ROOT / "presets").iterdir()) == list(PRESETS)
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_fits_the_schema_and_says_what_is_published_and_what_was_reached(name: str):
+    preset = ROOT / f"presets/{name}.yaml"
+    params.read(preset)
+    opening = preset.read_text(encoding="utf-8").partition("\nseed:")[0].splitlines()
+    assert {"# Published", "# Here", "# Needs"} <= {line.partition(":")[0] for line in opening}
+
+
+def committed(path: str) -> str:
+    return subprocess.run(["git", "show", f"HEAD:{path}"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+
+
+def test_params_yaml_is_the_default_preset():
+    assert committed("params.yaml") == committed("presets/solar_cells.yaml")
+
+
 def test_the_default_run_was_made_with_the_solar_cells_preset():
     yaml = YAML(typ="safe", pure=True)
     preset = yaml.load(ROOT / "presets/solar_cells.yaml")
-    committed = subprocess.run(["git", "show", "HEAD:dvc.lock"], cwd=ROOT, capture_output=True, check=True, text=True)
-    assert yaml.load(committed.stdout)["stages"]["report"]["params"]["params.yaml"] == preset
+    assert yaml.load(committed("dvc.lock"))["stages"]["report"]["params"]["params.yaml"] == preset
 
 
 @pytest.mark.parametrize(

@@ -56,18 +56,23 @@ def test_a_damaged_backbone_is_one_line_for_all(clone: Clone) -> None:
 
 def test_fine_tuning_comes_to_its_end_and_what_it_embeds_is_there_for_the_next_stage(clone: Clone) -> None:
     stores = clone.folder / ".work/features"
-    before = set(stores.iterdir())
-    clone.set_param("finetune.epochs", 1)
-
-    clone.run("python", "stages/train.py", BOATYARD_PROCESSES="2")
-
-    phases = [row["phase"] for row in files.read_csv(clone.folder / "plots/history.csv")]
-    assert phases[-1] == "finetune"
     validation = [row for row in files.read_csv(clone.folder / "data/splits.csv") if row["split"] == "validation"]
-    (tuned,) = set(stores.iterdir()) - before
-    parts = [keys.read_text().splitlines() for keys in tuned.glob("keys*.txt")]
-    assert len(parts) == 2
-    assert sum(map(len, parts)) == len(validation)
+    clone.set_param("finetune.epochs", 1)
+    losses = []
+    for command, environment in STARTED_BY.values():
+        before = set(stores.iterdir())
+
+        clone.run(*command, "stages/train.py", **environment)
+
+        history = files.read_csv(clone.folder / "plots/history.csv")
+        assert history[-1]["phase"] == "finetune"
+        losses.append([float(row["validation_loss"]) for row in history])
+        (tuned,) = set(stores.iterdir()) - before
+        parts = [keys.read_text().splitlines() for keys in tuned.glob("keys*.txt")]
+        assert len(parts) == 2
+        assert sum(map(len, parts)) == len(validation)
+        shutil.rmtree(tuned)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 def test_processes_that_would_compute_something_else_are_told_so(clone: Clone) -> None:
