@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from properties import check_told, damaged, examples
+from pydantic import ValidationError
+from rights import nobody
 from sources_drawing import photo, silent, tree, write
 
 from boatyard.data import sources
@@ -144,6 +146,8 @@ def test_a_row_that_does_not_fit_is_named(tmp_path: Path, rows: str, problem: st
     ("layout", "problem"),
     [
         (table(file="label.csv"), "dataset.layout.file: "),
+        (table(file="images"), "dataset.layout.file: images can't be read (Is a directory): name a text file"),
+        (table(file="."), "dataset.layout.file: . can't be read (Is a directory): name a text file"),
         (table(root="set"), "dataset.layout.root: "),
         (table(path="photo"), "dataset.layout: labels.csv has no column 'photo'; its columns are file, label"),
         (table(path="images/{id}.png"), "dataset.layout: labels.csv has no column 'id'; its columns are file, label"),
@@ -155,6 +159,40 @@ def test_a_table_layout_that_does_not_fit(tmp_path: Path, layout: TableLayout, p
     with pytest.raises(UserError) as caught:
         fetch(tmp_path, layout, PHOTOS | {"labels.csv": b"file,label\nimages/a.png,cat\n"})
     assert problem in str(caught.value)
+
+
+def test_a_table_without_the_right_to_read_it(tmp_path: Path) -> None:
+    write(tmp_path, {"incoming/labels.csv": b"file,label\nimages/a.png,cat\n", "incoming/images/a.png": photo(1)})
+    (tmp_path / "incoming/labels.csv").chmod(0)
+    asked = FolderDataset(source="folder", licence="private", layout=table())
+    with (
+        nobody(tmp_path),
+        pytest.raises(
+            UserError, match=r"^dataset\.layout\.file: labels\.csv can't be read \(Permission denied\): name"
+        ),
+    ):
+        sources.fetch(asked, Path("raw"), Path("downloads"), Path("incoming"), silent)
+
+
+@pytest.mark.parametrize("key", ["root", "file"])
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("a\0b", "take out the zero byte"),
+        ("a" * 256, "no file's name has more than 255 bytes"),
+        ("é" * 128, "no file's name has more than 255 bytes"),
+        ("a/" * 600, "write a path of at most 1,024 bytes"),
+    ],
+)
+def test_a_path_that_no_file_can_have(key: str, path: str, problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        table(**{key: path})
+
+
+def test_a_column_number_in_quotes(tmp_path: Path) -> None:
+    rows = b"images/a.png,cat\nimages/b.png,dog\n"
+    fetch(tmp_path, table(header=False, path="0", label=[1]), PHOTOS | {"labels.csv": rows})
+    assert paths(tmp_path) == ["cat/a.png", "dog/b.png"]
 
 
 def test_a_table_that_is_not_utf8(tmp_path: Path) -> None:

@@ -88,6 +88,12 @@ def test_the_default_file_is_valid_and_a_number_may_be_written_either_way(tmp_pa
             "model.weights: '/home/me/own.pth': write the file's name alone, and put it into models/weights/, where "
             "DVC sees it change",
         ),
+        ("model.weights", "a\0b", "model.weights: 'a\\x00b': take out the zero byte, which no file's name has"),
+        (
+            "train.batch_size",
+            2**63,
+            "train.batch_size: 9223372036854775808 does not fit; input should be less than or equal to 1000000",
+        ),
         # unknown
         ("evaluate.binz", 3, "evaluate.binz: unknown key; did you mean 'bins'?"),
         ("evaluate.colour", 3, "evaluate.colour: unknown key; take it out; known here: resamples, bins"),

@@ -1,16 +1,22 @@
+import gzip
 import hashlib
+import importlib.util
 import pickle
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.request import build_opener
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
+from small_disk import small_disk
 from sources_drawing import photo, silent, tarred, tree, write
-from sources_server import Resource, Site, serving
+from sources_server import Resource, Site, certificate, encrypted, serving
 from torchvision import datasets
 
 from boatyard.data import sources
@@ -462,13 +468,12 @@ def site(monkeypatch: Patch) -> Iterator[Site]:
 
 
 def spans(site: Site) -> list[str]:
-    """The Range of each request that came through our own fetching; torchvision itself first asks for redirects."""
-    return [span for _, span in site.requests[1:]]
+    """The Range of each request."""
+    return [span for _, span in site.requests]
 
 
 def test_a_download_is_resumed_and_kept(tmp_path: Path, site: Site) -> None:
-    # The first answer is to torchvision's look for redirects.
-    site.resources = {"/food-101.tar.gz": Resource(ARCHIVE, stops=[0, 90_000])}
+    site.resources = {"/food-101.tar.gz": Resource(ARCHIVE, stops=[90_000])}
     fetch(tmp_path, "Food101", download=True)
     assert spans(site) == ["", "bytes=90000-"]
     assert list(tree(tmp_path / "raw")) == DOWNLOADED
@@ -479,7 +484,7 @@ def test_a_download_is_resumed_and_kept(tmp_path: Path, site: Site) -> None:
 
 
 def test_a_run_that_was_stopped_goes_on(tmp_path: Path, site: Site) -> None:
-    site.resources = {"/food-101.tar.gz": Resource(ARCHIVE, stops=[0, 90_000, 0, 0, 0])}
+    site.resources = {"/food-101.tar.gz": Resource(ARCHIVE, stops=[90_000, 0, 0, 0])}
     with pytest.raises(UserError, match=r"food-101\.tar\.gz can't be fetched: the server stopped after 90,000 of"):
         fetch(tmp_path, "Food101", download=True)
     there, site.resources = site.resources, {}
@@ -508,3 +513,115 @@ def test_an_archive_that_is_another_one(tmp_path: Path, site: Site) -> None:
     with pytest.raises(UserError, match=r"^torchvision's Food101: File not found or corrupted"):
         fetch(tmp_path, "Food101", download=True)
     assert tree(tmp_path / "downloads") == {}
+
+
+PARTIAL = "torchvision-Food101-44136fa3.part/food-101.tar.gz.partial"
+
+
+def test_a_server_that_hangs_up_or_says_nothing_takes_nothing_away(
+    tmp_path: Path, site: Site, monkeypatch: Patch
+) -> None:
+    write(tmp_path / "downloads", {PARTIAL: ARCHIVE[:90_000]})
+    monkeypatch.setattr(web, "TIMEOUT", 0.2)
+    site.resources = {"/food-101.tar.gz": Resource(ARCHIVE, waits=0.5)}
+    with pytest.raises(UserError, match=r"^torchvision's Food101: .* \(timed out\); the first 90,000 bytes are kept"):
+        fetch(tmp_path, "Food101", download=True)
+    assert tree(tmp_path / "downloads") == {PARTIAL: ARCHIVE[:90_000]}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(datasets.Food101, "_URL", f"http://127.0.0.1:{server.getsockname()[1]}/food-101.tar.gz")
+
+        def hang_up() -> None:
+            for _ in range(web.ATTEMPTS):
+                server.accept()[0].close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        with pytest.raises(UserError, match="the first 90,000 bytes are kept") as caught:
+            fetch(tmp_path, "Food101", download=True)
+        thread.join()
+    assert "dataset.options" not in str(caught.value)
+    assert tree(tmp_path / "downloads") == {PARTIAL: ARCHIVE[:90_000]}
+
+
+def test_a_redirect_is_followed_but_not_out_of_https(tmp_path: Path, site: Site, monkeypatch: Patch) -> None:
+    there = {"/b.tar.gz": Resource(ARCHIVE)}
+    site.resources = there | {"/food-101.tar.gz": Resource(status=302, headers={"Location": "/b.tar.gz"})}
+    fetch(tmp_path / "followed", "Food101", download=True)
+    assert [path for path, _ in site.requests] == ["/food-101.tar.gz", "/b.tar.gz"]
+    site.requests.clear()
+    proof = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(proof))
+    monkeypatch.setattr(web, "_OPENER", build_opener(web._NoWayDown))  # newer Pythons' reads that when it is made
+    with serving(encrypted(proof)) as safe:
+        leads = {"Location": f"{site.address}/b.tar.gz"}
+        safe.resources = {"/food-101.tar.gz": Resource(status=302, headers=leads)}
+        monkeypatch.setattr(datasets.Food101, "_URL", f"{safe.address}/food-101.tar.gz")
+        with pytest.raises(UserError, match="out of https"):
+            fetch(tmp_path, "Food101", download=True)
+    assert site.requests == []
+
+
+def test_all_mirrors_fail_and_what_came_is_kept(tmp_path: Path, site: Site, monkeypatch: Patch) -> None:
+    """torchvision makes an error of its own of those of MNIST's mirrors."""
+    packed = gzip.compress(idx(np.random.default_rng(0).integers(0, 256, (500, 28, 28), np.uint8)))
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [f"{site.address}/a/", f"{site.address}/b/"])
+    monkeypatch.setattr(datasets.MNIST, "resources", [("train-images-idx3-ubyte.gz", hashlib.md5(packed).hexdigest())])
+    site.resources = {"/a/train-images-idx3-ubyte.gz": Resource(packed, stops=[90_000, 0, 0, 0])}
+    with pytest.raises(UserError, match=r"^torchvision's MNIST: .*/b/.* 404 Not Found.*; or put its files") as caught:
+        fetch(tmp_path, "MNIST", download=True)
+    assert "dataset.options" not in str(caught.value)
+    assert [len(content) for content in tree(tmp_path / "downloads").values()] == [90_000]
+
+
+def test_a_full_disk_while_an_archive_is_unpacked(tmp_path: Path, site: Site) -> None:
+    site.resources = {"/food-101.tar.gz": Resource(ARCHIVE)}
+    with small_disk(tmp_path / "downloads", 16) as disk:
+        disk.leave(len(ARCHIVE) + 80_000)
+        with pytest.raises(
+            UserError, match=r"^[^ ]* can't be written \(No space left on device\): free space, or mend"
+        ):
+            fetch(tmp_path, "Food101", download=True)
+        disk.clear()
+        assert list(tree(tmp_path / "downloads").values()) == [ARCHIVE]  # and nothing that is half unpacked
+        site.requests.clear()
+        assert fetch(tmp_path, "Food101", download=True).images == 3
+    assert site.requests == []
+
+
+def test_a_full_disk_while_an_archive_is_fetched(tmp_path: Path, site: Site) -> None:
+    site.resources = {"/food-101.tar.gz": Resource(ARCHIVE)}
+    with small_disk(tmp_path / "downloads", 16) as disk:
+        disk.leave(100_000)
+        with pytest.raises(
+            UserError, match=r"^[^ ]*\.partial can't be written \(No space left on device\): free space"
+        ):
+            fetch(tmp_path, "Food101", download=True)
+        disk.clear()
+        assert list(tree(tmp_path / "downloads")) == [PARTIAL]
+
+
+def test_a_damaged_archive_is_not_kept(tmp_path: Path, site: Site, monkeypatch: Patch) -> None:
+    """Its md5 is right, or torchvision knows none: only unpacking it tells."""
+    packed = gzip.compress(bytes(1000))
+    packed = packed[:-8] + bytes(4) + packed[-4:]  # another checksum
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [f"{site.address}/"])
+    monkeypatch.setattr(datasets.MNIST, "resources", [("a-idx3-ubyte.gz", hashlib.md5(packed).hexdigest())])
+    site.resources = {"/a-idx3-ubyte.gz": Resource(packed)}
+    with pytest.raises(UserError, match=r"^torchvision's MNIST: CRC check failed"):
+        fetch(tmp_path, "MNIST", download=True)
+    assert tree(tmp_path / "downloads") == {}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gdown") is not None, reason="gdown is installed")
+def test_google_drive_is_left_to_torchvision(tmp_path: Path, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(datasets.Food101, "_URL", "https://drive.google.com/file/d/1a2b3c/view")
+    with pytest.raises(UserError, match="To download files from GDrive, 'gdown' is required"):
+        fetch(tmp_path, "Food101", download=True)
+
+
+@pytest.mark.parametrize("name", ["downloads", "downloads/torchvision-Food101-44136fa3"])
+def test_a_file_where_the_folder_belongs(tmp_path: Path, site: Site, name: str) -> None:
+    write(tmp_path, {name: b"x"})
+    with pytest.raises(UserError) as caught:
+        fetch(tmp_path, "Food101", download=True)
+    assert str(caught.value) == f"{tmp_path / name} is no folder, and one is needed there: move it away"

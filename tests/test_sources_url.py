@@ -2,8 +2,10 @@ import importlib.util
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from pydantic import ValidationError
 from small_disk import BLOCK, small_disk
 from sources_drawing import photo, sha256, silent, tarred, tree, write, zipped
 from sources_server import Resource, Site, serving
@@ -220,3 +222,98 @@ def test_s3_without_its_package(tmp_path: Path) -> None:
         UserError, match=r"^s3://bucket/a\.zip: s3:// addresses need another package: pip install 'dvc\[s3\]'"
     ):
         fetch(tmp_path, ("s3://bucket/a.zip", sha256(ZIP)))
+
+
+# Addresses.
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://example.org/a/b.zip?sig=secret#secret", "https://example.org/a/b.zip"),
+        ("https://user:secret@example.org:8443/b.zip", "https://example.org:8443/b.zip"),
+        ("https://secret@[::1]:8443/b.zip", "https://[::1]:8443/b.zip"),
+        ("https://example.org/@boats/b.zip", "https://example.org/@boats/b.zip"),
+        ("https://user:se/cret@example.org/b.zip", "https://…@example.org/b.zip"),
+        ("https://user:se@c/ret@example.org/b.zip", "https://…@example.org/b.zip"),
+        ("https://us/er:secret@example.org/b.zip", "https://…@example.org/b.zip"),
+        ("https://user:se?cret@example.org/b.zip", "https://…"),
+        ("https://user:se#cret@example.org/b.zip", "https://…"),
+        ("https://example.org/b.zip?sig=secret::secret", "https://example.org/b.zip"),
+        ("http://[::1", "http://…"),
+        ("s3://bucket/a::b.zip", "s3://bucket/a"),
+        ("s3://key:se/cret@bucket/b.zip", "s3://…@bucket/b.zip"),
+        ("zip://a.zip::https://user:secret@example.org/b.zip?sig=secret", "zip://a.zip::https://example.org/b.zip"),
+        ("zip://a.zip::https://user:se/cret@example.org/b.zip", "zip://a.zip::https://…@example.org/b.zip"),
+        ("zip://a.zip::https://user:se::cret@example.org/b.zip", "zip://a.zip::https://…"),
+        ("zip://a.zip::simplecache::s3://bucket/b.zip", "zip://a.zip::s3://bucket/b.zip"),
+    ],
+)
+def test_an_address_is_shown_without_its_secrets(url: str, shown: str) -> None:
+    assert web.public(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://[::1", "http://… is no address that can be fetched: mend it"),
+        (
+            "http://127.0.0.1:1/a b.zip?token=secret",
+            "http://127.0.0.1:1/a b.zip is no address that can be fetched: mend",
+        ),
+        ("https://user:se/cret@127.0.0.1/a.zip", "https://…@127.0.0.1/a.zip is no address that can be fetched: mend"),
+        ("zip://a.zip::https://user:secret@127.0.0.1:1/b.zip?x=secret", "zip://a.zip::https://127.0.0.1:1/b.zip"),
+        ("zip://a.zip::nosuch://user:secret@host/b.zip", "zip://a.zip::nosuch://host/b.zip can't be read (ValueError)"),
+    ],
+)
+def test_what_is_wrong_is_told_without_secrets(tmp_path: Path, url: str, problem: str) -> None:
+    with pytest.raises(UserError) as caught:
+        fetch(tmp_path, (url, sha256(ZIP)))
+    assert str(caught.value).startswith(problem)
+    assert not any(secret in str(caught.value) for secret in ("secret", "cret", "'se'"))
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a%00b", "a" * 256, "/b" * 600])
+def test_a_file_address_that_no_file_can_have(name: str) -> None:
+    with pytest.raises(ValidationError):
+        Archive(url=f"file:///{name}", sha256="0" * 64)
+
+
+def test_a_file_name_that_is_too_long_until_it_is_decoded(tmp_path: Path) -> None:
+    name = "船" * 80 + ".zip"
+    (tmp_path / name).write_bytes(ZIP)
+    assert fetch(tmp_path, (f"file://{tmp_path}/{quote(name)}", sha256(ZIP))).images == 301
+
+
+def test_a_full_disk_is_not_the_fault_of_the_address(tmp_path: Path) -> None:
+    import fsspec
+
+    with fsspec.open("memory://bucket/full.zip", "wb") as stream:
+        stream.write(ZIP)
+    with small_disk(tmp_path / "downloads", 16) as disk:
+        disk.leave(len(ZIP) // BLOCK * BLOCK)
+        with pytest.raises(UserError, match=r"archive can't be written \(No space left on device\): free space"):
+            fetch(tmp_path, ("memory://bucket/full.zip", sha256(ZIP)))
+        disk.clear()
+        assert fetch(tmp_path, ("memory://bucket/full.zip", sha256(ZIP))).images == 301
+
+
+# What is in the way.
+
+
+@pytest.mark.parametrize("name", ["downloads", f"downloads/{sha256(ZIP)}.part"])
+def test_a_file_where_a_folder_belongs(tmp_path: Path, name: str) -> None:
+    write(tmp_path, {name: b"x"})
+    with pytest.raises(UserError) as caught:
+        fetch(tmp_path, ("memory://bucket/a.zip", sha256(ZIP)))
+    assert str(caught.value) == f"{tmp_path / name} is no folder, and one is needed there: move it away"
+
+
+@pytest.mark.parametrize("asked", [sha256(ZIP), "0" * 64])
+def test_a_folder_where_a_kept_archive_belongs(tmp_path: Path, site: Site, asked: str) -> None:
+    site.resources = {"/a.zip": Resource(ZIP)}
+    folder = tmp_path / "downloads" / sha256(ZIP)
+    folder.mkdir(parents=True)
+    with pytest.raises(UserError) as caught:
+        fetch(tmp_path, (f"{site.address}/a.zip", asked))
+    assert str(caught.value) == f"{folder} is a folder, and a file is needed there: move it away"

@@ -2,10 +2,11 @@
 
 import re
 from typing import Annotated, Literal, Self
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from boatyard.params.types import Count, PositiveCount, RelativePath, Section, Sha256
+from boatyard.params.types import Count, PositiveCount, RelativePath, Section, Sha256, possible
 
 # A column in a table's path pattern: train/{id}.jpg
 COLUMN = re.compile(r"\{([^{}]+)\}")
@@ -87,6 +88,9 @@ class FolderDataset(Section):
 def _with_scheme(url: str) -> str:
     if not re.match("[a-z][a-z0-9+]*://.", url):
         raise ValueError("write the whole address, as in https://…, file:///… or s3://…")
+    # Any other address is judged where it is fetched: what is said here shows it, with a password that it may hold.
+    if url.startswith("file://"):
+        possible(unquote(url))
     return url
 
 

@@ -8,7 +8,18 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import AfterValidator, Field, model_validator
 
 from boatyard.params.dataset import Dataset
-from boatyard.params.types import Count, Fraction, Names, PositiveCount, Probability, Range, Section, Strength, unique
+from boatyard.params.types import (
+    Count,
+    Fraction,
+    Names,
+    PositiveCount,
+    Probability,
+    Range,
+    Section,
+    Strength,
+    possible,
+    unique,
+)
 
 
 class Filter(Section):
@@ -95,6 +106,8 @@ class Head(Section):
 def _file_name(weights: str) -> str:
     if "/" in weights:
         raise ValueError("write the file's name alone, and put it into models/weights/, where DVC sees it change")
+    for name in weights.split("+"):
+        possible(name)
     return weights
 
 

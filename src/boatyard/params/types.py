@@ -5,6 +5,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+LONGEST = 255  # bytes in the name of a file or folder, on every file system in use
+LONGEST_PATH = 1024  # what every system takes, with room for the folders above
+
 
 class Section(BaseModel):
     """A mapping of params.yaml: every key known, every value of its own type."""
@@ -22,6 +25,17 @@ def _inside(path: str) -> str:
     parts = PurePosixPath(path).parts
     if path.startswith("/") or ".." in parts:
         raise ValueError("write a path relative to the data set's top folder, without '..'")
+    return possible(path)
+
+
+def possible(path: str) -> str:
+    """The path, if a file can have it: others are errors of the system's wherever they are opened."""
+    if "\0" in path:
+        raise ValueError("take out the zero byte, which no file's name has")
+    if any(len(part.encode()) > LONGEST for part in path.split("/")):
+        raise ValueError(f"no file's name has more than {LONGEST} bytes; write a shorter one")
+    if len(path.encode()) > LONGEST_PATH:
+        raise ValueError(f"write a path of at most {LONGEST_PATH:,} bytes")
     return path
 
 

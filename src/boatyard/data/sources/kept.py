@@ -1,10 +1,11 @@
 """Fetched archives, kept under their sha256 so that a second run needs no network."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from boatyard.errors import UserError
+from boatyard.errors import UserError, unwritable
 from boatyard.files import sha256_of
 
 
@@ -20,22 +21,49 @@ def kept(downloads: Path, sha256: str, what: str, key: str, download: Callable[[
             download left is still in the folder.
 
     Raises:
-        UserError: what was fetched has another sha256.
+        UserError: what was fetched has another sha256, or `downloads` can't be written.
     """
     path = downloads / sha256
     # Hashing costs a third of a second per 100 MB, and a damaged file must never be taken for a whole one.
-    if path.is_file() and sha256_of(path) == sha256:
+    if _file(path) and sha256_of(path) == sha256:
         return path
-    path.unlink(missing_ok=True)
     partial = downloads / f"{sha256}.part"
-    partial.mkdir(parents=True, exist_ok=True)
+    make_folder(partial)
+    path.unlink(missing_ok=True)
     fetched = download(partial)
     found = sha256_of(fetched)
     # Under its own sum: a large file need not be fetched again once params.yaml names it.
+    _file(downloads / found)
     fetched.replace(downloads / found)
     shutil.rmtree(partial)
     check(found, sha256, what, key)
     return path
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder below the work folder, and its parents, unless it is there.
+
+    Raises:
+        UserError: a file is where a folder belongs, or nothing can be written there.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise no_folder(next(place for place in (path, *path.parents) if os.path.lexists(place))) from None
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def no_folder(path: Path) -> UserError:
+    """What to say of something that is where a folder belongs."""
+    return UserError(f"{path} is no folder, and one is needed there: move it away")
+
+
+def _file(path: Path) -> bool:
+    """Whether there is a file; a folder in its place is the user's to move."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, and a file is needed there: move it away")
+    return path.is_file()
 
 
 def check(found: str, sha256: str, what: str, key: str) -> None:

@@ -65,6 +65,11 @@ def _rows(layout: TableLayout, root: Path, shown: str) -> Iterator[tuple[int, li
         raise UserError(f"dataset.layout.file: {shown} has no file {layout.file!r}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{layout.file} is not UTF-8 text ({error.reason} at byte {error.start}): save it so") from None
+    except (OSError, ValueError) as error:  # a folder, no rights; a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"dataset.layout.file: {layout.file} can't be read ({reason}): name a text file, or mend its rights"
+        ) from error
     count = 0
     if layout.delimiter == "whitespace":
         for line, content in enumerate(text.splitlines(), 1):
@@ -100,7 +105,7 @@ def _number(column: str | int, header: list[str], file: str) -> int:
 def _pattern(layout: TableLayout, values: Mapping[str | int, str]) -> str:
     """A row's path: a column's value, or the pattern with the columns' values in it."""
     if isinstance(layout.path, int) or not COLUMN.search(layout.path):
-        return values[layout.path]
+        return values[layout.path_columns[0]]  # a number, too, where it stands in quotes
     columns = iter(layout.path_columns)
     return COLUMN.sub(lambda _: values[next(columns)], layout.path)
 

@@ -1,13 +1,14 @@
 """Kind `url`: zip and tar archives at an address: http(s), file, or whatever fsspec opens (s3, gs, …)."""
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from boatyard.data.sources import archives, web
 from boatyard.data.sources.kept import check, kept
 from boatyard.data.sources.origin import Origin, Progress
-from boatyard.errors import UserError
+from boatyard.errors import UserError, unwritable
 from boatyard.files import sha256_of
 from boatyard.params.dataset import Archive, UrlDataset
 
@@ -58,7 +59,7 @@ def _archive(archive: Archive, key: str, downloads: Path, progress: Progress) ->
 
 
 def _copy(url: str, target: Path, progress: Progress) -> None:
-    """Read `url` through fsspec."""
+    """Read `url` through fsspec, from its beginning: not all of its file systems can go on in the middle."""
     import fsspec  # half a second, for these addresses alone
 
     name = _name(url)
@@ -67,11 +68,13 @@ def _copy(url: str, target: Path, progress: Progress) -> None:
         with (
             progress(f"copying {name}", None, "B") as bar,
             fsspec.open(url, "rb") as reading,
-            target.open("wb") as file,
         ):
+            _write(target, b"", "wb")
             while chunk := reading.read(1 << 20):
-                file.write(chunk)
+                _write(target, chunk, "ab")
                 bar.update(len(chunk))
+    except UserError:
+        raise
     except ImportError as error:
         extra = DVC_EXTRAS.get(protocol)
         fix = f"pip install 'dvc[{extra}]'" if extra else "install the package that the message names"
@@ -79,9 +82,18 @@ def _copy(url: str, target: Path, progress: Progress) -> None:
     except FileNotFoundError as error:
         raise UserError(f"{name}: there is no such file: mend the address") from error
     except Exception as error:  # each of fsspec's file systems has its own exceptions
-        raise UserError(
-            f"{name} can't be read ({type(error).__name__}: {error}): mend the address or the credentials"
-        ) from error
+        # What it says may repeat the address, with its secrets.
+        why = f"{type(error).__name__}: {error}" if name == url else type(error).__name__
+        raise UserError(f"{name} can't be read ({why}): mend the address or the credentials") from error
+
+
+def _write(target: Path, content: bytes, mode: str) -> None:
+    """Opened for each piece, so that a full disk is met here and not told as the address's fault."""
+    try:
+        with target.open(mode) as file:
+            file.write(content)
+    except OSError as error:
+        raise unwritable(target, error) from error
 
 
 def _name(url: str) -> str:
@@ -96,4 +108,7 @@ def _scheme(url: str) -> str:
 def _local(url: str) -> Path:
     """A file:// address's path, which people write as it is or with its odd characters encoded."""
     path = Path(url.removeprefix("file://"))
-    return path if path.exists() else Path(unquote(str(path)))
+    with suppress(OSError):  # too long a name, until its characters are decoded
+        if path.exists():
+            return path
+    return Path(unquote(str(path)))

@@ -14,16 +14,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from gzip import BadGzipFile
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.error import URLError
 
 from boatyard.data.sources import web
+from boatyard.data.sources.kept import make_folder, no_folder
 from boatyard.data.sources.layouts import SPLIT_NAMES, Listing
 from boatyard.data.sources.naming import Labelled, alike
 from boatyard.data.sources.origin import Origin, Progress
 from boatyard.data.sources.tree import files
-from boatyard.errors import UserError
+from boatyard.errors import UserError, unwritable
 from boatyard.params.dataset import TorchvisionDataset
 
 
@@ -123,23 +125,30 @@ def _downloaded(dataset: TorchvisionDataset, published: _Published, downloads: P
     """The folder that holds the data set, fetched unless it is there; it has its name only once it is whole.
 
     torchvision takes a folder that it was killed while unpacking for a whole one, so only archives are kept from a
-    stopped run: it checks the md5 of those, and `web` goes on where it stopped.
+    stopped run: it checks the md5 of those, and `web` goes on where it stopped. They are kept whatever the network or
+    the disk does; at any other error they are not, as one that can't be unpacked must not stop the next run too.
     """
     options = hashlib.sha256(json.dumps(dataset.options, sort_keys=True).encode()).hexdigest()[:8]
     folder = downloads / f"torchvision-{dataset.name}-{options}"
     if folder.is_dir():
         return folder
+    if os.path.lexists(folder):
+        raise no_folder(folder)
     part = folder.with_name(f"{folder.name}.part")
-    part.mkdir(parents=True, exist_ok=True)
+    make_folder(part)
     _keep_archives_alone(part)
-    try:
-        with _our_downloads(progress):
+    with _our_downloads(progress) as unfetched:
+        try:
             for _ in _parts(dataset, published, part, download=True):
                 pass
-    except UserError as error:
-        if not isinstance(error.__cause__, _NotFetched | URLError):
-            shutil.rmtree(part)  # an archive that can't be unpacked must not stop the next run too
-        raise
+        except UserError as error:
+            if unfetched:
+                raise UserError(f"torchvision's {dataset.name}: {unfetched[-1]}; {BY_HAND}") from error
+            if _of_the_machine(error.__cause__):
+                _keep_archives_alone(part)  # what is half unpacked may be what fills the disk
+            else:
+                shutil.rmtree(part)
+            raise
     return part.rename(folder)
 
 
@@ -166,10 +175,19 @@ def _parts(
             arguments["download"] = download
         try:
             samples = kind(root, **arguments)
+        except UserError:
+            raise
         except Exception as error:  # torchvision raises whatever its reading of the files raises
-            fix = "" if isinstance(error, _NotFetched | URLError) else "mend dataset.options, "
+            if download and isinstance(error, OSError) and error.errno and _of_the_machine(error):
+                raise unwritable(error.filename or root, error) from error
+            fix = "" if download and _of_the_machine(error) else "mend dataset.options, "
             raise UserError(f"torchvision's {dataset.name}: {error}; {fix}{BY_HAND}") from error
         yield part, samples
+
+
+def _of_the_machine(error: BaseException | None) -> bool:
+    """Whether an error is the disk's or the network's, and so no fault of an archive's."""
+    return isinstance(error, OSError) and not isinstance(error, BadGzipFile | FileNotFoundError)
 
 
 class _NotFetched(RuntimeError):
@@ -177,22 +195,35 @@ class _NotFetched(RuntimeError):
 
 
 @contextmanager
-def _our_downloads(progress: Progress) -> Iterator[None]:
-    """Let torchvision fetch files by `web.download`: resumed, checked for their length, with a clear error."""
+def _our_downloads(progress: Progress) -> Iterator[list[str]]:
+    """Let torchvision fetch files by `web.download`: resumed, checked for their length, with a clear error.
+
+    Yield why the file that it asked for last was not fetched, a line for each mirror; empty if it was.
+    """
     from torchvision.datasets import utils
+
+    unfetched: list[str] = []
 
     def retrieve(url: str, filename: str | Path, chunk_size: int = 0) -> None:
         try:
             web.download(url, Path(filename), progress)
         except UserError as error:
+            if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, URLError):
+                raise  # the disk's, which no mirror mends
+            unfetched.append(str(error))
             raise _NotFetched(str(error)) from error
+        unfetched.clear()
 
-    original = utils._urlretrieve
-    utils._urlretrieve = retrieve
+    def as_it_is(url: str, max_hops: int = 3) -> str:
+        """The address without a look at where it leads: that look waits for ever, and follows out of https."""
+        return url
+
+    originals = utils._urlretrieve, utils._get_redirect_url
+    utils._urlretrieve, utils._get_redirect_url = retrieve, as_it_is
     try:
-        yield
+        yield unfetched
     finally:
-        utils._urlretrieve = original
+        utils._urlretrieve, utils._get_redirect_url = originals
 
 
 def _keep_archives_alone(folder: Path) -> None:

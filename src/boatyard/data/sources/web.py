@@ -1,13 +1,13 @@
 """Files over HTTP: a stopped download goes on where it stopped, and a part is never taken for the whole."""
 
 import http.client
+import re
 import ssl
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import IO, cast
-from urllib.parse import urlsplit
 
 from boatyard.data.sources.origin import Progress
 from boatyard.errors import UserError, unwritable
@@ -33,9 +33,25 @@ class _Stopped(Exception):
 
 
 def public(url: str) -> str:
-    """An address without what may be secret in it: user, password, and the query with its signatures."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    """An address without what may be secret in it: user, password, and the query with its signatures.
+
+    So is each address of a chain of fsspec's (zip://photos.zip::https://…). What can't be told apart is left out.
+    """
+    links = [url] if url.startswith(("http://", "https://")) else url.split("::")
+    return "::".join(_public(link) for link in links if "://" in link)
+
+
+def _public(link: str) -> str:
+    scheme, _, rest = link.partition("://")
+    place = re.split("[?#]", rest, maxsplit=1)[0]
+    host, slash, path = place.partition("/")
+    before, _, after = place.rpartition("@")
+    if "@" in path and ":" in before:  # most likely a password with a slash in it
+        return f"{scheme}://…@{after}"
+    host = host.rpartition("@")[2]
+    if not re.fullmatch(r"[^:]*(:\d*)?|\[[^]]*\](:\d*)?", host):  # no port: a password with ? or # in it
+        return f"{scheme}://…"
+    return f"{scheme}://{host}{slash}{path}"
 
 
 def partial(target: Path) -> Path:
@@ -55,7 +71,8 @@ def download(url: str, target: Path, progress: Progress) -> None:
     while True:
         try:
             _attempt(url, part, progress)
-            break
+            part.replace(target)
+            return
         except _Stopped as stopped:
             fruitless = 0 if _size(part) > most else fruitless + 1
             most = max(most, _size(part))
@@ -65,7 +82,6 @@ def download(url: str, target: Path, progress: Progress) -> None:
             time.sleep(PAUSE * 2**fruitless / 2)
         except OSError as error:  # none of the network's, which are `_Stopped`
             raise unwritable(part, error) from error
-    part.replace(target)
 
 
 def _attempt(url: str, part: Path, progress: Progress) -> None:
@@ -75,7 +91,7 @@ def _attempt(url: str, part: Path, progress: Progress) -> None:
     headers = {"User-Agent": "boatyard", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
-    with _answer(urllib.request.Request(url, headers=headers), part) as response, part.open("r+b") as writing:  # noqa: S310
+    with _answer(url, headers, part) as response, part.open("r+b") as writing:
         if response.status == RANGE_NOT_SATISFIABLE:
             return
         start, total = _extent(response, start)
@@ -92,10 +108,11 @@ def _attempt(url: str, part: Path, progress: Progress) -> None:
         raise _Stopped(f"the server stopped after {_size(part):,} of {total:,} bytes")
 
 
-def _answer(request: urllib.request.Request, part: Path) -> http.client.HTTPResponse:
+def _answer(url: str, headers: dict[str, str], part: Path) -> http.client.HTTPResponse:
     """The server's answer if it is one that brings bytes, or says that none are missing."""
-    shown = public(request.full_url)
+    shown = public(url)
     try:
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310
         return cast(http.client.HTTPResponse, _OPENER.open(request, timeout=TIMEOUT))
     except urllib.error.HTTPError as error:
         answer = f"the server answers {error.code} {error.reason}"
@@ -112,7 +129,8 @@ def _answer(request: urllib.request.Request, part: Path) -> http.client.HTTPResp
             raise UserError(f"{shown}: its certificate can't be trusted ({error.reason.verify_message})") from error
         raise _Stopped(f"no connection ({error.reason})") from error
     except (http.client.InvalidURL, ValueError) as error:
-        raise UserError(f"{shown} is no address that can be fetched ({error}): mend it") from error
+        why = f" ({error})" if shown == url else ""  # it may repeat the address, with its secrets
+        raise UserError(f"{shown} is no address that can be fetched{why}: mend it") from error
     except (OSError, http.client.HTTPException) as error:
         raise _Stopped(f"the server does not answer ({error or type(error).__name__})") from error
 
