@@ -1,5 +1,6 @@
 """Every family of backbones: built, cut, frozen, run, saved and loaded; and weights from each place they come from."""
 
+import copy
 import gc
 import io
 import re
@@ -123,6 +124,23 @@ def test_every_family_is_cut_frozen_run_saved_and_loaded(
     assert header.backbone == name
     assert torch.equal(output(loaded, two), log_probabilities)
     path.unlink()
+
+
+@pytest.mark.parametrize(("name", "size"), [(family[0], family[2]) for family in FAMILIES] + [("timm/fastvit_t8", 96)])
+def test_in_every_family_the_layout_for_training_changes_no_gradient(name: str, size: int) -> None:
+    """In some PyTorch got gradients wrong, or died (finetuning.lay_out)."""
+    torch.manual_seed(0)
+    plain = backbones.create(name, "none").network.eval()
+    laid_out = copy.deepcopy(plain)
+    finetuning.lay_out(laid_out, "cpu")
+    images = views(size) / 255
+    direction = torch.randn_like(plain(images))
+    for network in (plain, laid_out):
+        (network(images) * direction).sum().backward()
+    for (which, one), other in zip(plain.named_parameters(), laid_out.parameters(), strict=True):
+        assert (one.grad is None) == (other.grad is None), which
+        if one.grad is not None:
+            assert (one.grad - other.grad).norm() <= 1e-3 * one.grad.norm() + 1e-6, which
 
 
 # Weights: where they come from.

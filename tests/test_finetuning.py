@@ -88,6 +88,18 @@ def test_of_networks_side_by_side_the_blocks_as_far_from_the_head_are_one():
     ]
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 7, 8, 15, 16, 64])
+def test_the_layout_changes_no_gradient_of_a_strided_1_by_1_convolution(channels: int):
+    torch.manual_seed(0)
+    convolution, images = nn.Conv2d(channels, 48, 1, 2), torch.rand(32, channels, 64, 64)
+    exact = nn.Conv2d(channels, 48, 1, 2, dtype=torch.float64)
+    exact.load_state_dict(convolution.state_dict())
+    finetuning.lay_out(convolution, "cpu")
+    convolution(images).square().sum().backward()
+    exact(images.double()).square().sum().backward()
+    torch.testing.assert_close(convolution.weight.grad.double(), exact.weight.grad, rtol=1e-4, atol=1e-2)
+
+
 def test_fine_tuning_learns_and_leaves_batch_norm_statistics_alone(photos: Path, tmp_path: Path):
     tuned, history = fine_tune(photos, tmp_path / "state.pt")
     assert [epoch.epoch for epoch in history] == [10, 11, 12, 13]

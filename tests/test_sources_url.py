@@ -273,6 +273,12 @@ def test_what_is_wrong_is_told_without_secrets(tmp_path: Path, url: str, problem
     assert not any(secret in str(caught.value) for secret in ("secret", "cret", "'se'"))
 
 
+def test_an_addresss_scheme_may_be_written_in_capitals(tmp_path: Path) -> None:
+    (tmp_path / "A.ZIP").write_bytes(ZIP)
+    archive = Archive(url=f"FILE://{tmp_path}/A.ZIP", sha256=sha256(ZIP))
+    assert fetch(tmp_path, (archive.url, archive.sha256)).images == 301
+
+
 @pytest.mark.parametrize("name", ["a\0b", "a%00b", "a" * 256, "/b" * 600])
 def test_a_file_address_that_no_file_can_have(name: str) -> None:
     with pytest.raises(ValidationError):

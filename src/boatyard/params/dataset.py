@@ -86,8 +86,9 @@ class FolderDataset(Section):
 
 
 def _with_scheme(url: str) -> str:
-    if not re.match("[a-z][a-z0-9+]*://.", url):
+    if not (scheme := re.match("[A-Za-z][A-Za-z0-9+]*://(?=.)", url)):
         raise ValueError("write the whole address, as in https://…, file:///… or s3://…")
+    url = scheme[0].lower() + url[scheme.end() :]
     # Any other address is judged where it is fetched: what is said here shows it, with a password that it may hold.
     if url.startswith("file://"):
         possible(unquote(url))

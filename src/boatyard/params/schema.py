@@ -121,12 +121,13 @@ Optimiser = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "cosine"]
 Rate = Annotated[float, Field(gt=0, le=10)]
 Decay = Annotated[float, Field(ge=0, le=1)]
+BatchSize = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Train(Section):
     epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(examples=[100])
     patience: PositiveCount = Field(examples=[10])
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(examples=[128])
+    batch_size: BatchSize = Field(examples=[128])
     optimiser: Optimiser = Field(examples=["adam"])
     lr: Rate = Field(examples=[0.001])
     schedule: Schedule = Field(examples=["constant"])
@@ -143,7 +144,7 @@ class Train(Section):
 class Finetune(Section):
     epochs: Annotated[int, Field(ge=0, le=100_000)] = Field(examples=[0])
     patience: PositiveCount = Field(examples=[3])
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(examples=[32])
+    batch_size: BatchSize = Field(examples=[32])
     blocks: Literal["all"] | PositiveCount = Field(examples=["all"])
     optimiser: Optimiser = Field(examples=["adamw"])
     lr: Rate = Field(examples=[0.0001])

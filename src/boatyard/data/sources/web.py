@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import IO, cast
+from urllib.parse import urlsplit
 
 from boatyard.data.sources.origin import Progress
 from boatyard.errors import UserError, unwritable
@@ -171,7 +172,7 @@ class _NoWayDown(urllib.request.HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        if req.type == "https" and not newurl.startswith("https:"):
+        if req.type == "https" and urlsplit(newurl).scheme != "https":
             raise UserError(
                 f"{public(req.full_url)} redirects to {public(newurl)}, out of https, where anyone on the way can "
                 f"change the file: {BY_HAND}"
