@@ -88,6 +88,19 @@ def test_of_networks_side_by_side_the_blocks_as_far_from_the_head_are_one():
     ]
 
 
+@pytest.mark.parametrize(
+    ("channels", "groups", "last"), [(3, 1, False), (15, 1, False), (48, 48, False), (16, 1, True)]
+)
+def test_on_a_cpu_few_channels_of_a_strided_1_by_1_convolution_keep_the_layout_plain(
+    channels: int, groups: int, last: bool
+):
+    for stride, expected in ((2, last), (1, True)):
+        strided = nn.Conv2d(channels, 48, 1, stride, groups=groups)
+        network = nn.Sequential(nn.Conv2d(3, channels, 3), strided)
+        finetuning.lay_out(network, "cpu")
+        assert network[0].weight.is_contiguous(memory_format=torch.channels_last) == expected
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3, 7, 8, 15, 16, 64])
 def test_the_layout_changes_no_gradient_of_a_strided_1_by_1_convolution(channels: int):
     torch.manual_seed(0)

@@ -30,6 +30,7 @@ from boatyard.data.splitting import Row, labels
 from boatyard.data.views import PLAIN, Recipe, View
 from boatyard.errors import UserError
 from boatyard.files import replacing
+from boatyard.machine import kind
 from boatyard.model import distributed
 from boatyard.model.backbones import load_state
 from boatyard.model.history import Epoch
@@ -113,8 +114,8 @@ def lay_out(network: nn.Module, device: str) -> None:
     """Lay a network's weights out with channels last, in place, which trains faster and is what half precision wants.
 
     Not where a CPU would get a gradient wrong: that of a 1×1 convolution with a stride and few channels, as FastViT's
-    stem has. With PyTorch 2.15 on x86 with AVX2, 2 to 6 channels die or hang in backward, 7 get
-    a wrong one, and 8 and more, as many as a vector register holds, a right one; AVX-512's hold 16.
+    stem has. With PyTorch 2.15 on x86 with AVX2, 2 to 6 channels die or hang in backward, 7 get a wrong one, and 8 and
+    more, as many as a vector register holds, a right one; AVX-512's hold 16. Other devices were not tried.
     """
     wrong = (
         isinstance(part, nn.Conv2d)
@@ -123,7 +124,7 @@ def lay_out(network: nn.Module, device: str) -> None:
         and part.in_channels // part.groups < 16
         for part in network.modules()
     )
-    if device.startswith("cuda") or not any(wrong):
+    if kind(device) == "cuda" or (kind(device) == "cpu" and not any(wrong)):
         channels_last(network)
 
 
