@@ -15,9 +15,9 @@ import numpy as np
 from scipy.stats import binom
 
 from boatyard.evaluation import metrics
-from boatyard.evaluation.changes import Answers, unpaired
 from boatyard.evaluation.comparison import compare_right
 from boatyard.evaluation.intervals import accuracy_interval
+from boatyard.evaluation.metric_changes import Answers, unpaired
 
 RESAMPLES = 2000
 CLASSES = 7

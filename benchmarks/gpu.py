@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from boatyard import errors, machine
-from boatyard.data.views import plain_shot
-from boatyard.model import backbones
-from boatyard.model.network import embedder
-from boatyard.model.torch_engine import TorchEngine, autocast
+from boatyard.core import errors, machine
+from boatyard.images.views import plain_views
+from boatyard.models import backbones
+from boatyard.models.engines.torch_engine import TorchEngine, autocast
+from boatyard.models.network import embedder
 
 PHOTO = (300, 200)  # what a photo of Caltech-101 measures
 
@@ -52,7 +52,7 @@ def main() -> None:
         views = generator.integers(0, 256, (batch, 3, size, size), dtype=np.uint8)
         on_device = torch.from_numpy(views).to(device).contiguous(memory_format=torch.channels_last)
         photos = generator.integers(0, 256, (batch, PHOTO[1], PHOTO[0], 3), dtype=np.uint8)
-        opened = [engine.open(plain_shot(Image.fromarray(photo), backbone.preprocessing)) for photo in photos]
+        opened = [engine.open(plain_views(Image.fromarray(photo), backbone.preprocessing)) for photo in photos]
         ways: dict[str, Callable[[], object]] = {
             "eager": runner(network, on_device, device, precision),
             "compiled": runner(torch.compile(network), on_device, device, precision),

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from boatyard import paths
-from boatyard.data import groups, splitting
-from boatyard.evaluation import suspects
-from boatyard.model import discriminant, features
+from boatyard.core import paths, splits
+from boatyard.curation import duplicate_groups
+from boatyard.evaluation import discriminant_analysis, label_issues
+from boatyard.features import feature_files
 
 
 def main() -> None:
@@ -26,13 +26,13 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.03, help="of the photos, whose labels are changed")
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
-    rows = splitting.read_splits(arguments.folder / paths.SPLITS)
-    plain = features.read(arguments.folder / paths.FEATURES, rows).plain
-    alike = groups.read_alike(arguments.folder / paths.NEAR_DUPLICATES)
-    numbers = groups.numbers([row.path for row in rows], alike)
-    classes = splitting.class_names(rows)
+    rows = splits.read_splits(arguments.folder / paths.SPLITS)
+    plain = feature_files.read(arguments.folder / paths.FEATURES, rows).plain
+    alike = duplicate_groups.read_alike(arguments.folder / paths.NEAR_DUPLICATES)
+    numbers = duplicate_groups.numbers([row.path for row in rows], alike)
+    classes = splits.class_names(rows)
     count = round(arguments.share * len(rows))
-    as_filed = suspects.find(rows, plain, numbers, classes)
+    as_filed = label_issues.find(rows, plain, numbers, classes)
     print(f"{len(rows):,} photos, {len(classes)} classes: {len(as_filed.suspects):,} suspects as they are filed")
     print(f"{count} labels changed; of the first {count} suspects, and of all, so many are changed ones:")
     first, listed = [], []
@@ -43,14 +43,16 @@ def main() -> None:
             others = [label for label in classes if label != rows[place].label]
             changed[place] = replace(rows[place], label=others[generator.integers(len(others))])
             wrong.add(rows[place].path)
-        found = [suspect.path for suspect in suspects.find(changed, plain, numbers, classes).suspects]
+        found = [suspect.path for suspect in label_issues.find(changed, plain, numbers, classes).suspects]
         first.append(len(wrong.intersection(found[:count])) / count)
         listed.append(len(wrong.intersection(found)) / count)
         print(f"  seed {seed}: {first[-1]:.3f}, {listed[-1]:.3f} of {len(found):,} suspects")
     print(f"  mean: {np.mean(first):.3f}, {np.mean(listed):.3f}")
-    actual, folds = splitting.labels(rows, classes), suspects.folds(rows, numbers)
+    actual, folds = splits.labels(rows, classes), label_issues.folds(rows, numbers)
     for shrinkage in (0.03, 0.1, 0.3, 0.6, 0.9):
-        found = discriminant.out_of_fold(plain, actual, folds, len(classes), shrinkage=shrinkage).argmax(axis=1)
+        found = discriminant_analysis.out_of_fold(plain, actual, folds, len(classes), shrinkage=shrinkage).argmax(
+            axis=1
+        )
         print(f"shrinkage {shrinkage}: out-of-fold top-1 {(found == actual).mean():.4f}")
 
 

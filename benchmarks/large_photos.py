@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image
 from timing import machine
 
-from boatyard import errors, files
-from boatyard.data.photos import open_photo
-from boatyard.data.views import PLAIN, Preprocessing, Recipe
+from boatyard.core import errors, files
+from boatyard.images.decoding import open_photo
+from boatyard.images.views import PLAIN, Preprocessing, Recipe
 from boatyard.params import schema
 
 SIZES = {True: (4000, 3000), False: (3000, 4000)}  # by whether it lies

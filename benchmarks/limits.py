@@ -17,25 +17,26 @@ from itertools import islice
 import numpy as np
 import torch
 
-from boatyard import errors, files, machine, params, paths
-from boatyard.data import splitting
-from boatyard.data.splitting import Row
-from boatyard.data.views import PLAIN, Recipe, View
-from boatyard.model import features, remembered
-from boatyard.model.embeddings import Embeddings
-from boatyard.model.features import Task
+from boatyard import params
+from boatyard.core import errors, files, machine, paths, splits
+from boatyard.core.splits import Sample
+from boatyard.features import feature_files
+from boatyard.features.embeddings import Embeddings
+from boatyard.features.feature_files import Task
+from boatyard.images.views import PLAIN, Recipe, View
+from boatyard.models import backbone_cache
 
 FORWARD_VIEWS, HELD = 1024, 256  # as many runs, on this many views in memory
 
 
 def main() -> None:
     settings, workers = params.load("featurize"), machine.workers()
-    rows = splitting.read_splits(paths.SPLITS)
-    frozen, preprocessing = remembered.frozen(
+    rows = splits.read_splits(paths.SPLITS)
+    frozen, preprocessing = backbone_cache.frozen(
         settings.model, settings.image, settings.seed, paths.WEIGHTS, paths.BACKBONES
     )
     recipe = Recipe(preprocessing, settings.augment, settings.seed)
-    run = Embeddings(frozen, recipe, paths.RAW, machine.device()).engine()
+    run = Embeddings(frozen, recipe, paths.RAW, machine.read(), paths.FEATURE_ROWS, paths.GRAPHS).engine()
 
     def draw(task: Task) -> list[View]:
         return recipe.draw(paths.RAW / task.photo.path, task.photo.sha256, task.numbers)
@@ -46,7 +47,7 @@ def main() -> None:
             count = sum(pool.map(lambda task: len(draw(task)), tasks))
         return count / (time.perf_counter() - started)
 
-    wanted = features.wanted(rows, settings.features.views)
+    wanted = feature_files.wanted(rows, settings.features.views)
     held = list(islice((view for task in wanted for view in draw(task)), HELD))
     batch = [held[place % len(held)] for place in range(max(run.batch, HELD))]
     calls = [np.stack(batch[start : start + run.batch]) for start in range(0, len(batch) - run.batch + 1, run.batch)]
@@ -67,9 +68,9 @@ def main() -> None:
     print(json.dumps(found))
 
 
-def head_products(rows: list[Row], width: int) -> float:
+def head_products(rows: list[Sample], width: int) -> float:
     settings, photos = params.load("train"), sum(row.split == "train" for row in rows)
-    outputs, size = settings.model.head.hidden or len(splitting.class_names(rows)), settings.train.batch_size
+    outputs, size = settings.model.head.hidden or len(splits.class_names(rows)), settings.train.batch_size
     steps = files.read_json(paths.TRAIN_METRICS)["epochs"] * math.ceil(photos / size)
     inputs, weights, gradients = (torch.rand(shape) for shape in ((size, width), (width, outputs), (size, outputs)))
     inputs, gradients = inputs[:photos], gradients[:photos]  # where a batch is not full

@@ -26,11 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from boatyard import machine
-from boatyard.data import hash_index
-from boatyard.data.duplicates import DISTANCE, FLIPS, Match, group, nearest
-from boatyard.data.phash import BITS, phash
-from boatyard.data.photos import FORMATS, open_photo
+from boatyard.core import machine
+from boatyard.curation import hash_index
+from boatyard.curation.near_duplicates import DISTANCE, FLIPS, Match, group, nearest
+from boatyard.curation.perceptual_hash import BITS, phash
+from boatyard.images.decoding import FORMATS, open_photo
 
 Photo = Image.Image
 Bits = NDArray[np.uint8]

@@ -27,10 +27,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from boatyard import errors, files, machine, paths
-from boatyard.data.splitting import Row, read_splits
-from boatyard.model import backbones
-from boatyard.model.network import head
+from boatyard.core import errors, files, machine, paths
+from boatyard.core.splits import Sample, read_splits
+from boatyard.models import backbones
+from boatyard.models.network import head
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 RANDOM = transforms.Compose(
@@ -74,7 +74,7 @@ class Outcome:
 
 
 class Photos(Dataset[tuple[Tensor, int]]):
-    def __init__(self, rows: Sequence[Row], raw: Path, classes: Sequence[str], transform: transforms.Compose):
+    def __init__(self, rows: Sequence[Sample], raw: Path, classes: Sequence[str], transform: transforms.Compose):
         self.rows, self.raw, self.classes, self.transform = rows, raw, list(classes), transform
 
     def __len__(self) -> int:
@@ -87,7 +87,7 @@ class Photos(Dataset[tuple[Tensor, int]]):
 
 
 def run(
-    rows: Sequence[Row],
+    rows: Sequence[Sample],
     folder: Path,
     backbone: str,
     weights: str,

@@ -35,7 +35,7 @@ import numpy as np
 import scratch
 from scratch import dvc, read_metrics
 
-from boatyard import errors, files, machine
+from boatyard.core import errors, files, machine, splits
 
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 
@@ -127,11 +127,9 @@ def logistic_regression(folder: Path) -> Figures:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from boatyard.data import splitting
-
-    rows = splitting.read_splits(folder / "data/splits.csv")
-    classes = splitting.class_names(rows)
-    features, labels = np.load(folder / "data/features/plain.npy"), splitting.labels(rows, classes)
+    rows = splits.read_splits(folder / "data/splits.csv")
+    classes = splits.class_names(rows)
+    features, labels = np.load(folder / "data/features/plain.npy"), splits.labels(rows, classes)
     split = np.array([row.split for row in rows])
     train, validation, test = (split == name for name in ("train", "validation", "test"))
     fitted = []
@@ -155,9 +153,7 @@ def logistic_regression(folder: Path) -> Figures:
 def published_recipe(folder: Path, batch_size: int, seed: int) -> Figures:
     import published_recipe as recipe
 
-    from boatyard.data import splitting
-
-    rows = splitting.read_splits(folder / "data/splits.csv")
+    rows = splits.read_splits(folder / "data/splits.csv")
     model = files.read_yaml(folder / "params.yaml")["model"]
     # Forked from this process, the loaders copy its memory as it goes on, and an epoch takes up to twice as long.
     multiprocessing.set_forkserver_preload(["torch", "torchvision"])

@@ -20,7 +20,7 @@ from pathlib import Path
 import scratch
 from timing import Ran, machine, run
 
-from boatyard import errors, files, paths
+from boatyard.core import errors, files, paths
 
 DATASET = {"source": "folder", "licence": "drawn", "layout": {"kind": "folders", "root": "."}}
 SETTINGS = (

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from boatyard import files, paths
-from boatyard.errors import UserError
+from boatyard.core import files, paths
+from boatyard.core.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -29,8 +29,8 @@ import scratch
 from ratios import Samples, rows, table
 from timing import Ran, head_seconds, machine, run, stages, views
 
-from boatyard import errors, files, paths
-from boatyard.errors import UserError
+from boatyard.core import errors, files, paths
+from boatyard.core.errors import UserError
 
 TO_TTA = ("split", "featurize", "train", "export", "evaluate", "tta_evaluate")
 ADDED = 10

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import scratch
 
-from boatyard.errors import UserError
+from boatyard.core.errors import UserError
 
 
 @dataclass(frozen=True)

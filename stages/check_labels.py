@@ -1,19 +1,19 @@
 """Which labels are in doubt: each photo is judged by a classifier that has not seen it."""
 
-from boatyard.stage import run_stage
+from boatyard.core.stage import run_stage
 
-from boatyard import files, paths
-from boatyard.data import groups, splitting
-from boatyard.evaluation import suspects
-from boatyard.model import features
+from boatyard.core import files, paths, splits
+from boatyard.curation import duplicate_groups
+from boatyard.evaluation import label_issues
+from boatyard.features import feature_files
 
 
 def main() -> None:
-    rows = splitting.read_splits(paths.SPLITS)
-    cached = features.read(paths.FEATURES, rows)
-    numbers = groups.numbers([row.path for row in rows], groups.read_alike(paths.NEAR_DUPLICATES))
-    found = suspects.find(rows, cached.plain, numbers, splitting.class_names(rows))
-    suspects.write_suspects(paths.SUSPECTS, found.suspects)
+    rows = splits.read_splits(paths.SPLITS)
+    cached = feature_files.read(paths.FEATURES, rows)
+    numbers = duplicate_groups.numbers([row.path for row in rows], duplicate_groups.read_alike(paths.NEAR_DUPLICATES))
+    found = label_issues.find(rows, cached.plain, numbers, splits.class_names(rows))
+    label_issues.write_suspects(paths.SUSPECTS, found.suspects)
     metrics = {
         "photos": len(rows),
         "judged": found.judged,

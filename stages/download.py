@@ -1,13 +1,13 @@
 """Fetch the data set's photos into data/raw, a folder per class, byte for byte."""
 
-from boatyard.stage import run_stage
+from boatyard.core.stage import run_stage
 
 from typing import Any
 
 from tqdm import tqdm
 
-from boatyard import errors, files, params, paths
-from boatyard.data import sources
+from boatyard import params, sources
+from boatyard.core import errors, files, paths
 
 
 def main() -> None:

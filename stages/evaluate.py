@@ -1,34 +1,34 @@
 """Run the saved model on the plain view of every test photo: how good it is, and how sure that is."""
 
-from boatyard.stage import run_stage
+from boatyard.core.stage import run_stage
 
 from collections import Counter
 
 import numpy as np
 
-from boatyard import files, machine, params, paths
-from boatyard.data import splitting
-from boatyard.data.views import PLAIN
+from boatyard import params
+from boatyard.core import distributed, files, machine, paths, splits
+from boatyard.core.machine import Machine
 from boatyard.evaluation import calibration, metrics, predictions, temperature
-from boatyard.model import distributed, saved
-from boatyard.model.embeddings import Embeddings
-from boatyard.model.features import Task
+from boatyard.features.embeddings import Embeddings
+from boatyard.features.feature_files import Task
+from boatyard.images.views import PLAIN
+from boatyard.models import model_file
 
 
 def main() -> None:
-    device = machine.device()
-    distributed.run(evaluate, device, machine.processes(device))
+    distributed.run(evaluate, machine.read())
 
 
-def evaluate(device: str) -> None:
+def evaluate(here: Machine) -> None:
     settings = params.load("evaluate")
-    model = saved.read(paths.MODEL)
+    model = model_file.read(paths.MODEL)
     about = model.about
-    rows = splitting.read_splits(paths.SPLITS)
+    rows = splits.read_splits(paths.SPLITS)
     test = [row for row in rows if row.split == "test"]
-    actual = splitting.labels(test, about.classes)
+    actual = splits.labels(test, about.classes)
 
-    embeddings = Embeddings(model.frozen, about.recipe(), paths.RAW, device)
+    embeddings = Embeddings(model.frozen, about.recipe(), paths.RAW, here, paths.FEATURE_ROWS, paths.GRAPHS)
     embeddings.fill([Task(row, [PLAIN]) for row in test], "evaluating")
     if distributed.rank() != 0:
         return

@@ -1,32 +1,33 @@
 """The frozen backbone's features of every photo: its plain view, and random views of the training photos."""
 
-from boatyard.stage import run_stage
+from boatyard.core.stage import run_stage
 
-from boatyard import machine, params, paths
-from boatyard.data import splitting
-from boatyard.data.views import Recipe
-from boatyard.model import distributed, features, remembered
-from boatyard.model.embeddings import Embeddings
+from boatyard import params
+from boatyard.core import distributed, machine, paths, splits
+from boatyard.core.machine import Machine
+from boatyard.features import feature_files
+from boatyard.features.embeddings import Embeddings
+from boatyard.images.views import Recipe
+from boatyard.models import backbone_cache
 
 
 def main() -> None:
-    device = machine.device()
-    distributed.run(featurize, device, machine.processes(device))
+    distributed.run(featurize, machine.read())
 
 
-def featurize(device: str) -> None:
+def featurize(here: Machine) -> None:
     settings = params.load("featurize")
-    rows = splitting.read_splits(paths.SPLITS)
-    frozen, preprocessing = remembered.frozen(
+    rows = splits.read_splits(paths.SPLITS)
+    frozen, preprocessing = backbone_cache.frozen(
         settings.model, settings.image, settings.seed, paths.WEIGHTS, paths.BACKBONES
     )
     recipe, count = Recipe(preprocessing, settings.augment, settings.seed), settings.features.views
-    embeddings = Embeddings(frozen, recipe, paths.RAW, device)
+    embeddings = Embeddings(frozen, recipe, paths.RAW, here, paths.FEATURE_ROWS, paths.GRAPHS)
 
-    wanted = features.wanted(rows, count)
+    wanted = feature_files.wanted(rows, count)
     todo = embeddings.fill(wanted, "featurizing")
     if distributed.rank() == 0:
-        features.write(paths.FEATURES, rows, count, recipe, embeddings.store)
+        feature_files.write(paths.FEATURES, rows, count, recipe, embeddings.store)
         computed, total = (sum(len(task.numbers) for task in tasks) for tasks in (todo, wanted))
         print(f"{computed:,} of {total:,} views went through {settings.model.backbone} ({embeddings})")
 

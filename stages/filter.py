@@ -1,22 +1,20 @@
 """Which photos stay: decode every one, leave out the unusable, the ambiguous and the rare, and say why."""
 
-from boatyard.stage import run_stage
+from boatyard.core.stage import run_stage
 
 from collections import Counter
 
 from tqdm import tqdm
 
-from boatyard import files, keys, machine, params, paths
-from boatyard.data import catalog, inspections
-
-# What decides what is known of a photo beside its content.
-LIBRARIES, CODE = ("pillow",), ("boatyard.data.inspections", "boatyard.data.phash", "boatyard.data.photos")
+from boatyard import params
+from boatyard.core import files, machine, paths
+from boatyard.curation import catalog, inspections
 
 
 def main() -> None:
     settings = params.load("filter").filter
     names = catalog.list_photos(paths.RAW)
-    with inspections.kept(paths.INSPECTIONS, keys.key(libraries=LIBRARIES, code=CODE)) as known:
+    with inspections.cached(paths.INSPECTIONS, inspections.cache_key()) as known:
         decoded = inspections.inspect(paths.RAW, names, machine.workers(), known)
         found = list(tqdm(decoded, "decoding", len(names), unit=" photos", disable=None))
     staying, rejected = catalog.sift(found, settings.min_images, settings.keep, settings.drop)

@@ -1,4 +1,4 @@
-"""What the processes of tests/test_distributed.py do; another process must be able to import it."""
+"""What the processes of tests/core/test_distributed.py do; another process must be able to import it."""
 
 import os
 import time
@@ -6,22 +6,23 @@ from pathlib import Path
 
 import torch
 
-from boatyard.errors import UserError
-from boatyard.model import distributed
+from boatyard.core import distributed
+from boatyard.core.errors import UserError
+from boatyard.core.machine import Machine
 
 
-def mistake(device: str) -> None:
+def mistake(machine: Machine) -> None:
     if distributed.rank() == 1:
         raise UserError("discs/7.jpg can't be opened: take it out")
     distributed.summed(torch.zeros(1))  # waits for the other
 
 
-def bug(device: str) -> None:
+def bug(machine: Machine) -> None:
     if distributed.rank() == 1:
         raise ZeroDivisionError
     distributed.summed(torch.zeros(1))
 
 
-def wait(device: str) -> None:
+def wait(machine: Machine) -> None:
     Path(os.environ["FOLDER"], str(os.getpid())).touch()
     time.sleep(600)

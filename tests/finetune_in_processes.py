@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from finetuning_case import fine_tune
 
-from boatyard import files
-from boatyard.model import distributed
-from boatyard.model.history import Epoch
+from boatyard.core import distributed, files
+from boatyard.core.machine import Machine
+from boatyard.training.history import Epoch
 
 
-def work(device: str) -> None:
+def work(machine: Machine) -> None:
     network, history = fine_tune(Path(sys.argv[1]), Path(sys.argv[2]).with_suffix(".pt"))
     if distributed.rank() == 0:
         files.write_rows(Path(sys.argv[2]), Epoch, history)
@@ -19,4 +19,4 @@ def work(device: str) -> None:
 
 
 if __name__ == "__main__":
-    distributed.run(work, "cpu", int(sys.argv[3]))
+    distributed.run(work, Machine(processes=int(sys.argv[3])))

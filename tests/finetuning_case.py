@@ -6,14 +6,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from boatyard.data.splitting import Row
-from boatyard.data.views import Preprocessing, Recipe
-from boatyard.model import finetuning
-from boatyard.model.backbones import Backbone
-from boatyard.model.history import Epoch
-from boatyard.model.network import Classifier, Embedder, head
-from boatyard.model.optimisation import Loss
+from boatyard.core.machine import Machine
+from boatyard.core.splits import Sample
+from boatyard.images.views import Preprocessing, Recipe
+from boatyard.models.backbones import Backbone
+from boatyard.models.network import Embedder, Network, head
 from boatyard.params.schema import Augment, Finetune
+from boatyard.training import finetuning
+from boatyard.training.history import Epoch
+from boatyard.training.optimisation import Loss
 
 CLASSES = ["discs", "squares", "stripes"]
 PREPROCESSING = Preprocessing(32, 1.0, "bilinear", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -58,17 +59,17 @@ class Blocks(nn.Module):
         return self.stages(self.stem(images)).mean(dim=(2, 3))
 
 
-def network(dropout: float = 0.0) -> Classifier:
+def network(dropout: float = 0.0) -> Network:
     torch.manual_seed(0)
     embedder = Embedder(Backbone("blocks", Blocks(), 16, PREPROCESSING), PREPROCESSING)
-    return Classifier(embedder, head(16, 0, dropout, len(CLASSES))).eval().requires_grad_(False)
+    return Network(embedder, head(16, 0, dropout, len(CLASSES))).eval().requires_grad_(False)
 
 
-def rows(raw: Path) -> list[Row]:
+def rows(raw: Path) -> list[Sample]:
     """The photos below `raw`, every fourth for validation."""
     found = sorted(path for label in CLASSES for path in (raw / label).iterdir())
     return [
-        Row(
+        Sample(
             path.relative_to(raw).as_posix(),
             path.parent.name,
             "train" if number % 4 else "validation",
@@ -84,9 +85,8 @@ def fine_tune(
     """Fine-tune the small network; it and its history. `stop_after` breaks off after so many epochs, as a kill does."""
     tuned, recipe = network(dropout), Recipe(PREPROCESSING, AUGMENT, 0)
     photos = [finetuning.photos(rows(raw), CLASSES, split, raw, recipe) for split in ("train", "validation")]
-    machine = finetuning.Machine("cpu", "fp32", 2, state)
     history = []
-    for epoch in finetuning.fit(tuned, *photos, Loss(0.1, None), settings, 3, BEFORE, machine):
+    for epoch in finetuning.fit(tuned, *photos, Loss(0.1, None), settings, 3, BEFORE, Machine(workers=2), state):
         history.append(epoch)
         if len(history) == stop_after:
             break

@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from boatyard.model import header
-from boatyard.model.header import Header
+from boatyard.models import model_header
+from boatyard.models.model_header import Header
 
 
 class Intruder:
@@ -59,13 +59,13 @@ def write(path: Path, about: Header | None = None, **changes: Tensor | None) -> 
     tensors, usual = sound()
     merged = {**tensors, **changes}
     there = {name: tensor for name, tensor in merged.items() if tensor is not None}
-    save_file(there, path, metadata=header.encode(about or usual))
+    save_file(there, path, metadata=model_header.encode(about or usual))
 
 
 def with_metadata(*contents: str | None) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
         for number, content in enumerate(contents):
-            metadata = {"format": "pt"} if content is None else {header.KEY: content}
+            metadata = {"format": "pt"} if content is None else {model_header.KEY: content}
             save_file(dict(sound()[0]), folder / f"{number}.safetensors", metadata=metadata)
 
     return make
@@ -73,7 +73,7 @@ def with_metadata(*contents: str | None) -> Callable[[Path], None]:
 
 def with_header(**changes: Any) -> Callable[[Path], None]:
     """A header of JSON with something else in it."""
-    content = json.loads(header.encode(sound()[1])[header.KEY])
+    content = json.loads(model_header.encode(sound()[1])[model_header.KEY])
     return with_metadata(json.dumps(content | changes))
 
 
@@ -180,7 +180,7 @@ CASES = [
     ),
     Case("no metadata of Boatyard's", with_metadata(None), FOREIGN),
     Case("50 MB of another tool's metadata", large("other"), FOREIGN),
-    Case("50 MB of metadata in Boatyard's place", large(header.KEY), METADATA),
+    Case("50 MB of metadata in Boatyard's place", large(model_header.KEY), METADATA),
     Case("metadata that is no JSON, or JSON without end", with_metadata("", "{", "[1]", "7", "[" * 100_000), METADATA),
     Case("metadata of another version", with_header(format=99), "has format 99, this version reads …"),
     Case("a value of the wrong type", with_header(hidden="256"), "has damaged metadata (hidden: Input should be …"),

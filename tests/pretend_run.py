@@ -17,12 +17,13 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import save_file
 
-from boatyard import files, params, paths
-from boatyard.data import leaks
-from boatyard.data.views import Preprocessing
-from boatyard.evaluation import suspects
-from boatyard.evaluation.report.run import Run
-from boatyard.model import header
+from boatyard import params
+from boatyard.core import files, paths
+from boatyard.curation import leaks
+from boatyard.evaluation import label_issues
+from boatyard.images.views import Preprocessing
+from boatyard.models import model_header
+from boatyard.report.run import Run
 
 REPOSITORY = Path(__file__).parents[1]
 PREPROCESSING = Preprocessing(32, 0.875, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -124,9 +125,9 @@ def write(root: Path, gain: float = 0.004, low: float = -0.012, high: float = 0.
     test = _results(root, labels, train, actual, probabilities)
     _tta(root, labels, actual, probabilities, test, (gain, low, high))
 
-    about = header.Header(labels, "efficientnet_lite0", 256, 0.4, PREPROCESSING, 1.25, {})
+    about = model_header.Header(labels, "efficientnet_lite0", 256, 0.4, PREPROCESSING, 1.25, {})
     (root / paths.MODEL).parent.mkdir(parents=True)
-    save_file({"weight": np.zeros(1, np.float32)}, root / paths.MODEL, metadata=header.encode(about))
+    save_file({"weight": np.zeros(1, np.float32)}, root / paths.MODEL, metadata=model_header.encode(about))
 
 
 def _catalogue(root: Path, found: list[str], kept: list[str], unreadable: str) -> dict[str, str]:
@@ -157,8 +158,8 @@ def _suspects(root: Path, splits: dict[str, str], labels: list[str]) -> None:
         label = name.split("/")[0]
         looks = labels[(labels.index(label) + 1) % len(labels)]
         probability = 0.0005 + 0.4 * number / len(splits)
-        rows.append(suspects.Suspect(name, label, splits[name], looks, 0.99 - probability, probability))
-    suspects.write_suspects(root / paths.SUSPECTS, rows)
+        rows.append(label_issues.LabelIssue(name, label, splits[name], looks, 0.99 - probability, probability))
+    label_issues.write_suspects(root / paths.SUSPECTS, rows)
     photos = len(splits)
     top1 = (photos - len(rows)) / photos
     files.write_json(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from boatyard.errors import UserError, one_line
+from boatyard.core.errors import UserError, one_line
 
 FUZZ = "fuzz"
 # A round of `make fuzz` takes about two minutes on two cores.

@@ -5,14 +5,14 @@ from typing import Literal
 
 import torch
 
-from boatyard import paths
-from boatyard.data.views import Preprocessing
-from boatyard.files import write_bytes
-from boatyard.model import backbones, checkpoint
-from boatyard.model.graph import exported
-from boatyard.model.header import Header
-from boatyard.model.network import Classifier, embedder, head
-from boatyard.serving import onnx_file
+from boatyard.core import paths
+from boatyard.core.files import write_bytes
+from boatyard.export import onnx_file
+from boatyard.images.views import Preprocessing
+from boatyard.models import backbones, checkpoint
+from boatyard.models.model_header import Header
+from boatyard.models.network import Network, embedder, head
+from boatyard.models.onnx_graphs import exported
 
 CLASSES = ["barge", "canoe", "ferry"]
 TEMPERATURE = 1.25
@@ -31,14 +31,14 @@ AUGMENT = {
 
 def network(
     backbone: str = "squeezenet1_1", size: int = 64, crop: float | Literal["squash"] = 0.875, hidden: int = 8
-) -> tuple[Classifier, Header]:
+) -> tuple[Network, Header]:
     """A frozen classifier whose answers differ from photo to photo, and its header."""
     torch.manual_seed(1)
     body = backbones.create(backbone, "none", size=size)
     published = body.preprocessing
     preprocessing = Preprocessing(size, crop, published.interpolation, published.mean, published.std)
     top = head(body.width, hidden, 0.4, len(CLASSES), TEMPERATURE)
-    whole = Classifier(embedder(body, preprocessing), top)
+    whole = Network(embedder(body, preprocessing), top)
     with torch.inference_mode():
         views = torch.randint(0, 256, (4, 3, size, size), dtype=torch.uint8)
         spread = whole.embedder(views).std().item()

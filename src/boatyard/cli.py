@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from boatyard import errors, paths
+from boatyard.core import errors, paths, splits
 
 _MODEL_HELP = (
     "a model file: .onnx runs on the CPU and starts at once, .safetensors on the GPU where there is one; "
@@ -102,17 +102,16 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(chosen: argparse.Namespace) -> int:
-    from boatyard import files
-    from boatyard.data import splitting
-    from boatyard.model import checkpoint
-    from boatyard.serving import photos_named
-    from boatyard.serving.export import export
+    from boatyard.core import files
+    from boatyard.export.onnx_export import export
+    from boatyard.models import checkpoint
+    from boatyard.serving import find_photos
 
     network, about = checkpoint.load(chosen.model)
     if chosen.photos:
-        photos = photos_named.find(chosen.photos, sys.stdin)
+        photos = find_photos.find(chosen.photos, sys.stdin)
     else:
-        photos = [paths.RAW / row.path for row in splitting.read_splits(paths.SPLITS) if row.split == "validation"]
+        photos = [paths.RAW / row.path for row in splits.read_splits(paths.SPLITS) if row.split == "validation"]
     content, check = export(network, about, photos, paths.GRAPHS if paths.WORK.is_dir() else None)
     output = chosen.output or chosen.model.with_suffix(".onnx")
     files.write_bytes(output, content)
@@ -145,9 +144,9 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 
 def _compare(chosen: argparse.Namespace) -> int:
-    from boatyard.serving import compare
+    from boatyard.compare import command
 
-    return compare.run(chosen.revision)
+    return command.run(chosen.revision)
 
 
 def _count(text: str) -> int:

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, Request, sync_playwright
 from server import Server, serving
 from small_model import CLASSES
 
-from boatyard import paths
+from boatyard.core import paths
 from boatyard.evaluation.predictions import Prediction, write_predictions
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")

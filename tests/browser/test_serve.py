@@ -20,10 +20,10 @@ from playwright.sync_api import Page, expect
 from pretend_run import HOSTILE
 from server import Server, serving
 
-from boatyard import paths
-from boatyard.model import header
-from boatyard.serving import onnx_file
-from boatyard.serving import page as parts
+from boatyard.core import paths
+from boatyard.export import onnx_file
+from boatyard.models import model_header
+from boatyard.serving import web_page as parts
 from boatyard.serving.classifier import Classifier
 
 Visit = Callable[..., Page]
@@ -199,7 +199,7 @@ def bare(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     about = onnx_file.read(repository / paths.ONNX).about
     names = ["{{value}} ${run()} <img src=x onerror=run()>", HOSTILE[3], HOSTILE[4]]
     model = onnx.load(repository / paths.ONNX)
-    onnx.helper.set_model_props(model, header.encode(replace(about, classes=names)))
+    onnx.helper.set_model_props(model, model_header.encode(replace(about, classes=names)))
     (root / paths.ONNX).parent.mkdir()
     (root / paths.ONNX).write_bytes(model.SerializeToString())
     return root

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from small_run import STAGES as STAGE_ORDER
 from source_tree import imported_files, opened_files, params_read, path_constants
 
-from boatyard import paths
+from boatyard.core import paths
 
 SRC = REPOSITORY / "src"
 PIPELINE = YAML(typ="safe", pure=True).load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))

@@ -7,8 +7,8 @@ import pytest
 from clone import Clone
 from safetensors.torch import load_file, save_file
 
-from boatyard import files, paths
-from boatyard.model import header
+from boatyard.core import files, paths
+from boatyard.models import model_header
 
 SHARED = {
     "featurize": ["data/features/plain.npy", "data/features/views.npy", "data/features/photos.csv"],
@@ -43,7 +43,7 @@ def test_a_damaged_backbone_is_one_line_for_all(clone: Clone) -> None:
     whole, state = path.read_bytes(), load_file(path)
     name = next(name for name in state if name.startswith("embedder.") and state[name].is_floating_point())
     state[name][0] = float("nan")
-    save_file(state, path, metadata=header.encode(header.read(path)))
+    save_file(state, path, metadata=model_header.encode(model_header.read(path)))
     shutil.rmtree(clone.folder / ".work/features")
     try:
         done = clone.run("python", "stages/evaluate.py", fails=True, BOATYARD_PROCESSES="2")

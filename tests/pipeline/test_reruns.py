@@ -50,10 +50,10 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
     "evaluate.bins": (param("evaluate.bins", 10), {"evaluate", "tta_evaluate"}),
     "tta.views": (param("tta.views", 4), {"tta_evaluate"}),
     "one photo added": (one_more_photo, {"download"}),
-    "a comment in duplicates.py": (comment_in("src/boatyard/data/duplicates.py"), {"split"}),
-    "a comment in suspects.py": (comment_in("src/boatyard/evaluation/suspects.py"), {"check_labels"}),
-    "a comment in training.py": (comment_in("src/boatyard/model/training.py"), {"train"}),
-    "a comment in onnx_file.py": (comment_in("src/boatyard/serving/onnx_file.py"), {"export"}),
+    "a comment in duplicates.py": (comment_in("src/boatyard/curation/near_duplicates.py"), {"split"}),
+    "a comment in suspects.py": (comment_in("src/boatyard/evaluation/label_issues.py"), {"check_labels"}),
+    "a comment in training.py": (comment_in("src/boatyard/training/head_training.py"), {"train"}),
+    "a comment in onnx_file.py": (comment_in("src/boatyard/export/onnx_file.py"), {"export"}),
     "a comment in a stage": (comment_in("stages/filter.py"), {"filter"}),
     "a newer date alone": (newer("src/boatyard/params/schema.py"), set()),
     "a comment in params.yaml": (comment_in("params.yaml"), set()),
@@ -131,7 +131,7 @@ def test_a_split_that_takes_no_notice_of_copies_still_tells_check_labels_of_them
 
 
 def test_a_stage_that_writes_the_same_bytes_stops_there(bench: Clone) -> None:
-    comment_in("src/boatyard/data/duplicates.py")(bench)
+    comment_in("src/boatyard/curation/near_duplicates.py")(bench)
 
     assert bench.repro().ran - {"report"} == {"split"}
 

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors import safe_open
 from small_run import STAGES, Run
 
-from boatyard.model import header
+from boatyard.models import model_header
 
 # Published: efficientnet_lite0 has 4,652,008 parameters, with the classifier of ImageNet's 1,000 classes.
 BACKBONE_PARAMETERS = 4_652_008 - (1280 * 1000 + 1000)
@@ -179,7 +179,7 @@ def test_the_temperature_is_fitted_on_validation_carried_in_the_model_and_applie
         clone.run("python", f"stages/{stage}.py")
 
     trained, tested = clone.read_json("metrics/train.json"), clone.read_json("metrics/evaluate.json")
-    about = header.read(clone.folder / "models/model.safetensors")
+    about = model_header.read(clone.folder / "models/model.safetensors")
     assert about.temperature == pytest.approx(trained["temperature"], abs=1e-6)
     assert about.temperature < 0.9
     before, after = trained["uncalibrated"], trained["calibrated"]

@@ -8,7 +8,7 @@ import pytest
 from clone import Clone
 from small_run import Run
 
-from boatyard import paths
+from boatyard.core import paths
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_stage_whose_backbone_has_a_graph_imports_no_torch(broken: Clone, stag
     before = outputs(broken)
     for views in ("kept", "computed"):
         imported = broken.run("python", "-X", "importtime", f"stages/{stage}.py", BOATYARD_DEVICE="cpu").stderr
-        assert "boatyard.model.embeddings" in imported
+        assert "boatyard.features.embeddings" in imported
         assert "onnxruntime" in imported or (stage, views) == ("featurize", "kept")
         assert not re.search(r"\| +(torch|torchvision|timm)\b", imported)
         assert outputs(broken) == before

@@ -1,1 +1,1 @@
-"""How good a classifier is, and how sure one can be of it: figures from log-probabilities, with their uncertainty."""
+"""How good a classifier is, and how certain that is: metrics, intervals, calibration, comparison."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boatyard import files
-from boatyard.errors import DamagedFile
+from boatyard.core import files
+from boatyard.core.errors import DamagedFile
 from boatyard.evaluation.checks import Floats, Integers, check
 
 # How many of a photo's most probable classes the table holds.

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from boatyard import files
-from boatyard.data.views import BOTH, FIRST_TTA_VIEW, HORIZONTAL, PLAIN, VERTICAL
+from boatyard.core import files
 from boatyard.evaluation.checks import Floats
+from boatyard.images.views import BOTH, FIRST_TTA_VIEW, HORIZONTAL, PLAIN, VERTICAL
 
 
 def mean_probabilities(log_probabilities: Floats) -> NDArray[np.float64]:

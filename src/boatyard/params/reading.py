@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from boatyard import files, paths
-from boatyard.errors import UserError
+from boatyard.core import files, paths
+from boatyard.core.errors import UserError
 from boatyard.params.explain import explain
 from boatyard.params.schema import Params
 from boatyard.params.types import Section

@@ -1,1 +1,1 @@
-"""From a trained model to people: prediction, export, the demo, the model card, and comparing commits."""
+"""From a trained model to people: prediction and the web page."""

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from PIL import Image
 
-from boatyard import paths
-from boatyard.data.photos import UnreadablePhoto, open_photo
-from boatyard.errors import UserError
-from boatyard.serving import examples, page
+from boatyard.core import paths
+from boatyard.core.errors import UserError
+from boatyard.images.decoding import UnreadablePhoto, open_photo
+from boatyard.serving import examples, web_page
 from boatyard.serving.classifier import Answer, Classifier
 from boatyard.serving.examples import Example
 
@@ -97,7 +97,7 @@ def create(classifier: Classifier, shown: Sequence[Example], card: Path, hosts: 
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     def of_upload(upload: str | None) -> tuple[str, None]:
-        return answer(classifier, Path(upload)) if upload else page.waiting(classifier.about), None
+        return answer(classifier, Path(upload)) if upload else web_page.waiting(classifier.about), None
 
     def of_example(event: gr.EventData) -> str:
         example = shown[int(event.number)]
@@ -110,21 +110,21 @@ def create(classifier: Classifier, shown: Sequence[Example], card: Path, hosts: 
         "show_progress": "hidden",
     }
     with gr.Blocks(title="Boatyard: try the model", analytics_enabled=False, delete_cache=KEEP) as blocks:
-        gr.HTML(page.opening(classifier.about), apply_default_css=False, js_on_load=None)
+        gr.HTML(web_page.opening(classifier.about), apply_default_css=False, js_on_load=None)
         with gr.Row(elem_id="desk"):
             with gr.Column(elem_id="choose", min_width=0):
                 upload = gr.File(label="Photo", file_types=["image"], elem_id="photo", show_label=False)
-                tries = gr.HTML(page.examples(shown), apply_default_css=False, js_on_load=_ON_EXAMPLE)
+                tries = gr.HTML(web_page.examples(shown), apply_default_css=False, js_on_load=_ON_EXAMPLE)
             with gr.Column(elem_id="told", min_width=0):
                 told = gr.HTML(
-                    page.waiting(classifier.about), apply_default_css=False, js_on_load=None, elem_id="answer"
+                    web_page.waiting(classifier.about), apply_default_css=False, js_on_load=None, elem_id="answer"
                 )
         with gr.Column(elem_id="card"):
             if card.exists():
-                gr.Markdown(page.card(card.read_text(encoding="utf-8")), latex_delimiters=[])
+                gr.Markdown(web_page.card(card.read_text(encoding="utf-8")), latex_delimiters=[])
             else:
-                gr.HTML(page.no_card(card), apply_default_css=False, js_on_load=None)
-        gr.HTML(page.closing(), apply_default_css=False, js_on_load=None)
+                gr.HTML(web_page.no_card(card), apply_default_css=False, js_on_load=None)
+        gr.HTML(web_page.closing(), apply_default_css=False, js_on_load=None)
         upload.upload(of_upload, upload, [told, upload], **event).then(None, js=_TO_THE_ANSWER)
         tries.click(of_example, None, told, **event).then(None, js=_TO_THE_ANSWER)
     blocks.queue(max_size=WAITING, api_open=False)
@@ -136,8 +136,8 @@ def create(classifier: Classifier, shown: Sequence[Example], card: Path, hosts: 
         blocks,
         path="/",
         app_kwargs={"openapi_url": None},
-        max_file_size=page.MAX_BYTES,
-        head=page.head(),
+        max_file_size=web_page.MAX_BYTES,
+        head=web_page.head(),
         theme=_theme(),
         i18n=gr.I18n(en={"upload_text.drop_file": "Drop a photo here", "upload_text.click_to_upload": "or choose one"}),
         footer_links=[],
@@ -156,9 +156,9 @@ def answer(classifier: Classifier, path: Path, actual: str | None = None) -> str
     try:
         photo, view = open_photo(path), classifier.plain_view(path)
     except UnreadablePhoto as error:
-        return page.refusal(path.name, str(error))
+        return web_page.refusal(path.name, str(error))
     (said,) = classifier.each([view], lambda view: [view])
-    return page.answer(path.name, cast(Answer, said), photo, view, classifier.about.preprocessing, actual)
+    return web_page.answer(path.name, cast(Answer, said), photo, view, classifier.about.preprocessing, actual)
 
 
 @contextmanager

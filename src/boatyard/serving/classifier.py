@@ -10,15 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from boatyard import machine, paths
-from boatyard.data.photos import as_rgb, open_photo
-from boatyard.data.views import View, plain_view
-from boatyard.errors import UserError
+from boatyard.core import machine, paths
+from boatyard.core.errors import UserError
 from boatyard.evaluation.checks import Floats
 from boatyard.evaluation.predictions import ranked
 from boatyard.evaluation.tta import mean_probabilities
-from boatyard.model import header, inference
-from boatyard.model.engine import Engine, OnnxEngine, Seen, create
+from boatyard.features import inference
+from boatyard.images.decoding import as_rgb, open_photo
+from boatyard.images.views import View, plain_view
+from boatyard.models import model_header
+from boatyard.models.engines.base import Engine, Seen
+from boatyard.models.engines.onnx_engine import OnnxEngine
+from boatyard.models.engines.registry import create
 
 Item = TypeVar("Item")
 
@@ -65,7 +68,7 @@ class Classifier:
         about: its header: classes, backbone, preprocessing, the settings that it was trained with.
     """
 
-    def __init__(self, about: header.Header, engine: Engine):
+    def __init__(self, about: model_header.Header, engine: Engine):
         self.about, self._engine = about, engine
 
     @classmethod
@@ -73,26 +76,24 @@ class Classifier:
         """Read a model file.
 
         A `.onnx` runs on the CPU and needs no torch. A `.safetensors` runs on the device and engine that
-        `boatyard.machine` describes: on CUDA where there is one.
+        `boatyard.core.machine` describes: on CUDA where there is one.
 
         Raises:
             UserError: the file is missing, or is no model that this version of Boatyard wrote.
         """
         path, workers = Path(path), machine.workers()
         if path.suffix == ".onnx":
-            from boatyard.serving import onnx_file
+            from boatyard.export import onnx_file
 
             model = onnx_file.read(path)
             return cls(model.about, _FileEngine(path, model.network, len(model.about.classes), workers))
         if path.suffix == ".safetensors":
-            from boatyard.model import checkpoint
+            from boatyard.models import checkpoint
 
             network, about = checkpoint.load(path)
-            device = machine.device()
-            kind = machine.engine(device)
+            here = machine.read()
             graphs = paths.GRAPHS if paths.WORK.is_dir() else None  # elsewhere than in a repository, none is made
-            precision = machine.backbone_precision(device)
-            return cls(about, create(network, about.preprocessing.shape, kind, device, workers, graphs, precision))
+            return cls(about, create(network, about.preprocessing.shape, here, graphs))
         raise UserError(f"{path} is neither an .onnx nor a .safetensors file, and no other is read: name one of them")
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boatyard.evaluation.predictions import Prediction, read_predictions
-from boatyard.evaluation.report.pictures import Picture, thumbnail
+from boatyard.report.pictures import Picture, thumbnail
 
 COUNT = 8
 MISTAKES = 2

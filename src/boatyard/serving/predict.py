@@ -6,14 +6,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from boatyard import files, paths
-from boatyard.data.photos import UnreadablePhoto, open_photo
-from boatyard.data.views import Shot, plain_shot
-from boatyard.errors import DamagedFile, UserError
+from boatyard.core import files, paths
+from boatyard.core.errors import DamagedFile, UserError
 from boatyard.evaluation import tta
-from boatyard.model.engine import Seen
-from boatyard.model.header import Header
-from boatyard.serving import answers, photos_named
+from boatyard.images.decoding import UnreadablePhoto, open_photo
+from boatyard.images.views import PhotoViews, plain_views
+from boatyard.models.engines.base import Seen
+from boatyard.models.model_header import Header
+from boatyard.serving import find_photos, output_formats
 from boatyard.serving.classifier import Answer, Classifier
 
 # Views of a photo under the policy 'random', where no stage has chosen how many.
@@ -44,7 +44,7 @@ def run(
     Raises:
         UserError: there is no photo or no such model, or the output can't be written.
     """
-    photos = photos_named.find(names, sys.stdin)
+    photos = find_photos.find(names, sys.stdin)
     classifier = Classifier.load(model)
     open_ = views_of(classifier.about, policy)
     unread: dict[Path, str] = {}
@@ -56,18 +56,20 @@ def run(
             unread[photo] = str(error)
             return []
 
-    def answered() -> Iterator[answers.Answered]:
+    def answered() -> Iterator[output_formats.Answered]:
         progress = tqdm(classifier.each(photos, views), "classifying", len(photos), unit=" photos", disable=None)
         for photo, answer in zip(photos, progress, strict=True):
             if answer is None:
-                progress.write(f"error: {answers.printable(name_of(photo))}: {unread[photo]}; skipped", sys.stderr)
+                progress.write(
+                    f"error: {output_formats.printable(name_of(photo))}: {unread[photo]}; skipped", sys.stderr
+                )
                 continue
             if picture:
                 picture(photo, answer)
             yield name_of(photo), answer
 
     picture = _Pictures(pictures, top) if pictures else None
-    lines = answers.lines(form, answered(), top, [name_of(photo) for photo in photos], classifier.classes)
+    lines = output_formats.lines(form, answered(), top, [name_of(photo) for photo in photos], classifier.classes)
     if output:
         with files.replacing(output) as temporary, temporary.open("w", encoding="utf-8") as file:
             file.writelines(lines)
@@ -84,7 +86,7 @@ def name_of(path: Path) -> str:
     return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def views_of(about: Header, policy: str | None) -> Callable[[Path], Shot]:
+def views_of(about: Header, policy: str | None) -> Callable[[Path], PhotoViews]:
     """How to open a photo for the views that the stages evaluate and tta_evaluate would draw of it.
 
     Args:
@@ -96,7 +98,7 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], Shot]:
             model's header does not say how it was trained.
     """
     if policy is None:
-        return lambda photo: plain_shot(open_photo(photo, about.preprocessing.short_side), about.preprocessing)
+        return lambda photo: plain_views(open_photo(photo, about.preprocessing.short_side), about.preprocessing)
     count = RANDOM_VIEWS
     if policy == "chosen":
         if not paths.TTA_METRICS.exists():
@@ -114,7 +116,7 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], Shot]:
     if policy == "flips" and not plan.flips:
         raise UserError("--tta-policy flips: the model was trained on photos that allow no flip; say random")
 
-    def opened(photo: Path) -> Shot:
+    def opened(photo: Path) -> PhotoViews:
         decoded = open_photo(photo, recipe.preprocessing.short_side)
         return recipe.shot(decoded, files.sha256_of(photo), plan.numbers)
 
@@ -129,7 +131,7 @@ class _Pictures:
         self._taken: set[str] = set()
 
     def __call__(self, photo: Path, answer: Answer) -> None:
-        from boatyard.evaluation.figures import sheets
+        from boatyard.report.figures import sheets
 
         name, number = photo.stem, 1
         while name in self._taken:

@@ -1,0 +1,24 @@
+"""`boatyard compare`: what changed since another commit, in Markdown for a pull request."""
+
+from boatyard.compare import difference, results, revision, summary
+
+
+def run(name: str | None) -> int:
+    """Print how the working tree differs from a commit.
+
+    Args:
+        name: of the commit; None for where the branch here left the main one.
+
+    Returns:
+        The exit status, 0 whatever differs.
+
+    Raises:
+        UserError: no repository, no such commit, or a side whose results are missing or damaged.
+    """
+    tree = revision.working_tree()
+    commit = revision.find(name, results.FILES)
+    before, after = results.read(commit), results.read(tree)
+    tables = results.read_photos(before, after)
+    found = difference.compare(before, after, tables)
+    print(summary.render(found, commit, tree), end="")
+    return 0

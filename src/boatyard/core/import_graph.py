@@ -1,0 +1,106 @@
+"""The import graph of this package, read from its source: nothing is imported or run.
+
+Cache keys (`cache_keys`) and the tests of dvc.yaml and of the packages' order all use this one graph.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def modules() -> list[str]:
+    """Every module of the package by its dotted name, sorted."""
+    return sorted(map(_name, PACKAGE.rglob("*.py")))
+
+
+def path_of(module: str) -> Path:
+    """The file of a module of this package.
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+    """
+    path = _find(module)
+    if path is None:
+        raise ModuleNotFoundError(module)
+    return path
+
+
+@cache
+def imports(module: str, *, type_checking: bool = False) -> frozenset[str]:
+    """The modules of this package that a module names in import statements, at the top or inside a function.
+
+    What stands under `if TYPE_CHECKING` counts only if `type_checking` is set.
+    """
+    return imports_of(path_of(module).read_text(encoding="utf-8"), type_checking=type_checking)
+
+
+def imports_of(source: str, *, type_checking: bool = False) -> frozenset[str]:
+    """`imports` of any Python source, such as a stage's script."""
+    tree = ast.parse(source)
+    if not type_checking:
+        tree = _RunCode().visit(tree)
+    return frozenset(name for name in _imported(tree) if _find(name))
+
+
+def closure(modules: Iterable[str]) -> list[str]:
+    """The modules, and all that importing and running them can bring in, the packages around each too; sorted."""
+    found, waiting = set[str](), list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += imports(module)
+            if "." in module:
+                waiting.append(module.rpartition(".")[0])
+    return sorted(found)
+
+
+@cache
+def code(module: str) -> str:
+    """What a module does, as text: the same whatever its comments, docstrings and layout say."""
+    tree = ast.parse(path_of(module).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _has_docstring(
+            node
+        ):
+            del node.body[0]
+    return ast.dump(tree)
+
+
+def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return ast.get_docstring(node, clean=False) is not None
+
+
+class _RunCode(ast.NodeTransformer):
+    """Leaves out what only a type checker reads."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        only_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return None if only_types else self.generic_visit(node)
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    """What import statements name: of `from a import b` the module a.b, or a where there is no such module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield name if _find(name) else node.module
+
+
+@cache
+def _find(module: str) -> Path | None:
+    if module.split(".")[0] != PACKAGE.name:
+        return None
+    path = PACKAGE.parent.joinpath(*module.split("."))
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _name(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")

@@ -1,0 +1,66 @@
+"""The splits: data/splits.csv, and the marks of a split that a data set was published with.
+
+A published split is carried in the file names of data/raw: `train__a.jpg`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boatyard.core import files
+from boatyard.core.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+SEPARATOR = "__"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A photo and its split: a row of data/splits.csv. `path` is relative to data/raw."""
+
+    path: str
+    label: str
+    split: str
+    sha256: str
+
+
+def write_splits(path: Path, samples: Iterable[Sample]) -> None:
+    """Write data/splits.csv."""
+    files.write_rows(path, Sample, samples)
+
+
+def read_splits(path: files.Source) -> list[Sample]:
+    """Read data/splits.csv."""
+    return files.read_rows(path, Sample)
+
+
+def class_names(samples: Iterable[Sample]) -> list[str]:
+    """The classes in the one order that models, metrics and reports use."""
+    return sorted({sample.label for sample in samples})
+
+
+def labels(samples: Iterable[Sample], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Each photo's index in `classes`, int64 [n].
+
+    Raises:
+        UserError: a label is not among them.
+    """
+    index = {label: number for number, label in enumerate(classes)}
+    try:
+        return np.array([index[sample.label] for sample in samples], np.int64)
+    except KeyError as error:
+        raise UserError(f"the model knows no class {error}: run `dvc repro` to train it on these photos") from None
+
+
+def mark(split: str, name: str) -> str:
+    """A photo's file name with its published split in front; `split` is one of `SPLITS`, or empty for none."""
+    return f"{split}{SEPARATOR}{name}" if split else name
+
+
+def split_of(name: str) -> str:
+    """The published split in front of a file name, or the empty string."""
+    split, found, _ = name.partition(SEPARATOR)
+    return split if found and split in SPLITS else ""

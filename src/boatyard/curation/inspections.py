@@ -1,0 +1,183 @@
+"""What decoding says of photos, kept in the work folder: a photo is decoded once in its life.
+
+A file that has the size, time and inode that it had is not read again, as git and DVC do it. One that has not, such as
+all files after `dvc checkout`, is hashed, and decoded only if its content is new. What can't be decoded is not kept:
+its reason may be a folder's rights, and it is tried again.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from boatyard.core import cache_keys
+from boatyard.core.errors import UserError, unwritable
+from boatyard.core.files import sha256_of
+from boatyard.curation.catalog import Photo, Rejected
+from boatyard.curation.perceptual_hash import phash
+from boatyard.images.decoding import UnreadablePhoto, check_file, inspect_photo
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS files (
+    path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, inode INTEGER, sha256 TEXT
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS contents (
+    sha256 TEXT PRIMARY KEY, width INTEGER, height INTEGER, mode TEXT, phash TEXT
+) WITHOUT ROWID;
+"""
+_LIBRARIES = ("pillow",)
+_BATCH = 1000  # photos between commits: what a killed run may lose
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What decoding says of a photo: its size upright in pixels, the mode of its file, its perceptual hash."""
+
+    width: int
+    height: int
+    mode: str
+    phash: str
+
+
+def inspect(raw: Path, names: Sequence[str], workers: int, known: "Inspections") -> Iterator[Photo | Rejected]:
+    """Hash and decode every named photo, in the order given, as far as it is not `known`, which is told.
+
+    A photo that can't be decoded comes as `Rejected`.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(lambda name: _inspect_one(raw, name, known), names)
+
+
+def _inspect_one(raw: Path, name: str, known: "Inspections") -> Photo | Rejected:
+    label = name.split("/", 1)[0]
+    try:
+        sha256, facts = _facts(raw / name, known)
+    except UnreadablePhoto as error:
+        return Rejected(name, label, f"unreadable: {error}")
+    except OSError as error:
+        return Rejected(name, label, f"unreadable: damaged or unreadable ({error.strerror})")
+    return Photo(name, label, facts.width, facts.height, facts.mode, sha256, facts.phash)
+
+
+def _facts(path: Path, known: "Inspections") -> tuple[str, Facts]:
+    """A photo's SHA-256 and what decoding says of it."""
+    sha256 = known.sha256(path)
+    facts = known.facts(sha256)
+    if facts is None:
+        image, mode = inspect_photo(path)
+        facts = Facts(image.width, image.height, mode, phash(image))
+        known.remember(sha256, facts)
+    return sha256, facts
+
+
+class Inspections:
+    """An SQLite file of photos' hashes and facts, for any number of threads. Made by `cached` or `none`."""
+
+    def __init__(self, database: sqlite3.Connection):
+        self._database, self._lock, self._changes = database, threading.Lock(), 0
+        with self._lock:
+            database.executescript(_TABLES)
+
+    def sha256(self, path: Path) -> str:
+        """The hash of a file's content, hexadecimal.
+
+        Raises:
+            UnreadablePhoto: it is no file with content.
+            OSError: it can't be read.
+        """
+        about = check_file(path)
+        identity = (about.st_size, about.st_mtime_ns, about.st_ino)
+        name = os.fspath(path)
+        row = self._row("SELECT sha256, size, modified, inode FROM files WHERE path = ?", name)
+        if row and row[1:] == identity:
+            return str(row[0])
+        digest = sha256_of(path)
+        self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", name, *identity, digest)
+        return digest
+
+    def facts(self, sha256: str) -> Facts | None:
+        """What is known of a photo with this content, if anything."""
+        row = self._row("SELECT width, height, mode, phash FROM contents WHERE sha256 = ?", sha256)
+        return Facts(*row) if row else None
+
+    def remember(self, sha256: str, facts: Facts) -> None:
+        values = (facts.width, facts.height, facts.mode, facts.phash)
+        self._write("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?)", sha256, *values)
+
+    def _row(self, query: str, key: str) -> Any:
+        with self._lock:
+            return self._database.execute(query, (key,)).fetchone()
+
+    def _write(self, statement: str, *values: int | str) -> None:
+        with self._lock:
+            self._database.execute(statement, values)
+            self._changes += 1
+            if self._changes % _BATCH == 0:
+                self._database.commit()
+
+
+def none() -> Inspections:
+    """Knows nothing, and forgets what it is told when it goes."""
+    return Inspections(sqlite3.connect(":memory:", check_same_thread=False))
+
+
+def cache_key() -> str:
+    """Changes with whatever decides a photo's facts beside its content."""
+    return cache_keys.key(libraries=_LIBRARIES, code=__name__)
+
+
+@contextmanager
+def cached(folder: Path, key: str) -> Iterator[Inspections]:
+    """What is cached in a folder, under the key of `cache_key`.
+
+    A file that is damaged is begun anew: it costs time and nothing else.
+
+    Raises:
+        UserError: the folder can't be written, or its files can't be locked.
+    """
+    path = folder / f"{key}.sqlite"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        database = _opened(path)
+    except OSError as error:  # here alone: one of the block below is not the database's
+        raise unwritable(path, error) from error
+    except sqlite3.OperationalError as error:
+        raise _refused(path, error) from error
+    try:
+        try:
+            yield Inspections(database)
+        finally:
+            database.commit()
+            database.close()
+    except sqlite3.OperationalError as error:
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: sqlite3.OperationalError) -> UserError:
+    if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_PROTOCOL")) or "LOCK" in error.sqlite_errorname:
+        return UserError(
+            f"{path} can't be locked ({error}): end the process that has it open, or put the repository on a file "
+            "system that has file locks"
+        )
+    return unwritable(path, error)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, check_same_thread=False)
+    try:
+        sound = database.execute("PRAGMA quick_check").fetchone() == ("ok",)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        sound = False
+    if sound:
+        return database
+    database.close()
+    path.unlink()
+    path.with_name(f"{path.name}-journal").unlink(missing_ok=True)  # the next database would take it for its own
+    return sqlite3.connect(path, check_same_thread=False)

@@ -1,0 +1,68 @@
+"""Leaks: photos that are to judge a classifier and nearly show what it, or its settings, were trained on."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from boatyard.core import files
+from boatyard.core.splits import Sample
+from boatyard.curation import near_duplicates
+from boatyard.curation.catalog import Photo
+
+# What a photo must not show again: a test photo what trained the network or chose its settings.
+_EARLIER = {"validation": ("train",), "test": ("train", "validation")}
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A photo of validation or test, and the nearest photo of an earlier split: a row of data/leaks.csv.
+
+    Attributes:
+        path, label, split: the photo's.
+        like, like_label, like_split: those of the earlier one.
+        flip: how the one comes out of the other, one of `duplicates.FLIPS`.
+        bits: between their perceptual hashes, of 256.
+    """
+
+    path: str
+    label: str
+    split: str
+    like: str
+    like_label: str
+    like_split: str
+    flip: str
+    bits: int
+
+
+def find(photos: Sequence[Photo], rows: Sequence[Sample]) -> list[Leak]:
+    """The photos of validation and test that are near duplicates, within `duplicates.DISTANCE` bits, of earlier ones.
+
+    Args:
+        photos: of the catalogue.
+        rows: their splits.
+
+    Returns:
+        One leak for each such photo, test first, then by path.
+    """
+    phash = {photo.path: photo.phash for photo in photos}
+    leaks = []
+    for split, earlier in reversed(_EARLIER.items()):
+        mine = [row for row in rows if row.split == split]
+        others = [row for row in rows if row.split in earlier]
+        hashes, theirs = ([phash[row.path] for row in some] for some in (mine, others))
+        for row, match in zip(mine, near_duplicates.nearest(hashes, theirs, near_duplicates.DISTANCE), strict=True):
+            if match:
+                like = others[match.place]
+                about = row.path, row.label, split, like.path, like.label, like.split
+                leaks.append(Leak(*about, match.flip, match.bits))
+    return leaks
+
+
+def write_leaks(path: Path, leaks: Iterable[Leak]) -> None:
+    """Write data/leaks.csv."""
+    files.write_rows(path, Leak, leaks)
+
+
+def read_leaks(path: Path) -> list[Leak]:
+    """Read data/leaks.csv."""
+    return files.read_rows(path, Leak)

@@ -1,0 +1,306 @@
+"""What the network sees of a photo: its plain view, and random views that are a pure function of a key."""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageEnhance
+from PIL.Image import Image as Photo
+
+from boatyard.images.decoding import open_checked
+
+if TYPE_CHECKING:
+    from boatyard.params.schema import Augment, Image
+
+View = NDArray[np.uint8]
+Box = tuple[float, float, float, float]  # left, top, right, bottom, pixels from a photo's upper left
+
+RESAMPLING = {
+    "nearest": Pillow.Resampling.NEAREST,
+    "bilinear": Pillow.Resampling.BILINEAR,
+    "bicubic": Pillow.Resampling.BICUBIC,
+    "lanczos": Pillow.Resampling.LANCZOS,
+}
+
+PLAIN = -1  # the number of the plain view
+# Its mirror images: a number each, and the axes of [..., height, width] to flip, for np.flip.
+HORIZONTAL, VERTICAL, BOTH = -2, -3, -4
+FLIPS: Mapping[int, tuple[int, ...]] = {HORIZONTAL: (-1,), VERTICAL: (-2,), BOTH: (-2, -1)}
+# Training takes view numbers from 0; test-time augmentation takes its own, so that no test view was trained on.
+FIRST_TTA_VIEW = 1_000_000
+_AMPLE = 4
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a backbone wants its photos.
+
+    Attributes:
+        size: side of the square view, pixels.
+        crop: the plain view's side as a fraction of the photo's short side; 'squash': all of the photo, whatever its
+            shape, squeezed to a square.
+        interpolation: 'nearest', 'bilinear', 'bicubic' or 'lanczos'.
+        mean, std: per channel R, G, B, of values in [0, 1]. The network itself applies them; views are uint8.
+    """
+
+    size: int
+    crop: float | Literal["squash"]
+    interpolation: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of a view: channels, height, width."""
+        return 3, self.size, self.size
+
+    @property
+    def short_side(self) -> int:
+        """As many pixels as a photo need have: four times what the plain view shows of it, for `open_photo`.
+
+        A view of a photo decoded at this size hardly differs from one of the whole photo (docs/performance.md, large
+        photos). A random view of a sixteenth of its area is still not enlarged; of less, it is blurred.
+        """
+        return math.ceil(_AMPLE * self.size / (1 if self.crop == "squash" else self.crop))
+
+    def box(self, width: int, height: int) -> Box:
+        """What the plain view shows of a photo of that many pixels: the middle square, or all of it."""
+        if self.crop == "squash":
+            return 0, 0, width, height
+        side = self.crop * min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        return left, top, left + side, top + side
+
+    def adapted(self, image: "Image") -> "Preprocessing":
+        """The same with the size and crop of params.yaml, where they are not left to the backbone."""
+        return replace(
+            self,
+            size=self.size if image.size == "backbone" else image.size,
+            crop=self.crop if image.crop == "backbone" else image.crop,
+        )
+
+
+@dataclass(frozen=True)
+class ViewSpec:
+    """A view of a photo, decided; what is left to do is arithmetic on the photo's pixels.
+
+    Attributes:
+        box: left, top, right, bottom of what is cut out of the photo, in its pixels.
+        side: of the square that the box is resized to, pixels.
+        angle: degrees by which that is turned clockwise about its centre. Its middle is then the view, what comes from
+            outside black. At 0 it is the view.
+        brightness, contrast, saturation: factors; 1 changes nothing.
+        hue: 256ths of the colour circle by which colours are turned; None: they are left alone.
+        flips: axes of [3, height, width] that are mirrored at the end.
+    """
+
+    box: Box
+    side: int
+    angle: float = 0.0
+    brightness: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+    hue: int | None = None
+    flips: tuple[int, ...] = ()
+
+
+def plain_view(photo: Photo, preprocessing: Preprocessing) -> View:
+    """What `Preprocessing.box` says of an RGB photo, in one interpolation: uint8 [3, size, size]."""
+    return drawn(photo, plain_spec(photo.width, photo.height, preprocessing), preprocessing)
+
+
+def plain_views(photo: Photo, preprocessing: Preprocessing) -> "PhotoViews":
+    """The plain view of an RGB photo, not yet drawn."""
+    return PhotoViews(photo, [plain_spec(photo.width, photo.height, preprocessing)], preprocessing)
+
+
+def plain_spec(width: int, height: int, preprocessing: Preprocessing) -> ViewSpec:
+    """The plain view of a photo of this size."""
+    return ViewSpec(_inside(preprocessing.box(width, height), width, height), preprocessing.size)
+
+
+def random_view(
+    photo: Photo, preprocessing: Preprocessing, augment: "Augment", sha256: str, number: int, seed: int
+) -> View:
+    """A random view of an RGB photo: uint8 [3, size, size], the same for the same arguments on any machine."""
+    look = random_spec(photo.width, photo.height, preprocessing, augment, sha256, number, seed)
+    return drawn(photo, look, preprocessing)
+
+
+def random_spec(
+    photo_width: int,
+    photo_height: int,
+    preprocessing: Preprocessing,
+    augment: "Augment",
+    sha256: str,
+    number: int,
+    seed: int,
+) -> ViewSpec:
+    """A random view of a photo of this size: the same for the same arguments.
+
+    A crop with the area and aspect of `augment` (a fraction of the photo's area; Szegedy et al. 2015), resized, rotated
+    about its centre, cut to the middle as the plain view is, mirrored, and its colours jittered. A crop that does not
+    fit into the photo is made smaller, in its aspect, until it does. Where the plain view is the whole photo, squeezed,
+    so is the crop: the aspect of `augment` is then a factor on the photo's own, and nothing is cut off the crop. All
+    draws are made whether they are used or not, so that a change of one setting leaves the others' draws alone.
+    """
+    draw = _uniform(f"{seed} {sha256} {number}", 11)
+    area = _between(augment.scale, draw[0]) * photo_width * photo_height
+    aspect = math.exp(_between([math.log(limit) for limit in augment.aspect], draw[1]))
+    crop = preprocessing.crop
+    if crop == "squash":
+        aspect, crop = aspect * photo_width / photo_height, 1.0
+    width, height = math.sqrt(area * aspect), math.sqrt(area / aspect)
+    fit = min(1.0, photo_width / width, photo_height / height)
+    width, height = width * fit, height * fit
+    left, top = draw[2] * (photo_width - width), draw[3] * (photo_height - height)
+    angle = (2 * draw[4] - 1) * augment.rotation
+    if angle:
+        side = round(preprocessing.size / crop)
+        box = (left, top, left + width, top + height)
+    else:
+        side = preprocessing.size
+        inset_x, inset_y = width * (1 - crop) / 2, height * (1 - crop) / 2
+        box = (left + inset_x, top + inset_y, left + width - inset_x, top + height - inset_y)
+    flips = [(-2, augment.vertical_flip and draw[6] < 0.5), (-1, augment.horizontal_flip and draw[5] < 0.5)]
+    return ViewSpec(
+        _inside(box, photo_width, photo_height),
+        side,
+        angle,
+        brightness=_between([1 - augment.brightness, 1 + augment.brightness], draw[7]),
+        contrast=_between([1 - augment.contrast, 1 + augment.contrast], draw[8]),
+        saturation=_between([1 - augment.saturation, 1 + augment.saturation], draw[9]),
+        hue=round(_between([-augment.hue, augment.hue], draw[10]) * 256) if augment.hue else None,
+        flips=tuple(axis for axis, mirrored in flips if mirrored),
+    )
+
+
+def drawn(photo: Photo, look: ViewSpec, preprocessing: Preprocessing) -> View:
+    """Draw a view of an RGB photo with Pillow: uint8 [3, size, size]."""
+    image = photo.resize((look.side, look.side), RESAMPLING[preprocessing.interpolation], box=look.box)
+    if look.angle:
+        image = _rotate(image, look.angle, preprocessing.size)
+    view = np.asarray(_jitter(image, look)).transpose(2, 0, 1)
+    return np.ascontiguousarray(np.flip(view, look.flips))
+
+
+@dataclass(frozen=True)
+class PhotoViews:
+    """A decoded RGB photo and the views that are wanted of it, not yet drawn.
+
+    Pillow draws them in `views`; on a GPU `boatyard.images.device_views` draws the same.
+    """
+
+    photo: Photo
+    looks: list[ViewSpec]
+    preprocessing: Preprocessing
+
+    def views(self) -> list[View]:
+        """Each uint8 [3, size, size]; what differs in its flips alone is drawn once."""
+        upright: dict[ViewSpec, View] = {}
+        for look in (replace(look, flips=()) for look in self.looks):
+            if look not in upright:
+                upright[look] = drawn(self.photo, look, self.preprocessing)
+        return [np.ascontiguousarray(np.flip(upright[replace(look, flips=())], look.flips)) for look in self.looks]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides what is seen of a photo."""
+
+    preprocessing: Preprocessing
+    augment: "Augment"
+    seed: int
+
+    def name(self, sha256: str, number: int) -> str:
+        """A text that is the same for two views only if they are the same, one preprocessing given."""
+        if number == PLAIN:
+            return f"{sha256} plain"
+        if number in FLIPS:
+            return f"{sha256} plain flipped {' '.join(map(str, FLIPS[number]))}"
+        drawn_by = hashlib.blake2b(f"{self.augment!r} {self.seed}".encode(), digest_size=8).hexdigest()
+        return f"{sha256} {number} {drawn_by}"
+
+    def draw(self, path: Path, sha256: str, numbers: Sequence[int]) -> list[View]:
+        """Open a photo once and draw the views with the given numbers.
+
+        Raises:
+            UserError: the photo can't be opened.
+        """
+        return self.open(path, sha256, numbers).views()
+
+    def open(self, path: Path, sha256: str, numbers: Sequence[int]) -> PhotoViews:
+        """Open a photo and decide on the views with the given numbers.
+
+        Raises:
+            UserError: the photo can't be opened.
+        """
+        return self.shot(open_checked(path, self.preprocessing.short_side), sha256, numbers)
+
+    def views(self, photo: Photo, sha256: str, numbers: Sequence[int]) -> list[View]:
+        """The views of an RGB photo with the given numbers: random ones from 0, the plain one and its mirror images."""
+        return self.shot(photo, sha256, numbers).views()
+
+    def shot(self, photo: Photo, sha256: str, numbers: Sequence[int]) -> PhotoViews:
+        """The same, not yet drawn."""
+        return PhotoViews(photo, self.looks(photo.width, photo.height, sha256, numbers), self.preprocessing)
+
+    def looks(self, width: int, height: int, sha256: str, numbers: Sequence[int]) -> list[ViewSpec]:
+        """What is decided of them, for a photo of this size."""
+        plain = plain_spec(width, height, self.preprocessing)
+
+        def look(number: int) -> ViewSpec:
+            if number < 0:
+                return replace(plain, flips=FLIPS.get(number, ()))
+            return random_spec(width, height, self.preprocessing, self.augment, sha256, number, self.seed)
+
+        return list(map(look, numbers))
+
+
+def _inside(box: Box, width: int, height: int) -> Box:
+    # Rounding may put an edge a hair outside, which Pillow refuses.
+    return max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)
+
+
+def rotation(degrees: float, side: int, size: int) -> tuple[float, float, float, float, float, float]:
+    """The affine map from a view [size, size] to the image [side, side] whose middle it is, turned clockwise."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    centre, middle = side / 2, size / 2
+    return cos, sin, centre - cos * middle - sin * middle, -sin, cos, centre + sin * middle - cos * middle
+
+
+def _rotate(image: Photo, degrees: float, size: int) -> Photo:
+    """Rotate clockwise about the centre and cut the middle square in one interpolation; outside it is black."""
+    matrix = rotation(degrees, image.width, size)
+    return image.transform((size, size), Pillow.Transform.AFFINE, matrix, Pillow.Resampling.BILINEAR)
+
+
+def _jitter(image: Photo, look: ViewSpec) -> Photo:
+    for enhance, factor in (
+        (ImageEnhance.Brightness, look.brightness),
+        (ImageEnhance.Contrast, look.contrast),
+        (ImageEnhance.Color, look.saturation),
+    ):
+        if factor != 1:
+            image = enhance(image).enhance(factor)
+    if look.hue is not None:
+        hue, saturation, value = image.convert("HSV").split()
+        hue = hue.point([(level + look.hue) % 256 for level in range(256)])
+        image = Pillow.merge("HSV", (hue, saturation, value)).convert("RGB")
+    return image
+
+
+def _between(limits: list[float], drawn: float) -> float:
+    return limits[0] + (limits[1] - limits[0]) * drawn
+
+
+def _uniform(key: str, count: int) -> list[float]:
+    """`count` (at most 16) numbers in [0, 1) that only `key` decides, whatever the library versions."""
+    digest = hashlib.blake2b(key.encode(), digest_size=64).digest()
+    return [int.from_bytes(digest[4 * i : 4 * i + 4], "little") / 2**32 for i in range(count)]

@@ -1,0 +1,1 @@
+"""Networks: backbones, heads, the model file, ONNX graphs, and the engines that run them."""

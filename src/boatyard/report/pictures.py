@@ -1,0 +1,136 @@
+"""The photos that the report shows, small: which ones is a pure function of the seed and of the photos' content."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from boatyard.core.errors import UserError
+from boatyard.core.splits import Sample
+from boatyard.curation.leaks import Leak
+from boatyard.evaluation.label_issues import LabelIssue
+from boatyard.evaluation.predictions import Prediction
+from boatyard.images.decoding import UnreadablePhoto, open_photo
+from boatyard.images.views import Preprocessing, View, plain_view, random_view
+from boatyard.params.schema import Augment
+from boatyard.report.run import Run
+
+SIDE = 208  # pixels of a thumbnail's longer side
+SMALL_SIDE = 144  # of one of many classes
+VIEWS = 16
+MOST_CLASSES = 120
+MISTAKES = 12
+WORST = 6
+LEAKS = 6
+SUSPECTS = 12
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A thumbnail of a photo in data/raw."""
+
+    path: str
+    image: Image.Image
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The report's photos.
+
+    Attributes:
+        samples: of each class shown, 1, 2, 4 or 8 photos; the same number for each class, if it has them.
+        source: a training photo; `plain` is its plain view and `views` are `VIEWS` random views of it.
+        mistakes: the most confident mistakes, the most confident first.
+        worst: those of the class with the lowest top-1 that are not among `mistakes`.
+        leaks: photos that leak, test first, each with the one that it nearly shows.
+        suspects: the photos whose label is the least probable.
+    """
+
+    samples: list[tuple[str, list[Picture]]]
+    source: Picture
+    plain: Image.Image
+    views: list[Image.Image]
+    mistakes: list[tuple[Prediction, Picture]]
+    worst: list[tuple[Prediction, Picture]]
+    leaks: list[tuple[Leak, Picture, Picture]]
+    suspects: list[tuple[LabelIssue, Picture]]
+
+
+def collect(run: Run, raw: Path, preprocessing: Preprocessing, augment: Augment, seed: int) -> Pictures:
+    """Open the photos to show, one at a time.
+
+    Args:
+        run: says which photos there are and how they were classified.
+        raw: the folder that their paths start from.
+        preprocessing: of the model.
+        augment: of the random views.
+        seed: chooses the photos and draws the views.
+
+    Raises:
+        UserError: a photo is not there or can't be read any more.
+    """
+    mistakes = run.mistakes()[:MISTAKES]
+    more = [mistake for mistake in run.mistakes(run.worst_class.label) if mistake not in mistakes]
+    chosen = samples(run.rows, seed)
+    side = SIDE if max(map(len, chosen.values())) > 1 else SMALL_SIDE
+    row = augmented(run.rows, seed)
+    photo = _open(raw, row.path, preprocessing.short_side)
+    views = [random_view(photo, preprocessing, augment, row.sha256, number, seed) for number in range(VIEWS)]
+    return Pictures(
+        samples=[(label, [thumbnail(raw, row.path, side) for row in rows]) for label, rows in chosen.items()],
+        source=Picture(row.path, _small(photo)),
+        plain=_view(plain_view(photo, preprocessing)),
+        views=[_view(view) for view in views],
+        mistakes=[(mistake, thumbnail(raw, mistake.path)) for mistake in mistakes],
+        worst=[(mistake, thumbnail(raw, mistake.path)) for mistake in more[:WORST]],
+        leaks=[
+            (leak, thumbnail(raw, leak.path, SMALL_SIDE), thumbnail(raw, leak.like, SMALL_SIDE))
+            for leak in run.leaks[:LEAKS]
+        ],
+        suspects=[(suspect, thumbnail(raw, suspect.path)) for suspect in run.suspects[:SUSPECTS]],
+    )
+
+
+def samples(rows: Sequence[Sample], seed: int) -> dict[str, list[Sample]]:
+    """The photos of the sample grid by class: at most 64 photos, or one of each class, of at most `MOST_CLASSES`."""
+    by_label: dict[str, list[Sample]] = defaultdict(list)
+    for row in rows:
+        by_label[row.label].append(row)
+    labels = sorted(sorted(by_label, key=lambda label: _rank(label, seed))[:MOST_CLASSES])
+    each = next((number for number in (8, 4, 2) if number * len(labels) <= 64), 1)
+    return {label: sorted(by_label[label], key=lambda row: _rank(row.sha256, seed))[:each] for label in labels}
+
+
+def augmented(rows: Sequence[Sample], seed: int) -> Sample:
+    """The training photo whose random views are shown."""
+    return min((row for row in rows if row.split == "train"), key=lambda row: _rank(row.sha256, seed))
+
+
+def _rank(key: str, seed: int) -> str:
+    return hashlib.blake2b(f"shown {seed} {key}".encode(), digest_size=16).hexdigest()
+
+
+def thumbnail(raw: Path, path: str, side: int = SIDE) -> Picture:
+    """A photo, its longer side at most `side` pixels."""
+    return Picture(path, _small(_open(raw, path, 2 * side), side))
+
+
+def _open(raw: Path, path: str, short_side: int) -> Image.Image:
+    try:
+        return open_photo(raw / path, short_side)
+    except (UnreadablePhoto, OSError) as error:
+        raise UserError(f"{raw / path} can't be read ({error}): run `dvc repro --force download`") from None
+
+
+def _small(photo: Image.Image, side: int = SIDE) -> Image.Image:
+    small = photo.copy()
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return small
+
+
+def _view(view: View) -> Image.Image:
+    return _small(Image.fromarray(np.ascontiguousarray(view.transpose(1, 2, 0))))

@@ -1,0 +1,44 @@
+"""Reading the files of a run, which the report tells of."""
+
+from pathlib import Path
+
+from boatyard import params
+from boatyard.core import files, paths, splits
+from boatyard.curation import catalog, leaks
+from boatyard.evaluation import label_issues
+from boatyard.evaluation.calibration import ConfidenceBin
+from boatyard.evaluation.plot_tables import ClassCount, ImageSize, MeasuredClass, TtaClass
+from boatyard.evaluation.predictions import read_predictions
+from boatyard.params import Params
+from boatyard.report.run import Run
+from boatyard.training.history import Epoch
+
+
+def read(settings: Params, folder: Path = Path()) -> Run:
+    """Read the files of the run whose repository is `folder`.
+
+    Raises:
+        UserError: one is missing or damaged.
+    """
+    return Run(
+        settings=params.dump(settings),
+        download=files.read_json(folder / paths.DOWNLOAD_METRICS),
+        filtering=files.read_json(folder / paths.FILTER_METRICS),
+        splitting=files.read_json(folder / paths.SPLIT_METRICS),
+        labelling=files.read_json(folder / paths.CHECK_LABELS_METRICS),
+        training=files.read_json(folder / paths.TRAIN_METRICS),
+        test=files.read_json(folder / paths.EVALUATE_METRICS),
+        tta=files.read_json(folder / paths.TTA_METRICS),
+        catalog=catalog.read_catalog(folder / paths.CATALOG),
+        rejected=catalog.read_rejected(folder / paths.REJECTED),
+        rows=splits.read_splits(folder / paths.SPLITS),
+        leaks=leaks.read_leaks(folder / paths.LEAKS),
+        suspects=label_issues.read_suspects(folder / paths.SUSPECTS),
+        counts=files.read_rows(folder / paths.CLASS_COUNTS, ClassCount),
+        sizes=files.read_rows(folder / paths.IMAGE_SIZES, ImageSize),
+        history=files.read_rows(folder / paths.HISTORY, Epoch),
+        predictions=read_predictions(folder / paths.PREDICTIONS),
+        results=files.read_rows(folder / paths.PER_CLASS, MeasuredClass),
+        bins=files.read_rows(folder / paths.RELIABILITY, ConfidenceBin),
+        tta_results=files.read_rows(folder / paths.TTA_PER_CLASS, TtaClass),
+    )

@@ -1,0 +1,56 @@
+"""Which photo files a user means: by names, folders, patterns, or lines on standard input."""
+
+import glob
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePath, PurePosixPath
+
+from boatyard.core.errors import UserError
+from boatyard.core.file_names import is_clutter
+from boatyard.sources.walk import looks_like_photo
+
+
+def find(names: Iterable[str], lines: Iterable[str]) -> list[Path]:
+    """The photos that `names` mean, in that order, each once.
+
+    Args:
+        names: files, folders (searched through, in the order of their paths), patterns (`**` means any depth), or '-'
+            for `lines`.
+        lines: of standard input: files and folders, no patterns.
+
+    Raises:
+        UserError: a pattern or a folder has no photo, or there is none at all. A file that is not there is no error
+            here: it is one of many.
+    """
+    found: dict[Path, None] = {}
+    for name in names:
+        if name == "-":
+            for line in lines:
+                if line := line.rstrip("\r\n"):
+                    found.update(dict.fromkeys(_below(Path(line))))
+        elif not Path(name).exists() and glob.has_magic(name):
+            matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207, Path.glob takes no absolute pattern
+            photos = [photo for match in matches for photo in _below(Path(match), named=False)]
+            if not photos:
+                raise UserError(f"no photo matches {name!r}; in quotes, ** means any depth")
+            found.update(dict.fromkeys(photos))
+        else:
+            found.update(dict.fromkeys(_below(Path(name))))
+    if not found:
+        raise UserError("no photo was named: give files, folders or patterns, or paths on standard input")
+    return list(found)
+
+
+def _below(path: Path, named: bool = True) -> Iterator[Path]:
+    """The file itself, or the photos in a folder and its folders."""
+    if not path.is_dir():
+        if named or _is_photo(path):
+            yield path
+        return
+    photos = sorted(inside for inside in path.rglob("*") if _is_photo(inside.relative_to(path)) and inside.is_file())
+    if not photos and named:
+        raise UserError(f"{path} has no file whose name looks like a photo's: name the files themselves")
+    yield from photos
+
+
+def _is_photo(path: PurePath) -> bool:
+    return looks_like_photo(PurePosixPath(path)) and not any(map(is_clutter, path.parts))

@@ -1,0 +1,1 @@
+"""Training: the head on cached features, then fine-tuning of the backbone."""

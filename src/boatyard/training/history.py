@@ -1,0 +1,31 @@
+"""The course of a training run, epoch by epoch: the rows of plots/history.csv."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch; losses in nats, accuracies as fractions.
+
+    Attributes:
+        epoch: from 1, through both phases.
+        phase: 'head' on the frozen backbone, then 'finetune'.
+        train_loss, train_top1: means over the epoch's batches, dropout on, weights changing underneath.
+        validation_loss, validation_top1: on plain views after the epoch.
+        lr: learning rate of the head.
+    """
+
+    epoch: int
+    phase: Literal["head", "finetune"]
+    train_loss: float
+    validation_loss: float
+    train_top1: float
+    validation_top1: float
+    lr: float
+
+
+def best(history: Sequence[Epoch]) -> Epoch:
+    """The epoch whose weights are kept: the first with the lowest validation loss."""
+    return min(history, key=lambda epoch: epoch.validation_loss)

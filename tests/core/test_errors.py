@@ -1,0 +1,123 @@
+import errno
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from boatyard.core import errors
+from boatyard.core.errors import UserError
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_a_users_mistake_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        raise UserError("photo.jpg, which\n  is   no photo: take it out")
+
+    with pytest.raises(SystemExit) as caught:
+        errors.run(main)
+    assert caught.value.code == 2
+    assert capsys.readouterr() == ("", "error: photo.jpg, which is no photo: take it out\n")
+
+
+def test_a_name_in_a_message_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        raise UserError("größe\x1b[2J\x07\x9b2K\n船.jpg: rename it")
+
+    with pytest.raises(SystemExit):
+        errors.run(main)
+    assert capsys.readouterr().err == r"error: größe\x1b[2J\x07\x9b2K 船.jpg: rename it" + "\n"
+
+
+CTRL_C = """
+import os, signal, threading, time
+from boatyard.core import errors
+
+def main():
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        raise {error}
+
+errors.run(main)
+"""
+
+
+@pytest.mark.parametrize("error", ["", "ImportError('initialization failed')", "errors.UserError('it is damaged')"])
+def test_ctrl_c_is_one_line_and_status_130_whatever_a_library_makes_of_it(error: str) -> None:
+    """And no thread is waited for."""
+    command = [sys.executable, "-c", CTRL_C.format(error=error)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS], ids=errno.errorcode.get)
+def test_a_disk_that_can_not_be_written_to_is_the_users_to_mend(
+    number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main() -> None:
+        raise OSError(number, os.strerror(number), "data/raw")
+
+    with pytest.raises(SystemExit) as caught:
+        errors.run(main)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == (
+        f"error: data/raw can't be written ({os.strerror(number)}): free space, or mend the folder's rights\n"
+    )
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        raise ZeroDivisionError
+
+    def read() -> None:
+        Path("nowhere").read_bytes()
+
+    with pytest.raises(ZeroDivisionError):
+        errors.run(main)
+    with pytest.raises(FileNotFoundError):
+        errors.run(read)
+    errors.run(lambda: print("done"))
+    assert capsys.readouterr() == ("done\n", "")
+
+
+def stage(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, REPOSITORY / f"stages/{name}.py"], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_stage_ends_with_one_line_and_status_2(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
+    text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+    for broken, told in [
+        (
+            re.sub(r"min_images: \d+", "min_images: 0", text),
+            "error: params.yaml: filter.min_images: 0 does not fit; input should be greater than or equal to 1\n",
+        ),
+        (text, "error: data/raw is not here: run `dvc repro download`\n"),
+    ]:
+        (tmp_path / "params.yaml").write_text(broken, encoding="utf-8")
+        done = stage(tmp_path, "filter")
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".work", "dvc.yaml", "params.yaml"]
+
+
+HEAVY = ("torch", "torchvision", "timm", "onnxruntime")
+IMPORTED = f"""
+import runpy, sys
+for stage in ("download", "filter", "split", "report"):
+    runpy.run_path(f"stages/{{stage}}.py", run_name="imported")
+    print(stage, *[name for name in {HEAVY} if name in sys.modules])
+"""
+
+
+def test_stages_that_need_no_network_do_not_import_one() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTED], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["download", "filter", "split", "report"]

@@ -1,0 +1,222 @@
+"""Metrics: by hand, and against scikit-learn on random and on degenerate inputs."""
+
+import json
+import math
+import warnings
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+import sklearn.metrics as reference
+from hypothesis import given
+from hypothesis import strategies as st
+from properties import examples
+
+from boatyard.core import files
+from boatyard.evaluation import metrics
+from boatyard.evaluation.intervals import bootstrap, wilson
+
+bounded = examples(60)
+
+# Three classes, five photos. Predicted: a, b, a, c, b; ranks of the right class: 0, 1, 0, 0, 2.
+PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.5, 0.25, 0.25], [0.1, 0.3, 0.6], [0.1, 0.7, 0.2]])
+ACTUAL = np.array([0, 0, 0, 2, 0])
+
+
+def log(probabilities):
+    with np.errstate(divide="ignore"):
+        return np.log(np.asarray(probabilities))
+
+
+def distributions(seed, photos, classes, ties):
+    """Probabilities of random classes; with `ties`, of few distinct values, zeros among them."""
+    generator = np.random.default_rng(seed)
+    weights = generator.integers(0, 3, (photos, classes)) if ties else generator.exponential(size=(photos, classes))
+    weights[np.arange(photos), generator.integers(0, classes, photos)] += 1
+    actual = generator.integers(0, classes, photos)
+    return weights / weights.sum(axis=1, keepdims=True), actual
+
+
+cases = st.builds(
+    distributions,
+    seed=st.integers(0, 10_000),
+    photos=st.integers(1, 40),
+    classes=st.integers(2, 9),
+    ties=st.booleans(),
+)
+
+
+def test_by_hand():
+    rank = metrics.ranks(log(PROBABILITIES), ACTUAL)
+    assert rank.tolist() == [0, 1, 0, 0, 2]
+    assert [metrics.top_k(rank, k) for k in (1, 2, 3, 5)] == [0.6, 0.8, 1.0, 1.0]
+    assert metrics.losses(log(PROBABILITIES), ACTUAL).mean() == pytest.approx(
+        -math.log(0.7 * 0.3 * 0.5 * 0.6 * 0.1) / 5
+    )
+    confusion = metrics.confusion_matrix(ACTUAL, PROBABILITIES.argmax(axis=1), 3)
+    assert confusion.tolist() == [[2, 2, 0], [0, 0, 0], [0, 0, 1]]
+    assert metrics.mean_class_accuracy(confusion) == pytest.approx((2 / 4 + 1) / 2)  # class b has no photo
+    assert metrics.macro_f1(confusion) == pytest.approx((4 / 6 + 0 + 1) / 3)  # class b was predicted
+
+
+def test_ties_go_to_the_class_that_stands_first():
+    log_probabilities = log([[0.4, 0.4, 0.2], [0.4, 0.4, 0.2], [0.2, 0.4, 0.4], [1 / 3, 1 / 3, 1 / 3]])
+    assert metrics.ranks(log_probabilities, np.array([0, 1, 2, 2])).tolist() == [0, 1, 1, 2]
+
+
+@bounded
+@given(cases)
+def test_rank_is_the_place_in_a_stable_descending_order(case):
+    probabilities, actual = case
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    expected = (order == actual[:, None]).argmax(axis=1)
+    rank = metrics.ranks(log(probabilities), actual)
+    assert rank.tolist() == expected.tolist()
+    assert ((rank == 0) == (log(probabilities).argmax(axis=1) == actual)).all()
+    assert metrics.top_k(rank, probabilities.shape[1]) == metrics.top_k(rank, 100) == 1.0
+
+
+@bounded
+@given(cases, st.integers(1, 12))
+def test_top_k_agrees_with_scikit_learn(case, k):
+    probabilities, actual = case
+    labels = np.arange(probabilities.shape[1])
+    # Scikit-learn gives a tie to the class that stands last: a hair of a lead for the first one.
+    leading = probabilities - 1e-9 * labels
+    scores = leading[:, 1] - leading[:, 0] if labels.size == 2 else leading
+    ours = metrics.top_k(metrics.ranks(log(probabilities), actual), k)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # 'k is not less than the number of classes'
+        if labels.size == 2 and k == 1:
+            expected = reference.accuracy_score(actual, probabilities.argmax(axis=1))
+        else:
+            expected = reference.top_k_accuracy_score(actual, scores, k=k, labels=labels)
+    assert ours == pytest.approx(expected)
+
+
+@bounded
+@given(cases)
+def test_scores_agree_with_scikit_learn(case):
+    probabilities, actual = case
+    predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
+    confusion = metrics.confusion_matrix(actual, predicted, classes)
+    assert (confusion == reference.confusion_matrix(actual, predicted, labels=range(classes))).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # 'y_pred contains classes not in y_true'
+        balanced = reference.balanced_accuracy_score(actual, predicted)
+    assert metrics.mean_class_accuracy(confusion) == pytest.approx(balanced)
+    macro = reference.f1_score(actual, predicted, average="macro", zero_division=0)
+    assert metrics.macro_f1(confusion) == pytest.approx(macro)
+    expected = reference.log_loss(actual, probabilities, labels=range(classes))
+    assert metrics.losses(log(probabilities), actual).mean() == pytest.approx(expected)
+
+
+@bounded
+@given(cases)
+def test_per_class_agrees_with_scikit_learn(case):
+    probabilities, actual = case
+    predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
+    names = [f"class {number}" for number in range(classes)]
+    rows = metrics.per_class(log(probabilities), actual, names, range(classes))
+    precision, recall, f1, support = reference.precision_recall_fscore_support(
+        actual, predicted, labels=range(classes), zero_division=np.nan
+    )
+    assert [(row.label, row.train_images, row.test_images) for row in rows] == list(
+        zip(names, range(classes), support, strict=True)
+    )
+    for number, row in enumerate(rows):
+        if not support[number]:
+            assert astuple(row)[3:] == (None,) * 8
+            continue
+        assert row.top1 == pytest.approx(recall[number])
+        assert (row.top1_low, row.top1_high) == wilson(round(recall[number] * support[number]), int(support[number]))
+        assert row.f1 == pytest.approx(f1[number])
+        if (predicted == number).any():
+            assert row.precision == pytest.approx(precision[number])
+        else:
+            assert row.precision is None
+
+
+def test_per_class_by_hand():
+    rows = metrics.per_class(log(PROBABILITIES), ACTUAL, ["a", "b", "c"], [10, 20, 30])
+    assert rows[0].test_images == 4
+    assert (rows[0].top1, rows[0].top3, rows[0].top5) == (0.5, 1.0, 1.0)
+    assert rows[0].loss == pytest.approx(-math.log(0.7 * 0.3 * 0.5 * 0.1) / 4)
+    assert (rows[0].precision, rows[0].f1) == (1.0, pytest.approx(2 / 3))
+    assert rows[1] == metrics.ClassResult("b", 20, 0)
+    assert (rows[2].top1, rows[2].precision, rows[2].f1) == (1.0, 1.0, 1.0)
+
+
+def test_a_class_without_a_test_photo_has_empty_cells(tmp_path):
+    rows = metrics.per_class(log(PROBABILITIES), ACTUAL, ["a", "b", "c"], [10, 20, 30])
+    files.write_csv(tmp_path / "rows.csv", list(vars(rows[0])), map(astuple, rows))
+    lines = (tmp_path / "rows.csv").read_text().splitlines()
+    assert lines[0] == "label,train_images,test_images,top1,top1_low,top1_high,top3,top5,loss,precision,f1"
+    assert lines[1] == "a,10,4,0.5,0.150039,0.849961,1.0,1.0,1.139095,1.0,0.666667"
+    assert lines[2] == "b,20,0,,,,,,,,"
+
+
+def test_a_class_that_is_never_predicted_has_no_precision_and_an_f1_of_zero():
+    rows = metrics.per_class(log([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]), ["a", "b"], [1, 1])
+    assert (rows[1].top1, rows[1].precision, rows[1].f1) == (0.0, None, 0.0)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_an_impossible_answer_costs_a_finite_loss(kind):
+    log_probabilities = log(np.array([[1, 0], [0.5, 0.5]], kind))
+    expected = reference.log_loss([1, 0], np.array([[1.0, 0.0], [0.5, 0.5]]))
+    assert metrics.losses(log_probabilities, np.array([1, 0])).mean() == pytest.approx(expected)
+    assert metrics.losses(log_probabilities, np.array([1, 0])).max() == pytest.approx(36.0437, abs=1e-4)
+    assert math.copysign(1, metrics.losses(log_probabilities, np.array([0, 0]))[0]) == 1  # 0.0, not -0.0
+
+
+def test_summary_has_the_keys_of_evaluate_json_in_order():
+    found = metrics.summary(log(PROBABILITIES).astype(np.float32), ACTUAL, resamples=200, seed=3, bins=2)
+    keys = "images top1 top1_low top1_high top3 top5 loss mean_class_accuracy macro_f1 ece"
+    assert " ".join(found) == keys
+    interval = bootstrap(np.array([1, 0, 1, 1, 0]), resamples=200, seed=3)
+    assert (found["images"], found["top1"], found["top3"], found["top5"]) == (5, 0.6, 1.0, 1.0)
+    assert (found["top1_low"], found["top1_high"]) == interval
+    assert 0 <= interval.low < 0.6 < interval.high <= 1
+    assert found["loss"] == pytest.approx(-math.log(0.7 * 0.3 * 0.5 * 0.6 * 0.1) / 5)
+    assert (found["mean_class_accuracy"], found["macro_f1"]) == pytest.approx((0.75, 5 / 9))
+    # Bin (0, 0.5]: one photo, 0.5, right. Bin (0.5, 1]: 0.7, 0.6, 0.6, 0.7; two of four right.
+    assert found["ece"] == pytest.approx(1 / 5 * 0.5 + 4 / 5 * (0.65 - 0.5), abs=1e-6)
+    json.dumps(found)
+
+
+def test_summary_of_a_single_photo():
+    found = metrics.summary(log([[0.8, 0.2]]), np.array([0]), resamples=100, seed=0, bins=15)
+    assert (found["images"], found["top1"], found["mean_class_accuracy"], found["macro_f1"]) == (1, 1.0, 1.0, 1.0)
+    assert (found["top1_low"], found["top1_high"]) == wilson(1, 1)
+    assert found["ece"] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("log_probabilities", "actual", "message"),
+    [
+        (log([[0.5, 0.5], [np.nan, 0.5]]), [0, 0], "photo 1 add up to nan"),
+        (np.array([[3.0, 1.0]]), [0], "add up to 22.8, not to 1"),
+        (np.array([[1000.0, 1.0]]), [0], "add up to inf"),
+        (log([[0.5, 0.5]]), [2], "indices from 0 to 1"),
+        (log([[0.5, 0.5]]), [-1], "indices from 0 to 1"),
+        (log([[0.5, 0.5]]), [0.0], "indices from 0 to 1"),
+        (log([[0.5, 0.5]]), [0, 1], "there are 1 photos"),
+        (np.empty((0, 2)), np.empty(0, int), r"\[photos, classes\]"),
+        (log([0.5, 0.5]), [0, 1], r"\[photos, classes\]"),
+    ],
+)
+def test_what_is_no_log_probability_is_refused(log_probabilities, actual, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.summary(log_probabilities, np.array(actual), resamples=100, seed=0, bins=15)
+
+
+def test_half_precision_is_not_refused():
+    exact = log(distributions(0, 200, 1000, ties=False)[0])
+    rounded = (exact.astype(np.float32).view(np.uint32) & 0xFFFF0000).view(np.float32)  # bfloat16, cut off
+    assert metrics.ranks(rounded, np.zeros(200, int)).shape == (200,)
+
+
+def test_names_and_counts_must_fit_the_classes():
+    with pytest.raises(ValueError, match="3 classes, but 2 names and 3 counts"):
+        metrics.per_class(log(PROBABILITIES), ACTUAL, ["a", "b"], [1, 2, 3])

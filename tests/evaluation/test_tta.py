@@ -1,0 +1,78 @@
+"""Test-time augmentation: the mean over views, the flips, the choice of a policy."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from properties import examples
+
+from boatyard.evaluation.tta import Candidate, choose, mean_probabilities, plan
+from boatyard.images.views import BOTH, FIRST_TTA_VIEW, HORIZONTAL, PLAIN, VERTICAL
+
+bounded = examples(40)
+
+
+def test_mean_by_hand():
+    # One photo, two views: the mean of (0.9, 0.1) and (0.2, 0.8) is (0.55, 0.45). Means of logarithms would answer b.
+    views = np.log(np.array([[[0.9, 0.1], [0.2, 0.8]]], np.float32))
+    mean = mean_probabilities(views)
+    assert mean.dtype == np.float64
+    assert np.exp(mean) == pytest.approx(np.array([[0.55, 0.45]]), abs=1e-7)
+
+
+@bounded
+@given(st.integers(0, 10_000), st.integers(1, 5), st.integers(1, 6), st.integers(1, 6))
+def test_mean_is_the_mean_of_probabilities_in_any_order_of_views(seed, photos, views, classes):
+    generator = np.random.default_rng(seed)
+    probabilities = generator.dirichlet(np.ones(classes), size=(photos, views))
+    mean = np.exp(mean_probabilities(np.log(probabilities)))
+    assert mean == pytest.approx(probabilities.mean(axis=1))
+    assert mean.sum(axis=1) == pytest.approx(np.ones(photos))
+    assert np.exp(mean_probabilities(np.log(probabilities[:, ::-1]))) == pytest.approx(mean)
+
+
+def test_mean_of_tiny_and_of_impossible_probabilities():
+    # e^-2000 is no float64, yet twice as likely must stay twice as likely; impossible in one view halves the mean.
+    tiny = np.array([[[-2000.0, 0.0, -np.inf], [-2000.0, 0.0, -np.inf], [-np.inf, 0.0, -np.inf]]])
+    with np.errstate(all="raise"):
+        mean = mean_probabilities(tiny)
+    assert mean[0].tolist() == pytest.approx([-2000 + np.log(2 / 3), 0.0, -np.inf])
+
+
+def test_a_single_view_stays_as_it_is():
+    view = np.log(np.array([[[0.25, 0.75]]]))
+    assert (mean_probabilities(view) == view[:, 0]).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 0, 3)])
+def test_what_has_no_views_is_refused(shape):
+    with pytest.raises(ValueError, match="photos, views, classes"):
+        mean_probabilities(np.zeros(shape))
+
+
+def test_a_plan_draws_each_view_once_and_says_which_a_policy_averages():
+    both = plan(["flips", "random"], 4, horizontal=True, vertical=False)
+    assert both.numbers == [PLAIN, HORIZONTAL, *range(FIRST_TTA_VIEW, FIRST_TTA_VIEW + 3)]
+    assert both.places("flips") == [0, 1]
+    assert both.places("random") == [0, 2, 3, 4]
+    assert plan(["flips"], 4, horizontal=True, vertical=True).numbers == [PLAIN, HORIZONTAL, VERTICAL, BOTH]
+    assert plan(["flips"], 4, horizontal=False, vertical=True).numbers == [PLAIN, VERTICAL]
+    assert plan(["random"], 1, horizontal=True, vertical=True).numbers == [PLAIN]
+
+
+def test_the_lowest_validation_loss_is_chosen():
+    assert choose([Candidate("flips", 4, 0.51), Candidate("random", 5, 0.50)]) == "random"
+    assert choose([Candidate("flips", 4, 0.50), Candidate("random", 5, 0.51)]) == "flips"
+
+
+def test_of_equal_losses_the_fewest_views_are_chosen():
+    assert choose([Candidate("random", 5, 0.5), Candidate("flips", 4, 0.5)]) == "flips"
+    assert choose([Candidate("random", 3, 0.5), Candidate("flips", 4, 0.5)]) == "random"
+    assert choose([Candidate("random", 5, 0.5), Candidate("flips", 4, 0.5 + 1e-9)]) == "flips"
+    assert choose([Candidate("random", 4, 0.5), Candidate("flips", 4, 0.5)]) == "random"
+
+
+@pytest.mark.parametrize("candidates", [[], [Candidate("flips", 4, float("nan")), Candidate("random", 5, 0.5)]])
+def test_nothing_is_chosen_from_nothing(candidates):
+    with pytest.raises(ValueError, match="no policy"):
+        choose(candidates)

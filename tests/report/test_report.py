@@ -1,0 +1,693 @@
+"""The report says what the run's files say, in one file that asks for nothing, whatever the classes are called."""
+
+import base64
+import csv
+import hashlib
+import html
+import io
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pretend_run
+import pytest
+from PIL import Image
+
+from boatyard import params
+from boatyard.core import files, paths
+from boatyard.core.errors import UserError
+from boatyard.core.splits import Sample
+from boatyard.curation import near_duplicates
+from boatyard.curation.catalog import REASONS, Rejected
+from boatyard.curation.leaks import Leak
+from boatyard.evaluation.predictions import Prediction
+from boatyard.images.decoding import open_photo
+from boatyard.images.views import plain_view, random_view
+from boatyard.report import drawing, formatting, markdown, notices, page, pictures
+from boatyard.report.run import Run
+
+REPOSITORY = Path(__file__).parents[2]
+VOID = {"meta", "link", "img", "input", "br", "wbr"}
+INLINE = {"b", "bdi", "wbr", "code", "a", "i", "s"}
+
+
+def report(root: Path, hash_seed: int = 0) -> str:
+    """Run the stage, and make sure that it did not load torch."""
+    script = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__'); assert 'torch' not in sys.modules"
+    stage = str(REPOSITORY / "stages/report.py")
+    done = subprocess.run(
+        [sys.executable, "-c", script, stage],
+        cwd=root,
+        env={**os.environ, "PYTHONHASHSEED": str(hash_seed)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def six(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = pretend_run.make(tmp_path_factory.mktemp("six"), pretend_run.SIX, 40)
+    report(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = pretend_run.make(tmp_path_factory.mktemp("hostile"), pretend_run.HOSTILE, 20)
+    report(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = pretend_run.make(tmp_path_factory.mktemp("many"), pretend_run.MANY, 6)
+    report(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(six: Path) -> Run:
+    return pretend_run.read(six)
+
+
+@pytest.fixture(scope="module")
+def shown(six: Path, run: Run) -> pictures.Pictures:
+    settings = params.read(REPOSITORY / paths.PARAMS)
+    return pictures.collect(run, six / paths.RAW, pretend_run.PREPROCESSING, settings.augment, 0)
+
+
+def render(run: Run, shown: pictures.Pictures) -> str:
+    return page.render(run, shown, drawing.draw(run), pretend_run.PREPROCESSING)
+
+
+Cell = tuple[str, str | None]
+
+
+@dataclass
+class Table:
+    """A table's cells: their text, and the number that sorts them."""
+
+    name: str
+    rows: list[list[Cell]] = field(default_factory=list)
+
+
+class Parsed(HTMLParser):
+    """A page taken apart; it fails where tags do not nest."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.tables: dict[str, Table] = {}
+        self._table: Table | None = None
+        self.feed(text)
+        self.close()
+        assert self.open == []
+        for table in self.tables.values():
+            table.rows = [[(" ".join(text.split()), value) for text, value in row] for row in table.rows]
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attributes]
+        assert len(names) == len(set(names)), (tag, names)
+        values = dict(attributes)
+        self.tags.append((tag, values))
+        self._part(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self._table = Table(values.get("aria-labelledby") or values.get("aria-label") or "")
+            self.tables[self._table.name] = self._table
+        elif self._table and tag == "tr":
+            self._table.rows.append([])
+        elif self._table and tag in ("td", "th"):
+            self._table.rows[-1].append(("", values.get("data-v")))
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, (tag, self.getpos())
+        self._part(tag)
+        if tag == "table":
+            self._table = None
+
+    def _part(self, tag: str) -> None:
+        if tag not in INLINE:
+            self.handle_data(" ")
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((self.open[-1] if self.open else "", data))
+        if self._table and self._table.rows and self._table.rows[-1]:
+            text, value = self._table.rows[-1][-1]
+            self._table.rows[-1][-1] = (text + data, value)
+
+    @property
+    def text(self) -> str:
+        """What a reader sees, spaces made one."""
+        seen = "".join(data for tag, data in self.texts if tag not in ("script", "style"))
+        return " ".join(seen.split())
+
+
+@pytest.fixture(scope="module")
+def parsed(six: Path) -> Parsed:
+    return Parsed((six / paths.REPORT_HTML).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def metrics(six: Path) -> dict[str, Any]:
+    return files.read_json(six / paths.EVALUATE_METRICS)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# The first screen and the figures.
+
+
+def test_the_first_screen_gives_the_answer(parsed: Parsed, metrics: dict[str, Any], run: Run) -> None:
+    first = parsed.text.partition("Data Training Results")[0]
+    right = round(metrics["top1"] * metrics["images"])
+    assert "drawn-cells 1.2" in first
+    assert f"Shown {metrics['images']} test photos" in first
+    assert f"the right one of 6 classes in {right} cases" in first
+    assert f"{100 * metrics['top1']:.1f} % test top-1" in first
+    assert f"{100 * metrics['top1_low']:.1f} – {100 * metrics['top1_high']:.1f} %" in first
+    tests = [prediction.actual for prediction in run.predictions]
+    always = 100 * tests.count("thin-film") / len(tests)
+    assert f"naming the largest class, thin-film, would be right in {always:.1f} %" in first
+    assert f"Photos {run.filtering['kept']} " in first
+    assert "Classes 6 of 7 found" in first
+    assert "331,210 of 3,702,214 parameters trained" in first
+    assert "No evidence that TTA helps" in first
+    assert "Licence of the data CC BY 4.0" in first
+
+
+def test_counts_before_and_after_the_filter(parsed: Parsed, six: Path) -> None:
+    found = {row["label"]: row for row in rows_of(six / paths.CLASS_COUNTS)}
+    splits = [(row["label"], row["split"]) for row in rows_of(six / paths.SPLITS)]
+    _, *rows = parsed.tables["counts-title"].rows
+    assert [row[2][0] for row in rows] == sorted((row["images"] for row in found.values()), key=int, reverse=True)
+    for label, _, images, kept, *numbers in rows:
+        row = found[label[0]]
+        assert (images[1], kept[1]) == (row["images"], row["kept"])
+        assert [number[1] for number in numbers] == [
+            str(splits.count((label[0], split))) for split in ("train", "validation", "test")
+        ]
+    assert rows[-1][0][0] == "rare"
+    assert rows[-1][3][0] == "left out"
+
+
+def test_rejected_photos_have_reasons(parsed: Parsed) -> None:
+    _, *rows = parsed.tables["rejected-title"].rows
+    assert [[cell[0] for cell in row] for row in rows] == [
+        ["class has too few photos (fewer than 100)", "2", "rare 2"],
+        ["can't be decoded", "1", "thin-film 1"],
+    ]
+    assert "thin-film/photo 44.png: not a photo of a known format" in parsed.text
+
+
+@pytest.fixture(scope="module")
+def leaking(run: Run) -> Run:
+    """Nine test photos and one of validation that are said to show training photos mirrored."""
+    places = {split: [row for row in run.rows if row.split == split] for split in ("train", "validation", "test")}
+    pairs = [
+        *zip(places["test"][::5][:9], places["train"], strict=False),
+        (places["validation"][0], places["train"][9]),
+    ]
+    return replace(
+        run,
+        leaks=[
+            Leak(row.path, row.label, row.split, like.path, like.label, "train", "horizontal", number)
+            for number, (row, like) in enumerate(pairs)
+        ],
+    )
+
+
+def test_no_leak_is_said_once(parsed: Parsed, six: Path) -> None:
+    assert "5 photos nearly show the same as another one, as it is, mirrored or turned by half (2 groups); each" in (
+        parsed.text
+    )
+    assert "On two sides of the split" not in parsed.text
+    assert "Leak" not in (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
+
+
+def test_a_leak_is_told_with_its_photos_and_what_is_left_without_it(leaking: Run, six: Path) -> None:
+    settings = params.read(REPOSITORY / paths.PARAMS)
+    shown = pictures.collect(leaking, six / paths.RAW, pretend_run.PREPROCESSING, settings.augment, 0)
+    text = Parsed(render(leaking, shown)).text
+    leaked = {leak.path for leak in leaking.leaks}
+    rest = [prediction.right for prediction in leaking.predictions if prediction.path not in leaked]
+    assert len(rest) == len(leaking.predictions) - 9
+    said = (
+        f"Nearly the same as a photo of an earlier split: 9 of {leaking.test['images']} test photos and 1 of "
+        f"{leaking.splitting['validation']} validation photos. The figures promise more than new photos will keep. "
+        f"On the other test photos top-1 is {100 * sum(rest) / len(rest):.1f} %, on all of them "
+        f"{100 * leaking.test['top1']:.1f} %."
+    )
+    assert said in text
+    assert "each group stands on one side" not in text
+    assert f"Here are {pictures.LEAKS} of 10 pairs" in text
+    first = leaking.leaks[0]
+    assert f"test: {first.label} {first.path} train: {first.like_label}, mirrored {first.like}" in text
+    assert "Some photos stand on two sides of the split." in text.partition("Data Training")[0]
+    assert f"**Leak:** {said}" in markdown.render(leaking)
+
+
+def test_where_every_test_photo_leaks_no_rest_is_told(leaking: Run) -> None:
+    tests = [leak for leak in leaking.leaks if leak.split == "test"]
+    all_of_them = [replace(tests[0], path=prediction.path) for prediction in leaking.predictions]
+    assert "other test photos" not in notices.leaks(replace(leaking, leaks=all_of_them))
+
+
+def test_every_flip_has_words() -> None:
+    assert all(formatting.flip(name) for name in near_duplicates.FLIPS)
+
+
+def test_labels_to_look_at_are_told_with_their_photos_the_least_probable_first(
+    parsed: Parsed, six: Path, run: Run
+) -> None:
+    rows = rows_of(six / paths.SUSPECTS)
+    count = len(rows)
+    assert count > pictures.SUSPECTS
+    said = f"{count} labels of {len(run.rows)} photos, whatever their split, are in doubt."
+    assert said in parsed.text
+    assert f"of all, {100 * run.labelling['top1']:.1f} % are taken for what they are filed under." in parsed.text
+    assert f"Here are the {pictures.SUSPECTS} whose label is the least probable" in parsed.text
+    _, section = parsed.text.split("Labels to look at", 1)
+    for row in rows[: pictures.SUSPECTS]:
+        shown, section = section.split(f"{row['split']}: {row['path']}", 1)
+        assert f"filed under {row['label']} looks like {row['looks_like']}" in shown
+        for name in ("label_probability", "probability"):
+            assert f"{100 * float(row[name]):.1f} %" in shown
+    text = (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
+    assert f"**Labels to look at.** {said}" in text
+    table = re.findall(r"^\| ([^|]+) \| (train|validation|test) \|", text, re.MULTILINE)
+    assert table == [(row["path"], row["split"]) for row in rows[: markdown.MOST_SUSPECTS]]
+
+
+@pytest.mark.parametrize(
+    ("suspects", "judged", "expected"),
+    [
+        (0, 100, "No label of 100 photos, whatever their split, is in doubt. Each photo is judged by a classifier of"),
+        (1, 97, "One label of 97 photos, whatever their split (3 others could not be judged), is in doubt. Each photo"),
+        (0, 0, "No label could be checked: the photos of each class nearly show the same."),
+    ],
+)
+def test_few_suspects_or_none(run: Run, shown: pictures.Pictures, suspects: int, judged: int, expected: str) -> None:
+    labelling = {"photos": 100, "judged": judged, "top1": 0.97 if judged else None, "suspects": suspects}
+    few = replace(run, suspects=run.suspects[:suspects], labelling=labelling)
+    text = Parsed(render(few, replace(shown, suspects=shown.suspects[:suspects]))).text
+    assert expected in text
+    assert ("A suspect is no verdict" in text) == bool(suspects)
+    assert "data/suspects.csv lists them all" not in text
+    assert expected in markdown.render(few)
+    assert ("<details><summary>The" in markdown.render(few)) == bool(suspects)
+
+
+def test_class_by_class_is_the_table_the_worst_first(parsed: Parsed, six: Path) -> None:
+    _, *rows = parsed.tables["classes-title"].rows
+    expected = sorted(rows_of(six / paths.PER_CLASS), key=lambda row: (float(row["top1"]), row["label"]))
+    assert [row[0][0] for row in rows] == [row["label"] for row in expected]
+    for row, truth in zip(rows, expected, strict=True):
+        low, high = (100 * float(truth[name]) for name in ("top1_low", "top1_high"))
+        assert row[1] == (f"{100 * float(truth['top1']):.1f} %", str(float(truth["top1"])))
+        assert row[2] == (f"{low:.1f} – {high:.1f} %", str(float(truth["top1_low"])))
+        assert [row[3][1], row[4][1]] == [truth["train_images"], truth["test_images"]]
+
+
+def test_the_confusion_matrix_counts_the_predictions(parsed: Parsed, run: Run) -> None:
+    _, *rows = parsed.tables["confusion-title"].rows
+    for actual, row in zip(run.labels, rows, strict=True):
+        for predicted, cell in zip(run.labels, row[1:], strict=True):
+            count = sum((p.actual, p.predicted) == (actual, predicted) for p in run.predictions)
+            own = sum(p.actual == actual for p in run.predictions)
+            assert cell[0] == (f"{count} {100 * count / own:.0f} %" if count else "")
+
+
+def test_every_setting_is_there(parsed: Parsed) -> None:
+    settings = params.read(REPOSITORY / paths.PARAMS).model_dump()
+    for section, values in settings.items():
+        rows = formatting.flatten(values) if isinstance(values, dict) else [(section, formatting.setting(values))]
+        for key, value in rows:
+            assert f" {key} {value} " in parsed.text
+
+
+def test_mistakes_are_the_most_confident_ones_with_their_odds(parsed: Parsed, run: Run) -> None:
+    wrong = sorted((p for p in run.predictions if p.actual != p.predicted), key=lambda p: (-p.probability, p.path))
+    said = re.findall(r"is (\S+) taken for (\S+) ", parsed.text)
+    assert said[: pictures.MISTAKES] == [(p.actual, p.predicted) for p in wrong[: pictures.MISTAKES]]
+    assert f"{len(wrong)} test photos are taken for another class" in parsed.text
+    odds = " ".join(f"{label} {100 * share:.1f} %" for label, share in wrong[0].top)
+    assert f"taken for {wrong[0].predicted} {odds} {wrong[0].path}" in parsed.text
+
+
+def test_odds_add_the_actual_class_where_it_is_not_among_the_top() -> None:
+    top = (("a", 0.4), ("b", 0.3))
+    assert page.odds(Prediction("", "b", "a", 0.4, 0.3, top)) == [("a", 0.4), ("b", 0.3)]
+    assert page.odds(Prediction("", "c", "a", 0.4, 0.01, top)) == [("a", 0.4), ("b", 0.3), ("c", 0.01)]
+
+
+def test_the_worst_class_is_looked_into(parsed: Parsed, run: Run) -> None:
+    worst = min(run.results, key=lambda row: (row.top1, -row.test_images))
+    right = sum(p.actual == p.predicted == worst.label for p in run.predictions)
+    section = parsed.text.partition("The worst class: ")[2]
+    assert section.startswith(
+        f"{worst.label} {right} of {worst.test_images} test photos right: {100 * worst.top1:.1f} %"
+    )
+
+
+def test_training_says_why_it_stopped(parsed: Parsed) -> None:
+    assert "Training stopped after 34 epochs of at most 100, when 10 epochs in a row" in parsed.text
+    assert "The weights kept are those of epoch 28, which has the lowest validation loss." in parsed.text
+
+
+def test_the_temperature_is_told_before_and_after(parsed: Parsed, run: Run, six: Path) -> None:
+    before, after = run.training["uncalibrated"], run.training["calibrated"]
+    assert (
+        f"Temperature 1.25, fitted to the validation photos: loss {before['validation_loss']:.3f} before it, "
+        f"{after['validation_loss']:.3f} with it; calibration error 6.1 % before, 3.2 % with it"
+    ) in parsed.text
+    test, plain = run.test, run.test["uncalibrated"]
+    assert f"{100 * test['ece']:.1f} % expected, 15 bins {100 * plain['ece']:.1f} % uncalibrated" in parsed.text
+    assert f"{test['loss']:.3f} cross entropy {plain['loss']:.3f} uncalibrated" in parsed.text
+    summary = (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
+    assert f"Plain view without it: loss {plain['loss']:.3f}, calibration error {100 * plain['ece']:.1f} %." in summary
+
+
+def test_fine_tuning_is_a_phase_of_its_own(run: Run, shown: pictures.Pictures) -> None:
+    tuned = [replace(row, phase="finetune" if row.epoch > 30 else "head") for row in run.history]
+    settings = {**run.settings, "finetune": {**run.settings["finetune"], "epochs": 4, "blocks": 2}}
+    text = Parsed(render(replace(run, history=tuned, settings=settings), shown)).text
+    assert "then the head with the last 2 blocks together." in text
+    assert "Head stopped after 30 epochs of at most 100" in text
+    assert "Fine-tuning ran for all 4 epochs that it may." in text
+
+
+# Test-time augmentation.
+
+
+def with_gain(run: Run, gain: float, low: float, high: float, fixed: int, broken: int) -> Run:
+    changed = {"top1_gain": gain, "top1_gain_low": low, "top1_gain_high": high, "fixed": fixed, "broken": broken}
+    return replace(run, tta={**run.tta, "images": 1000, **changed})
+
+
+@pytest.mark.parametrize(
+    ("gain", "opening", "tone"),
+    [
+        ((0.004, -0.012, 0.02, 10, 6), "No evidence that TTA helps: +0.4 points (95 % interval −1.2 to +2.0)", "open"),
+        ((0.03, 0.012, 0.05, 35, 5), "TTA helps: +3.0 points (95 % interval +1.2 to +5.0)", "gain"),
+        ((-0.03, -0.05, -0.012, 5, 35), "TTA hurts: −3.0 points (95 % interval −5.0 to −1.2)", "loss"),
+        # The interval excludes 0, but 4 photos are too few to tell.
+        ((0.004, 0.001, 0.008, 4, 0), "No evidence that TTA helps: +0.4 points", "open"),
+    ],
+)
+def test_tta_is_a_gain_only_if_its_interval_says_so(
+    run: Run, shown: pictures.Pictures, gain: tuple[float, float, float, int, int], opening: str, tone: str
+) -> None:
+    changed = with_gain(run, *gain)
+    source = render(changed, shown)
+    text = Parsed(source).text
+    assert opening in text
+    assert f'class="verdict {tone}"' in source
+    assert f"{gain[3]} put right, {gain[4]} put wrong" in text
+    assert ("TTA helps:" in text.replace("that TTA helps:", "")) == (tone == "gain")
+    summary = markdown.render(changed)
+    assert opening in summary
+    assert ("TTA helps:" in summary.replace("that TTA helps:", "")) == (tone == "gain")
+
+
+def test_tta_class_by_class_shows_the_largest_change_first(parsed: Parsed, six: Path) -> None:
+    expected = rows_of(six / paths.TTA_PER_CLASS)
+    _, *rows = parsed.tables["tta-classes-title"].rows
+    assert rows[0][0][0] == max(expected, key=lambda row: abs(float(row["gain"])))["label"]
+    by_label = {row["label"]: row for row in expected}
+    for row in rows:
+        truth = by_label[row[0][0]]
+        assert [cell[1] for cell in row[5:]] == [truth["fixed"], truth["broken"]]
+        assert row[4][0] == formatting.points(float(truth["gain"]))
+
+
+# One file, that asks for nothing.
+
+
+@pytest.mark.parametrize("which", ["six", "hostile", "many"])
+def test_the_page_is_sound_and_asks_for_nothing(which: str, request: pytest.FixtureRequest) -> None:
+    source = (request.getfixturevalue(which) / paths.REPORT_HTML).read_text(encoding="utf-8")
+    page_parts = Parsed(source)
+    assert not re.search(r"https?:|@import|url\((?!#)", source)
+    ids = [values["id"] for _, values in page_parts.tags if "id" in values]
+    assert len(ids) == len(set(ids))
+    for tag, values in page_parts.tags:
+        for name in ("src", "href", "xlink:href", "data", "action", "srcset", "poster"):
+            address = values.get(name) or "#"
+            assert address.startswith(("#", "data:")), (tag, address)
+            assert not address.startswith("#") or address == "#" or address[1:] in ids
+        assert not [name for name in values if name.startswith("on")]
+        for name in ("aria-labelledby", "aria-describedby"):
+            assert name not in values or values[name] in ids
+        if tag == "img":
+            assert values["alt"]
+        if tag == "th":
+            assert values["scope"] in ("col", "row")
+    levels = [int(tag[1]) for tag, _ in page_parts.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    assert "clock" not in source
+
+
+def test_only_the_pages_own_script_may_run(six: Path) -> None:
+    source = (six / paths.REPORT_HTML).read_text(encoding="utf-8")
+    (script,) = re.findall(r"<script>(.*?)</script>", source, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+        in html.unescape(source)
+    )
+
+
+def test_hostile_names_are_text(hostile: Path) -> None:
+    source = (hostile / paths.REPORT_HTML).read_text(encoding="utf-8")
+    parts = Parsed(source)
+    assert [tag for tag, _ in parts.tags].count("script") == 1
+    _, *rows = parts.tables["classes-title"].rows
+    assert sorted(row[0][0] for row in rows) == sorted(pretend_run.HOSTILE)
+    alts = {values["alt"] for tag, values in parts.tags if tag == "img"}
+    assert {f"Photo 1 of class {name}" for name in pretend_run.HOSTILE} <= alts
+
+
+def test_the_page_is_about_a_megabyte_at_most(six: Path) -> None:
+    assert (six / paths.REPORT_HTML).stat().st_size < 1_000_000
+
+
+def test_one_hundred_and_one_classes(many: Path) -> None:
+    parts = Parsed((many / paths.REPORT_HTML).read_text(encoding="utf-8"))
+    assert len(parts.tables["classes-title"].rows) == 102
+    assert len(parts.tables["counts-title"].rows) == 103
+    assert "confusion-title" not in parts.tables
+    pairs = parts.tables["The most frequent confusions"].rows
+    assert len(pairs) == 16
+    summary = (many / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
+    assert "<details><summary>101 classes, the worst first</summary>\n\n| class |" in summary
+    assert summary.rstrip().endswith("</details>")
+
+
+def test_the_figures_are_there(six: Path) -> None:
+    names = ["accuracy_vs_count", "augmented_views", "class_counts", "confusion_matrix", "curves", "image_sizes"]
+    names += ["mistakes", "per_class", "reliability", "sample_grid", "tta_vs_plain"]
+    assert sorted(path.name for path in (six / paths.FIGURES).iterdir()) == [f"{name}.png" for name in names]
+
+
+def test_same_inputs_same_bytes(six: Path, metrics: dict[str, Any], tmp_path: Path) -> None:
+    outputs = [paths.FIGURES, paths.REPORT_HTML.parent]
+    copy = tmp_path / "somewhere else"
+    shutil.copytree(six, copy, ignore=shutil.ignore_patterns("figures", "report"))
+    said = f"top-1 {metrics['top1']:.4f} on {metrics['images']} test photos"
+    assert report(copy, hash_seed=1) == f"report/index.html: {said}; open it in a browser\n"
+    for path in sorted(file for folder in outputs for file in (six / folder).iterdir()):
+        assert (copy / path.relative_to(six)).read_bytes() == path.read_bytes(), path.name
+
+
+# Which photos are shown.
+
+
+def rows_for(labels: int, each: int) -> list[Sample]:
+    return [
+        Sample(f"{label}/{number}.png", f"{label}", "train", hashlib.sha256(f"{label} {number}".encode()).hexdigest())
+        for label in range(labels)
+        for number in range(each)
+    ]
+
+
+@pytest.mark.parametrize(("labels", "each"), [(2, 8), (8, 8), (9, 4), (16, 4), (17, 2), (32, 2), (33, 1), (101, 1)])
+def test_samples_are_as_many_as_the_page_bears(labels: int, each: int) -> None:
+    chosen = pictures.samples(rows_for(labels, 10), seed=0)
+    assert sorted(chosen) == sorted(str(label) for label in range(labels))
+    assert {len(rows) for rows in chosen.values()} == {each}
+
+
+def test_samples_of_very_many_classes_are_of_some() -> None:
+    assert len(pictures.samples(rows_for(200, 2), seed=0)) == pictures.MOST_CLASSES
+
+
+def test_the_photos_shown_depend_on_content_and_seed_alone() -> None:
+    rows = rows_for(3, 20)
+    renamed = [replace(row, path=f"x{row.path}") for row in reversed(rows)]
+
+    def contents(rows: list[Sample], seed: int) -> dict[str, list[str]]:
+        return {label: [row.sha256 for row in chosen] for label, chosen in pictures.samples(rows, seed).items()}
+
+    assert contents(rows, 0) == contents(renamed, 0)
+    assert contents(rows, 0) != contents(rows, 1)
+    assert pictures.augmented(rows, 0).sha256 == pictures.augmented(renamed, 0).sha256
+    # An added photo takes the place of at most one.
+    before, after = contents(rows, 0)["0"], contents(rows_for(3, 21), 0)["0"]
+    assert len(set(before) - set(after)) <= 1
+
+
+def test_the_augmented_photo_is_a_training_photo() -> None:
+    rows = [replace(row, split="test") for row in rows_for(2, 30)]
+    rows[7] = replace(rows[7], split="train")
+    assert pictures.augmented(rows, 0) == rows[7]
+
+
+def test_the_views_are_those_of_training(six: Path, run: Run, shown: pictures.Pictures) -> None:
+    row = pictures.augmented(run.rows, 0)
+    photo = open_photo(six / paths.RAW / row.path)
+    augment = params.read(REPOSITORY / paths.PARAMS).augment
+    assert shown.source.path == row.path
+    assert len(shown.views) == 16
+    for number in (0, 15):
+        view = random_view(photo, pretend_run.PREPROCESSING, augment, row.sha256, number, 0)
+        assert np.array_equal(np.asarray(shown.views[number]).transpose(2, 0, 1), view)
+    assert np.array_equal(np.asarray(shown.plain).transpose(2, 0, 1), plain_view(photo, pretend_run.PREPROCESSING))
+
+
+def test_a_photo_that_has_gone_is_one_line(six: Path, run: Run, tmp_path: Path) -> None:
+    augment = params.read(REPOSITORY / paths.PARAMS).augment
+    with pytest.raises(UserError, match=r"can't be read .*: run `dvc repro --force download`"):
+        pictures.collect(run, tmp_path, pretend_run.PREPROCESSING, augment, 0)
+
+
+def test_thumbnails_are_small_and_keep_their_shape(tmp_path: Path) -> None:
+    for size, small in (((1000, 500), (208, 104)), ((30, 60), (30, 60))):
+        Image.new("RGB", size, "red").save(tmp_path / "photo.png")
+        row = Sample("photo.png", "cat", "train", "0")
+        assert pictures.thumbnail(tmp_path, row.path).image.size == small
+
+
+def test_a_photo_stands_in_the_page_itself() -> None:
+    address = page.jpeg(Image.new("RGB", (12, 8), (200, 30, 30)))
+    kind, _, content = address.partition(",")
+    assert kind == "data:image/jpeg;base64"
+    with Image.open(io.BytesIO(base64.b64decode(content))) as photo:
+        assert photo.size == (12, 8)
+        assert np.abs(np.asarray(photo).astype(int) - (200, 30, 30)).max() < 6
+
+
+# Derived figures and words.
+
+
+def test_confusions_are_counted_and_ranked(run: Run) -> None:
+    def said(actual: str, predicted: str) -> Prediction:
+        return Prediction("", actual, predicted, 1.0, 0.0, ())
+
+    rows = [Sample("", label, "test", "") for label in ("a", "b", "c")]
+    pairs = [("a", "a"), ("a", "b"), ("b", "b"), ("b", "c"), ("b", "c"), ("c", "c"), ("c", "a")]
+    small = replace(run, rows=rows, predictions=[said(*pair) for pair in pairs])
+    assert small.confusion.tolist() == [[1, 1, 0], [0, 1, 2], [1, 0, 1]]
+    found = [(pair.actual, pair.predicted, pair.photos, pair.share) for pair in small.confusions]
+    assert found == [("b", "c", 2, 2 / 3), ("a", "b", 1, 0.5), ("c", "a", 1, 0.5)]
+
+
+def test_left_out_photos_are_grouped_by_reason() -> None:
+    rejected = [
+        Rejected("b/2.png", "b", "duplicate: same bytes as b/1.png"),
+        Rejected("a/9.png", "a", "rare_class: 2 photos, filter.min_images is 5"),
+        Rejected("a/8.png", "a", "rare_class: 2 photos, filter.min_images is 5"),
+        Rejected("c/8.png", "c", "rare_class: 1 photos, filter.min_images is 5"),
+    ]
+    rare, copies = page.left_out(rejected)
+    assert (rare.reason, rare.classes, [photo.path for photo in rare.photos]) == (
+        "rare_class",
+        [("a", 2), ("c", 1)],
+        ["a/8.png", "a/9.png", "c/8.png"],
+    )
+    assert (copies.reason, copies.classes) == ("duplicate", [("b", 1)])
+
+
+def test_every_reason_has_words() -> None:
+    assert all(formatting.reason(reason) for reason in REASONS)
+
+
+def test_numbers_in_words() -> None:
+    assert formatting.percent(0.80349).replace(formatting.NBSP, " ") == "80.3 %"
+    assert formatting.interval(0.7666, 0.83712).replace(formatting.NBSP, " ") == "76.7 – 83.7 %"
+    assert [formatting.points(value) for value in (0.0061, -0.012, 0.0004, -0.0004)] == ["+0.6", "−1.2", "0.0", "0.0"]
+    assert formatting.count(1, "class", "classes") == f"1{formatting.NBSP}class"
+    assert formatting.count(2518, "photo") == f"2,518{formatting.NBSP}photos"
+
+
+def test_settings_as_the_file_writes_them() -> None:
+    section = {"a": True, "b": [0.9, 1.0], "c": {"d": "x", "e": {}}, "f": []}
+    assert formatting.flatten(section) == [("a", "true"), ("b", "[0.9, 1.0]"), ("c.d", "x"), ("c.e", "{}"), ("f", "[]")]
+
+
+def test_a_name_breaks_after_its_joints_and_stays_text() -> None:
+    assert page.breakable("a_b-<i>+c") == "a_<wbr>b-<wbr>&lt;i&gt;+<wbr>c"
+
+
+# The summary for a pull request.
+
+
+def test_the_summary_has_figures_intervals_and_classes(six: Path, metrics: dict[str, Any]) -> None:
+    lines = (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8").splitlines()
+    assert lines[0] == f"# drawn-cells 1.2: {100 * metrics['top1']:.1f} % top-1"
+    tta = files.read_json(six / paths.TTA_METRICS)
+    assert f"| top-1 | {100 * metrics['top1']:.1f} % | {100 * tta['top1']:.1f} % |" in lines
+    low, high = 100 * metrics["top1_low"], 100 * metrics["top1_high"]
+    assert any(line.startswith(f"| 95 % interval | {low:.1f} – {high:.1f} % |") for line in lines)
+    for row in rows_of(six / paths.PER_CLASS):
+        start = f"| {row['label']} | {row['train_images']} | {row['test_images']} | {100 * float(row['top1']):.1f} % |"
+        assert any(line.startswith(start) for line in lines)
+    assert "## Classes, the worst first" in lines  # not folded
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a|b", r"a\|b"),
+        ("<script>", r"&lt;script\>"),
+        ("*x* `y` _z_ [l](u)", r"\*x\* \`y\` \_z\_ \[l\](u)"),
+        ("two\nlines", "two lines"),
+        ("@maintainer #12", "@\u200bmaintainer #\u200b12"),
+        ("https://x.example", "https://\u200bx.example"),
+        ("a & b", "a &amp; b"),
+    ],
+)
+def test_markdown_shows_names_as_they_are(text: str, shown: str) -> None:
+    assert markdown.escape(text) == shown
+
+
+def test_the_summary_of_hostile_names_keeps_its_columns(hostile: Path) -> None:
+    text = (hostile / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
+    classes, _, suspects = text.partition("## Classes")[2].partition("**Labels to look at.**")
+    for part, rows, bars in ((classes, len(pretend_run.HOSTILE), 8), (suspects, markdown.MOST_SUSPECTS, 6)):
+        table = [line for line in part.splitlines() if line.startswith("|")]
+        assert len(table) == 2 + rows
+        assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {bars}
