@@ -1,4 +1,4 @@
-"""The DVC commands that people use, on a run and on experiments made from it."""
+"""DVC commands on a run and on experiments based on it."""
 
 import json
 import re
@@ -18,7 +18,7 @@ PLOTS = {
 
 
 def plots(clone: Clone, *command: str) -> dict[str, list[dict[str, Any]]]:
-    """What `dvc plots` would draw, by its name; it must have found every plot."""
+    """What `dvc plots` would draw, by name. It must not miss a plot."""
     shown = json.loads(clone.dvc("plots", *command, "--json", "--out", str(clone.home / "plots")))
     assert "errors" not in shown
     return shown["data"]
@@ -34,7 +34,7 @@ def test_metrics_show(run: Run) -> None:
     assert shown["metrics/evaluate.json"]["data"] == run.clone.read_json("metrics/evaluate.json")
 
 
-def test_dag_leads_from_the_photos_to_the_report(run: Run) -> None:
+def test_the_dag_connects_the_photos_with_the_report(run: Run) -> None:
     dag = run.clone.dvc("dag", "--mermaid")
 
     nodes = dict(re.findall(r'(node\d+)\["([^"]+)"\]', dag))
@@ -86,7 +86,7 @@ def test_plots_show_writes_a_page(run: Run) -> None:
 
 @dataclass(frozen=True)
 class Experiments:
-    """What DVC says after one experiment run in the workspace and, from there, one queued and run by its worker."""
+    """DVC's output after an experiment in the workspace and, based on that, one in the queue."""
 
     metrics: dict[str, Any]
     params: dict[str, Any]
@@ -108,7 +108,7 @@ def experiments(clone: Clone) -> Experiments:
     after = clone.lock()
     clone.dvc("exp", "run", "--queue", "--name", "queued", "--set-param", "model.head.dropout=0.1")
     clone.dvc("exp", "run", "--run-all", "--jobs", "1")
-    clone.dvc("queue", "stop")  # the worker would stay for a while, waiting for more
+    clone.dvc("queue", "stop")  # else the worker would wait for more tasks for a while
     table = json.loads(clone.dvc("exp", "show", "--json"))
     shown = {entry["name"]: entry for row in table for group in row["experiments"] or [] for entry in group["revs"]}
 
@@ -118,7 +118,7 @@ def experiments(clone: Clone) -> Experiments:
     return Experiments(metrics, params, drawn, params_file, shown, model(before), model(after))
 
 
-def test_an_experiment_sets_one_value_and_keeps_the_comments(experiments: Experiments, run: Run) -> None:
+def test_an_experiment_changes_one_value_and_no_comment(experiments: Experiments, run: Run) -> None:
     before = (run.clone.folder / "params.yaml").read_text(encoding="utf-8")
 
     (change,) = experiments.params["params.yaml"].items()
@@ -143,12 +143,12 @@ def test_plots_diff_draws_both_commits(experiments: Experiments) -> None:
     assert revisions == {name: {"HEAD", "workspace"} for name in PLOTS}
 
 
-def test_a_queued_experiment_is_run_on_a_copy(experiments: Experiments, clone: Clone) -> None:
+def test_a_queued_experiment_runs_in_a_copy(experiments: Experiments, clone: Clone) -> None:
     queued = experiments.shown["queued"]["data"]
 
     assert queued["params"]["params.yaml"]["data"]["model"]["head"] == {"hidden": 256, "dropout": 0.1}
     assert queued["metrics"]["metrics/train.json"]["data"]["epochs"] >= 1
     assert queued["outs"]["models/model.safetensors"]["hash"] not in (experiments.model_before, experiments.model_after)
-    # The workspace still holds the experiment that was run in it.
+    # The workspace still has the experiment that ran in it.
     assert clone.params()["model"]["head"]["dropout"] == 0.4
     assert experiments.shown["here"]["data"]["params"]["params.yaml"]["data"]["train"]["lr"] == 0.01
