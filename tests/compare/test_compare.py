@@ -110,7 +110,7 @@ def pretend(folder: Path, labels: tuple[str, ...], each: int) -> Repository:
     test = files.read_json(folder / paths.EVALUATE_METRICS)
     tta = files.read_json(folder / paths.TTA_METRICS)
     files.write_json(folder / paths.TTA_METRICS, tta | test | {"top1_gain": 0.0})
-    shutil.copy(REPOSITORY / paths.PARAMS, folder)
+    shutil.copy(REPOSITORY / "presets/solar_cells.yaml", folder / paths.PARAMS)
     (folder / "stages").mkdir()
     (folder / "stages/all.py").write_text("pass\n", encoding="utf-8")
     (folder / ".gitignore").write_text("/data\n", encoding="utf-8")
