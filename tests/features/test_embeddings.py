@@ -51,13 +51,13 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Sample]:
     "name",
     [
         "efficientnet_lite0",
-        "resnet18",
-        "vgg11",
+        pytest.param("resnet18", marks=pytest.mark.slow),
+        pytest.param("vgg11", marks=pytest.mark.slow),
         "squeezenet1_1",
-        "convnext_tiny",
-        "vit_b_32",
-        "timm/mobilenetv3_small_050",
-        "efficientnet_lite0+resnet18",
+        pytest.param("convnext_tiny", marks=pytest.mark.slow),
+        pytest.param("vit_b_32", marks=pytest.mark.slow),
+        pytest.param("timm/mobilenetv3_small_050", marks=pytest.mark.slow),
+        pytest.param("efficientnet_lite0+resnet18", marks=pytest.mark.slow),
     ],
 )
 def test_a_head_on_kept_embeddings_answers_what_the_network_does(name: str, kind: str, photos: list[Sample]) -> None:

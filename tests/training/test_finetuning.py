@@ -253,6 +253,7 @@ def test_a_tuned_backbone_is_judged_by_its_plain_views(photos: Path, tmp_path: P
     assert (loss, top1) == pytest.approx((kept.validation_loss, kept.validation_top1), abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
 def test_several_processes_follow_the_same_curve_as_one(photos: Path, tmp_path: Path, processes: int):
     alone, history = fine_tune(photos, tmp_path / "alone.pt")
