@@ -12,9 +12,7 @@ CLUTTER = [
 ]
 
 
-@pytest.mark.parametrize(
 @pytest.mark.parametrize("folder", ["src/boatyard/core", "src/boatyard/report/templates", "src/boatyard/models"])
-)
 def test_clutter_is_no_change(clone: Clone, folder: str) -> None:
     for name in CLUTTER:
         path = clone.folder / folder / name
