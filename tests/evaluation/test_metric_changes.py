@@ -186,7 +186,7 @@ def test_answers_to_other_photos_are_no_pairs():
 def test_memory_does_not_decide_the_figures(monkeypatch):
     before, after = pair(50, seed=11, better=0.3)
     whole = paired(before, after, bins=15, resamples=60, seed=1)
-    for module in ("intervals", "changes"):
+    for module in ("intervals", "metric_changes"):
         monkeypatch.setattr(f"boatyard.evaluation.{module}.CELLS", 700)
     for key, change in paired(before, after, bins=15, resamples=60, seed=1).items():
         assert change.evident == whole[key].evident
