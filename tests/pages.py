@@ -21,14 +21,13 @@ class Page:
 
     def anchors(self) -> set[str]:
         """What a link to a heading of this page has after its #, as GitHub makes it."""
-        without_code = re.sub(r"^ *```.*?^ *```$", "", self.text, flags=re.DOTALL | re.MULTILINE)
-        headings = re.findall(r"^#+ (.+)$", without_code, re.MULTILINE)
+        headings = re.findall(r"^#+ (.+)$", self._prose(), re.MULTILINE)
         return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
     def links(self) -> list[tuple[str, str]]:
         """Links and pictures that lead into the repository: a relative path, '' for this page, and an anchor, or ''."""
-        targets = re.findall(r"\]\(([^)\s]+)\)", self.text) + re.findall(r'<img src="([^"]+)"', self.text)
-        local = [target for target in targets if "://" not in target]
+        targets = re.findall(r'\]\(([^)\s]+)\)|<img src="([^"]+)"', self._prose())
+        local = [target for target in map("".join, targets) if "://" not in target]
         return [(path, anchor) for path, _, anchor in (target.partition("#") for target in local)]
 
     def section(self, heading: str) -> str:
@@ -46,6 +45,10 @@ class Page:
         lines = "".join(self.blocks("console", heading)).splitlines()
         assert all(line.startswith("$ ") for line in lines)
         return [line.removeprefix("$ ") for line in lines]
+
+    def _prose(self) -> str:
+        """The text without its fenced blocks."""
+        return re.sub(r"^ *```.*?^ *```$", "", self.text, flags=re.DOTALL | re.MULTILINE)
 
     def _sections(self) -> dict[str, str]:
         # From the second level on: a single # may also begin a comment in a block.
