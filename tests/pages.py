@@ -35,7 +35,7 @@ class Page:
         return self._sections()[heading]
 
     def blocks(self, language: str, heading: str | None = None) -> list[str]:
-        """The fenced blocks of a language, in one section or in the whole page; in a list, without the list's indent."""
+        """The fenced blocks of a language, in one section or in the whole page; those in a list without its indent."""
         text = self.section(heading) if heading else self.text
         found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", text, re.DOTALL | re.MULTILINE)
         return [re.sub(f"^{indent}", "", block, flags=re.MULTILINE) for indent, block in found]
