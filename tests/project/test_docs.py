@@ -108,6 +108,12 @@ def test_the_readme_shows_the_comparison_of_the_comparing_page():
     assert verdict in Page.read("docs/comparing.md").blocks("text")
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_scripts_that_a_page_names_exist(page: str):
+    named = re.findall(r"\b(?:tests|benchmarks|stages)/[\w/]+\.py", Page.read(page).text)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_the_tests_named_on_the_determinism_page_exist():
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", Page.read("docs/determinism.md").text)
     assert len(named) > 20
