@@ -97,7 +97,7 @@ def test_the_job_installs_all_that_the_command_imports(walk: Walk) -> None:
     }
     (install,) = re.findall(r"pip install (.*)", JOB)
     brought = {modules[package] for package in shlex.split(install)}
-    code = "import sys; from boatyard.serving import compare; compare.run('main'); print(*sys.modules, file=sys.stderr)"
+    code = "import sys; from boatyard.compare import command; command.run('main'); print(*sys.modules, file=sys.stderr)"
     bare = "import sys; print(*sys.modules, file=sys.stderr)"  # what an editable install brings into every process
 
     def loaded(code: str) -> set[str]:

@@ -9,7 +9,7 @@ from remote_kinds import PAGE, Remote, folder
 from sharing import MODEL, share
 from small_run import STAGES, Run
 
-PUSH_FALSE = "          push: false\n"
+PUSH_FALSE = ", push: false"
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_photos_of_our_own_stay_home_and_the_rest_can_be_had(own_photos: Clone, 
 
 def test_photos_go_to_a_remote_of_their_own(run: Run, remote: Remote, tmp_path: Path) -> None:
     publisher, vault = run.clone.copy(tmp_path / "publisher"), tmp_path / "vault"
-    keep_photos(publisher, line="          remote: vault\n")
+    keep_photos(publisher, line=", remote: vault")
     (add_vault,) = PAGE.commands("Data that must not leave")
     publisher.run("sh", "-ec", add_vault.replace("/srv/vault", str(vault)))
     publisher.commit("Photos go to the vault")
