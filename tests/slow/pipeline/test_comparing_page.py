@@ -97,7 +97,7 @@ def test_the_ci_job_installs_everything_that_the_command_imports(walk: Walk) -> 
     }
     (install,) = re.findall(r"pip install (.*)", JOB)
     installs = {modules[package] for package in shlex.split(install)}
-    code = "import sys; from boatyard.serving import compare; compare.run('main'); print(*sys.modules, file=sys.stderr)"
+    code = "import sys; from boatyard.compare import command; command.run('main'); print(*sys.modules, file=sys.stderr)"
     bare = "import sys; print(*sys.modules, file=sys.stderr)"  # an editable install adds modules to every process
 
     def loaded(code: str) -> set[str]:

@@ -9,7 +9,7 @@ from remote_kinds import PAGE, Remote, folder
 from sharing import MODEL, share
 from small_run import STAGES, Run
 
-PUSH_FALSE = "          push: false\n"
+PUSH_FALSE = ", push: false"
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_own_photos_are_not_pushed_and_everything_else_can_be_pulled(
 
 def test_photos_go_to_a_separate_remote(run: Run, remote: Remote, tmp_path: Path) -> None:
     publisher, vault = run.clone.copy(tmp_path / "publisher"), tmp_path / "vault"
-    keep_photos(publisher, line="          remote: vault\n")
+    keep_photos(publisher, line=", remote: vault")
     (add_vault,) = PAGE.commands("Data that must not leave")
     publisher.run("sh", "-ec", add_vault.replace("/srv/vault", str(vault)))
     publisher.commit("Photos go to the vault")
