@@ -40,7 +40,7 @@ test: check  ## check, then the unit tests, one run of the whole pipeline on dra
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup
 
 test-slow: $(INSTALLED)  ## the tests that `make test` leaves out: every backbone family, reruns, kills, full disks
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m 'slow and not remotes'
 
 test-browser: $(INSTALLED) $(CHROMIUM)  ## the web page of `boatyard serve` in a headless Chromium
 	@CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest tests/browser

@@ -50,7 +50,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Sample]:
 @pytest.mark.parametrize(
     "name",
     [
-        "efficientnet_lite0",
+        pytest.param("efficientnet_lite0", marks=pytest.mark.slow),
         pytest.param("resnet18", marks=pytest.mark.slow),
         pytest.param("vgg11", marks=pytest.mark.slow),
         "squeezenet1_1",

@@ -63,7 +63,8 @@ def test_both_model_files_give_identical_answers(run: Run, monkeypatch: pytest.M
         assert np.array_equal(one(f"data/raw/{path}").log_probabilities, other(f"data/raw/{path}").log_probabilities)
 
 
-def test_the_first_answer_comes_within_a_second_and_a_half_and_without_torch(run: Run) -> None:
+@pytest.mark.slow  # where tests run one at a time
+def test_the_first_answer_comes_within_a_second_and_a_half(run: Run) -> None:
     photo = f"data/raw/{next(iter(tabled(run.clone, 'plots/predictions.csv')))}"
     times = []
     for _ in range(3):
@@ -72,12 +73,16 @@ def test_the_first_answer_comes_within_a_second_and_a_half_and_without_torch(run
         times.append(time.perf_counter() - start)
     assert min(times) < 1.5
 
+
+def test_predict_does_not_import_torch(run: Run) -> None:
+    photo = f"data/raw/{next(iter(tabled(run.clone, 'plots/predictions.csv')))}"
     command = [sys.executable, "-X", "importtime", "-m", "boatyard", "predict", photo]
     imported = run.clone.run(*command, PYTHONPATH=str(run.clone.folder / "src")).stderr
     assert re.search(r"\| +onnxruntime\b", imported)
     assert not re.search(r"\| +(torch|torchvision|timm|matplotlib|gradio|dvc)\b", imported)
 
 
+@pytest.mark.slow
 def test_the_export_command_writes_the_same_file_as_the_stage(clone: Clone) -> None:
     made = (clone.folder / "models/model.onnx").read_bytes()
 
@@ -108,6 +113,7 @@ def test_the_model_card_has_the_figures_of_the_run(run: Run) -> None:
     assert "licence of the data: private" in card
 
 
+@pytest.mark.slow
 def test_the_code_of_the_python_page_runs(run: Run) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs/python.md").read_text(encoding="utf-8"), re.DOTALL)
 

@@ -101,7 +101,7 @@ def test_test_all_runs_all_tests_once(project: Project) -> None:
     project.make("test-all", f"CHROMIUM={project.folder}/bin/chrome")
 
     assert project.calls() == [
-        *("-m venv .venv", *INSTALL, *CHECK, FAST, "-m pytest -m slow", "-m pytest tests/browser"),
+        *("-m venv .venv", *INSTALL, *CHECK, FAST, "-m pytest -m slow and not remotes", "-m pytest tests/browser"),
         *("tests/remotes/packages.py", "-m pytest -m remotes"),
     ]
 

@@ -147,7 +147,7 @@ def test_blocks_further_from_the_head_learn_slower_and_unchosen_ones_not_at_all(
     ]
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 3])
+@pytest.mark.parametrize("epochs", [1, *(pytest.param(epochs, marks=pytest.mark.slow) for epochs in (2, 3))])
 def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(photos: Path, tmp_path: Path, epochs: int):
     whole, history = fine_tune(photos, tmp_path / "whole.pt", dropout=0.3)
     fine_tune(photos, tmp_path / "cut.pt", stop_after=epochs, dropout=0.3)
