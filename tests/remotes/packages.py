@@ -1,7 +1,7 @@
 """Install the servers that `make test-remotes` starts, if they are missing, as Debian packages.
 
-It needs root, or sudo without a password. The packages' services are neither started nor enabled: running tests must not
-open an SSH server to the world.
+It needs root, or sudo without a password. The packages' services are neither started nor enabled: running tests must
+not open an SSH server to the world.
 """
 
 import os
@@ -36,7 +36,7 @@ def main() -> int:
         return 0
     by_hand = f"apt-get install --no-install-recommends {' '.join(missing)}"
     if not shutil.which("apt-get"):
-        return refuse(f"missing: on Debian, install them with '{by_hand}'")
+        return refuse(f"missing: on Debian, run '{by_hand}' as root")
     if os.geteuid() != 0:
         if subprocess.run(["sh", "-c", "sudo --non-interactive true"], stderr=subprocess.DEVNULL).returncode != 0:
             return refuse(f"missing, and installing them needs root: 'sudo {by_hand}'")
