@@ -7,6 +7,7 @@ rank of the right one. A prediction is right exactly where that rank is 0.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ class Answers:
     @property
     def right(self) -> NDArray[np.bool_]:
         """Which photos are classified correctly."""
-        return self.rank == 0
+        return np.asarray(self.rank == 0)
 
     @property
     def classes(self) -> int:
@@ -104,8 +105,9 @@ class Answers:
 
     def followed_by(self, other: "Answers") -> "Answers":
         """The answers of both, one after the other."""
-        arrays = [field.name for field in fields(self) if field.name != "bins"]
-        return replace(self, **{name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in arrays})
+        names = [field.name for field in fields(self) if field.name != "bins"]
+        joined: dict[str, Any] = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in names}
+        return replace(self, **joined)
 
 
 def ranks(log_probabilities: Floats, actual: Integers) -> NDArray[np.int64]:

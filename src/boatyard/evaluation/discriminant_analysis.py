@@ -1,10 +1,10 @@
 """Linear discriminant analysis of embeddings with a shrunken covariance, fitted in closed form, out of fold.
 
-Each class is a Gaussian with its own mean and a covariance shared by all (Fisher 1936). The covariance is shrunk towards
-a multiple of the identity (Friedman, Regularized Discriminant Analysis, JASA 1989); otherwise it would be singular with
-fewer photos than dimensions. Fitting needs sums over photos only, so leaving a fold out is a subtraction. That is why
-it is not scikit-learn's `LinearDiscriminantAnalysis`, which gives the same answers but starts anew for each fold: 22 s
-instead of 3.8 s for five folds of 2,518 embeddings of width 1,280 (medians of 5).
+Each class is a Gaussian with its own mean and a covariance shared by all (Fisher 1936). The covariance is shrunk
+towards a multiple of the identity (Friedman, Regularized Discriminant Analysis, JASA 1989); otherwise it would be
+singular with fewer photos than dimensions. Fitting needs sums over photos only, so leaving a fold out is a subtraction.
+That is why it is not scikit-learn's `LinearDiscriminantAnalysis`, which gives the same answers but starts anew for each
+fold: 22 s instead of 3.8 s for five folds of 2,518 embeddings of width 1,280 (medians of 5).
 """
 
 from typing import NamedTuple

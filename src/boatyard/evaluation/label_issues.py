@@ -120,8 +120,8 @@ def folds(rows: Sequence[Sample], groups: Sequence[int]) -> NDArray[np.int64]:
 def issue_count(log_probabilities: NDArray[np.float64], actual: NDArray[np.int64]) -> int:
     """Number of photos confidently classified as another class: the off-diagonal of the confident joint.
 
-    Confidently: the class is at least as probable as it is, on average, for the photos labelled with it. Of several such
-    classes the most probable one counts. Where classes overlap, this is more than the number of wrong labels.
+    Confidently: the class is at least as probable as it is, on average, for the photos labelled with it. Of several
+    such classes the most probable one counts. Where classes overlap, this is more than the number of wrong labels.
 
     Args:
         log_probabilities: out-of-fold, [n, k].

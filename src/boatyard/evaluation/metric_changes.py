@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boatyard.evaluation.answers import Answers
-from boatyard.evaluation.comparison import compare_right, excludes_zero
+from boatyard.evaluation.comparison import compare, excludes_zero
 from boatyard.evaluation.intervals import CELLS, LEVEL, Interval, draws, newcombe, percentiles
 from boatyard.evaluation.metrics import Metric, Values
 
@@ -71,7 +71,7 @@ def paired(
     for metric in metrics:
         values = metric.value(before), metric.value(after)
         if metric.correct:
-            found = compare_right(metric.correct(before), metric.correct(after), resamples=resamples, seed=seed)
+            found = compare(metric.correct(before), metric.correct(after), resamples=resamples, seed=seed)
             changes[metric.key] = Change(*values, found.interval, found.significant)
         else:
             differences = new[metric.key] - old[metric.key]
@@ -111,8 +111,8 @@ def unpaired(
 
 def _resample(metrics: Sequence[Metric], answers: Answers, weights: Iterable[Values]) -> dict[str, Values]:
     """Each metric on every resample."""
-    chunks = [[metric.values(answers, chunk) for metric in metrics] for chunk in weights]
-    return {metric.key: np.concatenate(values) for metric, values in zip(metrics, zip(*chunks, strict=True), strict=True)}
+    chunks = [{metric.key: metric.values(answers, chunk) for metric in metrics} for chunk in weights]
+    return {metric.key: np.concatenate([chunk[metric.key] for chunk in chunks]) for metric in metrics}
 
 
 def _randomisation_test(

@@ -51,6 +51,11 @@ class Metric:
     min_classes: int = 2
     params: tuple[str, ...] = ()
 
+    @property
+    def keys(self) -> list[str]:
+        """Its keys in the metrics files."""
+        return [self.key, *([f"{self.key}_low", f"{self.key}_high"] if self.interval else [])]
+
     def values(self, answers: Answers, weights: Values) -> Values:
         """Its value on r test sets, [r]: see `compute` for the arguments."""
         if self.correct:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from boatyard.core.splits import Sample
 from boatyard.evaluation import tta
 from boatyard.evaluation.answers import losses, ranks
-from boatyard.evaluation.checks import Integers
+from boatyard.evaluation.checks import Floats, Integers
 from boatyard.features.embeddings import Embeddings
 from boatyard.features.feature_files import Task
 from boatyard.models.head import Head
@@ -46,7 +46,9 @@ def run(
         embeddings: of the model's backbone.
         head: of the model.
         samples: n photos.
-        policies, views, augment: see `tta.plan`.
+        policies: see `tta.plan`.
+        views: see `tta.plan`.
+        augment: see `tta.plan`.
         title: of the progress bar.
     """
     plan = tta.plan(policies, views, augment)
@@ -67,7 +69,8 @@ def run(
 
 def validate(outputs: PolicyOutputs, actual: Integers) -> dict[str, dict[str, float]]:
     """Top-1 and loss of the plain view and of each policy, on photos with known class indices [n]."""
+    found: dict[str, Floats] = {"plain": outputs.plain, **outputs.averaged}
     return {
-        name: {"top1": float((ranks(found, actual) == 0).mean()), "loss": float(losses(found, actual).mean())}
-        for name, found in {"plain": outputs.plain, **outputs.averaged}.items()
+        name: {"top1": float((ranks(values, actual) == 0).mean()), "loss": float(losses(values, actual).mean())}
+        for name, values in found.items()
     }

@@ -1,8 +1,8 @@
 """The registry of TTA policies: one entry of `POLICIES` adds a policy.
 
-`tta.policies` of params.yaml, the stage tta_evaluate, the report and `boatyard predict --tta-policy` all follow from it.
-It is in this package, the one below all that uses it, so that a wrong name or setting is an error when params.yaml is
-read and not when the last stage runs.
+`tta.policies` of params.yaml, the stage tta_evaluate, the report and `boatyard predict --tta-policy` follow from it.
+It is in this package, below all that use it, so that a wrong name or setting is an error when params.yaml is read and
+not when the last stage runs.
 """
 
 from collections.abc import Callable, Sequence

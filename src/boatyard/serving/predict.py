@@ -95,8 +95,8 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], PhotoViews]:
         policy: of the registry `POLICIES`; None for the plain view alone; 'chosen' for what tta_evaluate chose.
 
     Raises:
-        UserError: 'chosen', and nothing says what; an unknown policy, or one that needs flips, and the model was trained
-            without any; the model's header does not say how it was trained.
+        UserError: 'chosen', and nothing says what; the policy needs flips, and the model was trained without any; the
+            model's header does not say how it was trained.
     """
     if policy is None:
         return lambda photo: plain_views(open_photo(photo, about.preprocessing.short_side), about.preprocessing)
