@@ -137,7 +137,7 @@ METRICS = [
     Metric(
         "ece",
         "calibration error",
-        "mean gap between confidence and accuracy",
+        "confidence against accuracy",
         compute=expected_calibration_error,
         higher_is_better=False,
         calibration=True,
