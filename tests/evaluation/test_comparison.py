@@ -1,6 +1,7 @@
 """TTA against plain: counts and texts by hand, McNemar against SciPy, and the rate of false gains."""
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate
 
@@ -120,7 +121,8 @@ def test_verdict_where_nothing_changes():
     most = 1.959964**2 / (6 + 1.959964**2)  # Wilson's upper bound for none of six
     assert (same.images, same.top1_gain, same.fixed, same.broken) == (6, 0.0, 0, 0)
     assert (same.top1_gain_low, same.top1_gain_high) == pytest.approx((-most, most), rel=1e-5)
-    assert verdict(same) == "No evidence that TTA helps: not one of the 6 photos changed between right and wrong."
+    assert verdict(same) == "No evidence that TTA helps: none of the 6 photos changed between right and wrong."
+    assert verdict(replace(same, images=1)).endswith("none of the 1 photo changed between right and wrong.")
 
 
 def test_verdict_where_the_bootstrap_alone_is_overconfident():

@@ -76,7 +76,7 @@ def test_values_are_those_of_the_metrics_files(compare):
         metrics.summary(Answers.from_log_probabilities(side, actual, bins=15), resamples=20, seed=0) for side in both
     )
     for key in KEYS:
-        assert (found[key].before, found[key].after) == pytest.approx((before[key], after[key]), abs=1e-6), key
+        assert (found[key].before, found[key].after) == pytest.approx((before[key], after[key]), abs=1e-9), key
 
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")

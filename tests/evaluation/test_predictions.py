@@ -126,9 +126,8 @@ def test_what_is_written_is_read_again(tmp_path, classes, paths, seed, with_plai
 )
 def test_a_malformed_table_is_a_one_line_error(tmp_path, text, message):
     (tmp_path / "table.csv").write_text(text)
-    with pytest.raises(
-        UserError, match=rf"table\.csv is not a table of predictions \(.*{message}.*\); run `dvc repro`"
-    ):
+    expected = rf"table\.csv is not a table of predictions \(.*{message}.*\); run `dvc repro`"
+    with pytest.raises(UserError, match=expected):
         read_predictions(tmp_path / "table.csv")
 
 

@@ -123,7 +123,7 @@ def verdict(comparison: Comparison) -> str:
 def evidence(comparison: Comparison) -> str:
     """What a verdict is based on: the gain in points, its interval, the photos fixed and broken."""
     if comparison.fixed == comparison.broken == 0:
-        return f"not one of the {_photos(comparison.images)} changed between right and wrong"
+        return f"none of the {_photos(comparison.images)} changed between right and wrong"
     decimals = point_decimals(comparison.images)
     gain, low, high = (points(value, decimals) for value in (comparison.top1_gain, *comparison.interval))
     p = mcnemar(comparison.fixed, comparison.broken)

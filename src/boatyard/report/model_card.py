@@ -64,7 +64,8 @@ def render(run: Run, about: Header) -> str:
         f"{name}, {count(data['images'], 'photo')}; {data['kept']:,} in "
         f"{count(data['classes'], 'class', 'classes')} were used: {run.splitting['train']:,} for training, "
         f"{run.splitting['validation']:,} to choose the best epoch, {run.splitting['test']:,} for testing. Licence: "
-        f"{licence}; it may also restrict the use of the model. The backbone's published weights have their own licence.",
+        f"{licence}; it may also restrict the use of the model. The backbone's published weights have a licence of "
+        "their own.",
         *([f"SHA-256 of the download: `{digest}`."] if digest else []),
         "## Results",
         metrics_table(run),
