@@ -1,11 +1,11 @@
-"""How many planted label errors are found, on the photos of a run.
+"""How many planted label errors are found among the photos of a run.
 
     python benchmarks/label_errors.py FOLDER [--share 0.03] [--seeds 5]
 
-FOLDER is a repository in which `dvc repro featurize` has run. A share of the photos, drawn by lot, gets another class,
-drawn by lot as well, and what data/suspects.csv would then say is looked at. Labels that were wrong before count as
-found wrongly, so the precision is a lower bound. Errors by lot are easier to find than those that people make, who
-mistake a class for one that looks like it. Last, the out-of-fold top-1 of other shrinkages than the one in use.
+FOLDER is a repository in which `dvc repro featurize` has run. A random share of the photos gets a random other label,
+and data/suspects.csv is made for these labels. Labels that were wrong before count as false positives, so the precision
+is a lower bound. Random errors are easier to find than those of people, who mistake a class for a similar one. Last,
+the out-of-fold top-1 with other shrinkages than the one in use.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from boatyard.features import feature_files
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--share", type=float, default=0.03, help="of the photos, whose labels are changed")
+    parser.add_argument("--share", type=float, default=0.03, help="of the photos to change the label of")
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     rows = splits.read_splits(arguments.folder / paths.SPLITS)
@@ -32,9 +32,9 @@ def main() -> None:
     numbers = duplicate_groups.numbers([row.path for row in rows], alike)
     classes = splits.class_names(rows)
     count = round(arguments.share * len(rows))
-    as_filed = label_issues.find(rows, plain, numbers, classes)
-    print(f"{len(rows):,} photos, {len(classes)} classes: {len(as_filed.suspects):,} suspects as they are filed")
-    print(f"{count} labels changed; of the first {count} suspects, and of all, so many are changed ones:")
+    unchanged = label_issues.find(rows, plain, numbers, classes)
+    print(f"{len(rows):,} photos, {len(classes)} classes: {len(unchanged.issues):,} label issues without changes")
+    print(f"{count} labels changed; share of them among the first {count} label issues, and among all:")
     first, listed = [], []
     for seed in range(arguments.seeds):
         generator = np.random.default_rng(seed)
@@ -43,10 +43,10 @@ def main() -> None:
             others = [label for label in classes if label != rows[place].label]
             changed[place] = replace(rows[place], label=others[generator.integers(len(others))])
             wrong.add(rows[place].path)
-        found = [suspect.path for suspect in label_issues.find(changed, plain, numbers, classes).suspects]
+        found = [issue.path for issue in label_issues.find(changed, plain, numbers, classes).issues]
         first.append(len(wrong.intersection(found[:count])) / count)
         listed.append(len(wrong.intersection(found)) / count)
-        print(f"  seed {seed}: {first[-1]:.3f}, {listed[-1]:.3f} of {len(found):,} suspects")
+        print(f"  seed {seed}: {first[-1]:.3f}, {listed[-1]:.3f} of {len(found):,} label issues")
     print(f"  mean: {np.mean(first):.3f}, {np.mean(listed):.3f}")
     actual, folds = splits.labels(rows, classes), label_issues.folds(rows, numbers)
     for shrinkage in (0.03, 0.1, 0.3, 0.6, 0.9):

@@ -1,4 +1,4 @@
-"""Which labels are in doubt: each photo is judged by a classifier that has not seen it."""
+"""Find photos that may be mislabelled: each is checked by a classifier that has not seen it."""
 
 from boatyard.core.stage import run_stage
 
@@ -11,17 +11,17 @@ from boatyard.features import feature_files
 def main() -> None:
     rows = splits.read_splits(paths.SPLITS)
     cached = feature_files.read(paths.FEATURES, rows)
-    numbers = duplicate_groups.numbers([row.path for row in rows], duplicate_groups.read_alike(paths.NEAR_DUPLICATES))
-    found = label_issues.find(rows, cached.plain, numbers, splits.class_names(rows))
-    label_issues.write_suspects(paths.SUSPECTS, found.suspects)
+    groups = duplicate_groups.numbers([row.path for row in rows], duplicate_groups.read_alike(paths.NEAR_DUPLICATES))
+    found = label_issues.find(rows, cached.plain, groups, splits.class_names(rows))
+    label_issues.write(paths.SUSPECTS, found.issues)
     metrics = {
         "photos": len(rows),
-        "judged": found.judged,
-        "top1": found.right / found.judged if found.judged else None,
-        "suspects": len(found.suspects),
+        "judged": found.checked,
+        "top1": found.confirmed / found.checked if found.checked else None,
+        "suspects": len(found.issues),
     }
     files.write_json(paths.CHECK_LABELS_METRICS, metrics)
-    print(f"{len(found.suspects):,} of {found.judged:,} labels are in doubt (see {paths.SUSPECTS})")
+    print(f"{len(found.issues):,} of {found.checked:,} labels may be wrong (see {paths.SUSPECTS})")
 
 
 if __name__ == "__main__":

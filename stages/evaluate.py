@@ -1,4 +1,4 @@
-"""Run the saved model on the plain view of every test photo: how good it is, and how sure that is."""
+"""Run the saved model on the plain view of every test photo: its metrics and their uncertainty."""
 
 from boatyard.core.stage import run_stage
 
@@ -9,7 +9,8 @@ import numpy as np
 from boatyard import params
 from boatyard.core import distributed, files, machine, paths, splits
 from boatyard.core.machine import Machine
-from boatyard.evaluation import calibration, metrics, predictions, temperature
+from boatyard.evaluation import calibration, class_results, metrics, predictions, temperature
+from boatyard.evaluation.answers import Answers
 from boatyard.features.embeddings import Embeddings
 from boatyard.features.feature_files import Task
 from boatyard.images.views import PLAIN
@@ -22,32 +23,31 @@ def main() -> None:
 
 def evaluate(here: Machine) -> None:
     settings = params.load("evaluate")
+    resamples, bins, seed = settings.evaluate.resamples, settings.evaluate.bins, settings.seed
     model = model_file.read(paths.MODEL)
-    about = model.about
+    classes = model.about.classes
     rows = splits.read_splits(paths.SPLITS)
     test = [row for row in rows if row.split == "test"]
-    actual = splits.labels(test, about.classes)
+    actual = splits.labels(test, classes)
 
-    embeddings = Embeddings(model.frozen, about.recipe(), paths.RAW, here, paths.FEATURE_ROWS, paths.GRAPHS)
+    embeddings = Embeddings(model.frozen, model.about.recipe(), paths.RAW, here, paths.FEATURE_ROWS, paths.GRAPHS)
     embeddings.fill([Task(row, [PLAIN]) for row in test], "evaluating")
     if distributed.rank() != 0:
         return
-    plain = np.concatenate([answers[:, 0] for answers in embeddings.answers(model.head, test, [PLAIN])])
+    plain = np.concatenate([batch[:, 0] for batch in embeddings.answers(model.head, test, [PLAIN])])
 
-    table = predictions.tabulate([row.path for row in test], plain, actual, about.classes)
+    table = predictions.tabulate([row.path for row in test], plain, actual, classes)
     predictions.write_predictions(paths.PREDICTIONS, table)
     trained = Counter(row.label for row in rows if row.split == "train")
-    per_class = metrics.per_class(plain, actual, about.classes, [trained[label] for label in about.classes])
-    files.write_rows(paths.PER_CLASS, metrics.ClassResult, per_class)
-    bins = calibration.reliability(plain, actual, bins=settings.evaluate.bins)
-    files.write_rows(paths.RELIABILITY, calibration.ConfidenceBin, bins)
-    summary = metrics.summary(
-        plain, actual, resamples=settings.evaluate.resamples, seed=settings.seed, bins=settings.evaluate.bins
-    )
-    # The network has its temperature inside; what it would say without is to be had without running it again.
-    without = temperature.scale(plain, 1 / about.temperature)
-    uncalibrated = metrics.loss_and_error(without, actual, bins=settings.evaluate.bins)
-    files.write_json(paths.EVALUATE_METRICS, summary | {"uncalibrated": uncalibrated})
+    per_class = class_results.per_class(plain, actual, classes, [trained[label] for label in classes])
+    files.write_rows(paths.PER_CLASS, class_results.ClassResult, per_class)
+    answers = Answers.from_log_probabilities(plain, actual, bins=bins)
+    files.write_rows(paths.RELIABILITY, calibration.ConfidenceBin, calibration.reliability(answers))
+    summary = metrics.summary(answers, resamples=resamples, seed=seed)
+    # The model applies its temperature; undoing it gives the uncalibrated output without another run.
+    uncalibrated = temperature.scale(plain, 1 / model.about.temperature)
+    before = metrics.calibration_metrics(Answers.from_log_probabilities(uncalibrated, actual, bins=bins))
+    files.write_json(paths.EVALUATE_METRICS, summary | {"uncalibrated": before})
     print(
         f"top-1 {summary['top1']:.4f} (95 % interval {summary['top1_low']:.4f} to {summary['top1_high']:.4f}) "
         f"on {len(test):,} test photos"

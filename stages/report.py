@@ -1,4 +1,4 @@
-"""Tell of the run: a page, a summary for a pull request, the model's card, figures that `dvc plots diff` compares."""
+"""Report the run: a page, a summary for a pull request, the model card, figures that `dvc plots diff` compares."""
 
 from boatyard.core.stage import run_stage
 

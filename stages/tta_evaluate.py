@@ -1,4 +1,4 @@
-"""Test-time augmentation: the policy is chosen on validation, then compared with the plain view, photo by photo."""
+"""Test-time augmentation: choose the policy on validation, then compare it with the plain view, photo by photo."""
 
 from boatyard.core.stage import run_stage
 
@@ -7,7 +7,8 @@ from dataclasses import asdict
 from boatyard import params
 from boatyard.core import distributed, files, machine, paths, splits
 from boatyard.core.machine import Machine
-from boatyard.evaluation import comparison, metrics, predictions, tta, tta_answers
+from boatyard.evaluation import comparison, metrics, predictions, tta, tta_outputs
+from boatyard.evaluation.answers import Answers
 from boatyard.features.embeddings import Embeddings
 from boatyard.models import model_file
 
@@ -18,6 +19,7 @@ def main() -> None:
 
 def tta_evaluate(here: Machine) -> None:
     settings = params.load("tta_evaluate")
+    resamples, bins, seed = settings.evaluate.resamples, settings.evaluate.bins, settings.seed
     model = model_file.read(paths.MODEL)
     classes = model.about.classes
     samples = splits.read_splits(paths.SPLITS)
@@ -25,23 +27,23 @@ def tta_evaluate(here: Machine) -> None:
     embeddings = Embeddings(model.frozen, model.about.recipe(), paths.RAW, here, paths.FEATURE_ROWS, paths.GRAPHS)
     options = settings.tta.views, settings.augment
 
-    found = tta_answers.answer(embeddings, model.head, validation, settings.tta.policies, *options, "TTA on validation")
-    judged = tta_answers.judge(found, splits.labels(validation, classes))
-    policy = tta.choose([tta.Candidate(name, views, judged[name]["loss"]) for name, views in found.views.items()])
+    found = tta_outputs.run(embeddings, model.head, validation, settings.tta.policies, *options, "TTA on validation")
+    validated = tta_outputs.validate(found, splits.labels(validation, classes))
+    policy = tta.choose([tta.Candidate(name, views, validated[name]["loss"]) for name, views in found.views.items()])
 
-    found = tta_answers.answer(embeddings, model.head, test, [policy], *options, "TTA on test")
+    found = tta_outputs.run(embeddings, model.head, test, [policy], *options, "TTA on test")
     if distributed.rank() != 0:
         return
-    actual, plain, averaged = splits.labels(test, classes), found.plain.argmax(axis=1), found.averaged[policy]
-    table = predictions.tabulate([row.path for row in test], averaged, actual, classes, plain)
+    actual, averaged = splits.labels(test, classes), found.averaged[policy]
+    plain_answers, answers = (Answers.from_log_probabilities(x, actual, bins=bins) for x in (found.plain, averaged))
+    table = predictions.tabulate([row.path for row in test], averaged, actual, classes, plain_answers.predicted)
     predictions.write_predictions(paths.TTA_PREDICTIONS, table)
-    changes = comparison.per_class(plain, averaged.argmax(axis=1), actual, classes)
+    changes = comparison.per_class(plain_answers.predicted, answers.predicted, actual, classes)
     files.write_rows(paths.TTA_PER_CLASS, comparison.TtaClassResult, map(comparison.TtaClassResult.of, changes))
 
-    resamples, seed = settings.evaluate.resamples, settings.seed
-    summary = metrics.summary(averaged, actual, resamples=resamples, seed=seed, bins=settings.evaluate.bins)
-    gain = comparison.compare(plain, averaged.argmax(axis=1), actual, resamples=resamples, seed=seed)
-    chosen = {"policy": policy, "views": found.views[policy], "validation": judged}
+    summary = metrics.summary(answers, resamples=resamples, seed=seed)
+    gain = comparison.compare(plain_answers.right, answers.right, resamples=resamples, seed=seed)
+    chosen = {"policy": policy, "views": found.views[policy], "validation": validated}
     files.write_json(paths.TTA_METRICS, summary | asdict(gain) | chosen)
     print(f"policy {policy!r}, {found.views[policy]} views of a photo, chosen on validation")
     print(comparison.verdict(gain))

@@ -6,7 +6,6 @@
 
 import contextlib
 import hashlib
-import runpy
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from boatyard.curation import leaks
 from boatyard.evaluation import label_issues
 from boatyard.images.views import Preprocessing
 from boatyard.models import model_header
+from boatyard.report import run_files
 from boatyard.report.run import Run
 
 REPOSITORY = Path(__file__).parents[1]
@@ -52,10 +52,7 @@ def make(root: Path, labels: Sequence[str], each: int, rare: int = 6) -> Path:
 
 def read(root: Path) -> Run:
     with contextlib.chdir(root):
-        stage: Any = runpy.run_path(str(REPOSITORY / "stages/report.py"))["read"]
-        run = stage(params.load("report"))
-    assert isinstance(run, Run)
-    return run
+        return run_files.read(params.load("report"))
 
 
 def draw_photos(raw: Path, labels: Sequence[str], each: int = 20) -> None:
@@ -71,7 +68,7 @@ def draw_photos(raw: Path, labels: Sequence[str], each: int = 20) -> None:
 
 
 def write(root: Path, gain: float = 0.004, low: float = -0.012, high: float = 0.02, rare: int = 6) -> None:
-    """Every file that the report reads, for the photos in root/data/raw; `gain` is what TTA is said to add."""
+    """Every file that the report reads, for the photos in root/data/raw; `gain` is what TTA adds."""
     generator = np.random.default_rng(1)
     found = sorted(path.relative_to(root / paths.RAW).as_posix() for path in (root / paths.RAW).glob("*/*"))
     images = Counter(name.split("/")[0] for name in found)
@@ -159,7 +156,7 @@ def _suspects(root: Path, splits: dict[str, str], labels: list[str]) -> None:
         looks = labels[(labels.index(label) + 1) % len(labels)]
         probability = 0.0005 + 0.4 * number / len(splits)
         rows.append(label_issues.LabelIssue(name, label, splits[name], looks, 0.99 - probability, probability))
-    label_issues.write_suspects(root / paths.SUSPECTS, rows)
+    label_issues.write(root / paths.SUSPECTS, rows)
     photos = len(splits)
     top1 = (photos - len(rows)) / photos
     files.write_json(

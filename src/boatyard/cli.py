@@ -62,7 +62,11 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         help=f"average several views of each photo, as the stage tta_evaluate chose to do ({paths.TTA_METRICS})",
     )
     parser.add_argument(
-        "--tta-policy", dest="policy", choices=["flips", "random"], help="the same, with these views instead"
+        "--tta-policy",
+        dest="policy",
+        type=_tta_policy,
+        metavar="POLICY",
+        help="the same, with the views of this policy: what tta.policies in params.yaml can name",
     )
     parser.add_argument(
         "--picture", type=Path, metavar="DIR", help="also draw each photo with its probabilities, a PNG each, into DIR"
@@ -147,6 +151,14 @@ def _compare(chosen: argparse.Namespace) -> int:
     from boatyard.compare import command
 
     return command.run(chosen.revision)
+
+
+def _tta_policy(name: str) -> str:
+    from boatyard.params.tta_policies import POLICIES
+
+    if name not in POLICIES:
+        raise argparse.ArgumentTypeError(f"{name!r} is unknown (choose from {', '.join(POLICIES)})")
+    return name
 
 
 def _count(text: str) -> int:

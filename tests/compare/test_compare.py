@@ -32,7 +32,7 @@ GITHUBS_LIMIT = 65_536
 
 
 class Repository:
-    """A folder under git with a pretended run in it, `dvc.lock` included."""
+    """A folder under git with a pretended run in it, including `dvc.lock`."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -52,7 +52,9 @@ class Repository:
     def lock(self) -> None:
         """Write the dvc.lock that DVC would have written if it had just run everything."""
         written = [
-            name for name in (*results.METRICS.values(), *results._TABLES, paths.SPLITS) if self.path(name).exists()
+            name
+            for name in (*results.METRICS_FILES.values(), *results._TABLES, paths.SPLITS)
+            if self.path(name).exists()
         ]
         stage = {
             "cmd": "python stages/all.py",
@@ -83,7 +85,7 @@ class Repository:
         files.write_json(self.path(path), files.read_json(self.path(path)) | values)
 
     def answer(self, change: Callable[[int, Prediction], Prediction | None]) -> None:
-        """Change the answers to the test photos one by one (None takes the photo out), and the figures to match."""
+        """Change the answers to the test photos one by one (None removes the photo), and the metrics to match."""
         for table, metrics in ((paths.PREDICTIONS, paths.EVALUATE_METRICS), (paths.TTA_PREDICTIONS, paths.TTA_METRICS)):
             if self.path(table).exists():
                 old = read_predictions(self.path(table))
@@ -166,8 +168,9 @@ def cells(text: str, title: str) -> list[str]:
 def test_nothing_changed(repository: Repository) -> None:
     sha = repository.git("rev-parse", "--short=7", "HEAD")
     assert repository.compare() == (
-        "## Nothing changed: parameters, metrics, answers and photos are the same\n\n"
-        f"After: `{sha}` (main). Before: `{sha}`, the same commit; name another one, as in `boatyard compare HEAD~1`.\n"
+        "## Nothing changed: parameters, metrics, predictions and photos are the same\n\n"
+        f"After: `{sha}` (main). Before: `{sha}`, the same commit; compare with another one, "
+        "as in `boatyard compare HEAD~1`.\n"
     )
 
 
@@ -192,36 +195,36 @@ def test_a_gain(repository: Repository) -> None:
     points = 100 * (after - before) / count
     assert re.match(
         rf"\+{points:.1f} points \(95 % interval \+\d+\.\d to \+\d+\.\d\) on {count} photos; "
-        rf"{len(fixed)} put right, 1 put wrong\.",
+        rf"{len(fixed)} fixed, 1 broken\.",
         evidence,
     )
     assert re.fullmatch(
-        r"After: `\w{7}` \(better\\_lr\) with changes that are not committed\. Before: `\w{7}`, where it left main\.",
+        r"After: `\w{7}` \(better\\_lr\) with uncommitted changes\. Before: `\w{7}`, where it left main\.",
         sides,
     )
     assert cells(text, "top-1")[2::2] == [f"+{points:.1f}", "**better**"]
     assert cells(text, "train.lr") == ["0.001", "0.0003"]
     assert text.count("| train.") == 1
-    assert "are not those of its files" not in text
+    assert "do not match its files" not in text
     assert f"Photos: the same {len(read_splits(repository.path(paths.SPLITS)))} photos, labels and splits." in text
 
 
-def test_a_loss_of_accuracy_and_the_classes_in_which_it_is(repository: Repository) -> None:
+def test_a_loss_of_accuracy_and_its_classes(repository: Repository) -> None:
     label = "poly-functional"
     repository.answer(lambda number, row: wrong(row) if row.actual == label else row)
     repository.lock()
     text = repository.compare()
     assert text.startswith("## Worse: top-1 ")
-    section = text[text.index("### Classes that moved") :]
-    images, _, after, put_right, _, said = cells(section, label)
-    assert (after, put_right, said) == ("0.0 %", "0", "**worse**")
+    section = text[text.index("### Classes that changed") :]
+    images, _, after, fixed, _, evidence = cells(section, label)
+    assert (after, fixed, evidence) == ("0.0 %", "0", "**worse**")
     assert int(images) == sum(row.actual == label for row in read_predictions(repository.path(paths.PREDICTIONS)))
     assert "Holm's correction for 6 classes" in section
     assert [name for name in pretend_run.SIX if f"| {name} |" in section] == [label]
 
 
 def test_one_of_six_classes_needs_more_than_six_photos(repository: Repository) -> None:
-    """6 put right and none wrong is p = 0.031, and of six classes one comes that far by chance once in six times."""
+    """6 fixed and none broken is p = 0.031, which one of six classes reaches by chance in a sixth of cases."""
     label = pretend_run.SIX[0]
     rows = read_predictions(repository.path(paths.PREDICTIONS))
     own = [number for number, row in enumerate(rows) if row.actual == label][:6]
@@ -230,7 +233,7 @@ def test_one_of_six_classes_needs_more_than_six_photos(repository: Repository) -
     repository.answer(lambda number, row: right(row) if number in own else row)
     repository.lock()
     text = repository.compare()
-    assert cells(text[text.index("### Classes that moved") :], label)[3:] == ["6", "0", "none"]
+    assert cells(text[text.index("### Classes that changed") :], label)[3:] == ["6", "0", "none"]
     assert text.startswith("## Better: ")
 
 
@@ -242,7 +245,7 @@ def test_a_change_that_could_be_chance(repository: Repository) -> None:
     text = repository.compare()
     headline, evidence, *_ = text.split("\n\n")
     assert re.fullmatch(r"## No evidence of a change: top-1 (\d+\.\d %) → \1", headline)
-    assert re.fullmatch(rf"0\.0 points .* on {len(rows)} photos; 1 put right, 1 put wrong\.", evidence)
+    assert re.fullmatch(rf"0\.0 points .* on {len(rows)} photos; 1 fixed, 1 broken\.", evidence)
     assert cells(text, "top-1")[2::2] == ["0.0", "none"]
 
 
@@ -255,12 +258,14 @@ def test_test_photos_in_part_the_same(repository: Repository) -> None:
     text = repository.compare()
     common = len(rows) - 11
     assert text.splitlines()[0].endswith(f" on the {common} test photos in common")
-    whole = f"The whole test sets, {len(rows)} photos before and {len(rows) - 10} after, are not of the same photos: "
+    whole = (
+        f"On the whole test sets, {len(rows)} photos before and {len(rows) - 10} after, which are not the same photos: "
+    )
     assert whole in text
     assert f"| change on {common} in common |" in text
     # The same answers to the photos in common.
     assert cells(text, "loss")[2:] == ["0.000", "–", "no change"]
-    assert f"\nRight or wrong, it changed none of the {common} photos. The whole" in text
+    assert f"\nNone of the {common} photos changed between right and wrong. On the whole" in text
 
 
 def test_other_test_photos(repository: Repository) -> None:
@@ -270,15 +275,15 @@ def test_other_test_photos(repository: Repository) -> None:
     rows = read_predictions(repository.path(paths.PREDICTIONS))
     assert re.fullmatch(r"## Better: top-1 \d+\.\d % → 100\.0 %, on different test photos", text.splitlines()[0])
     sizes = f"{len(rows)} photos before and {len(rows)} after"
-    assert f"Of the test photos, {sizes}, too few are the same to be paired." in text
+    assert f"Too few of the test photos, {sizes}, are the same to pair them." in text
     assert "Newcombe's for top-k" in text
     low, high = re.fullmatch(r"\+(\d+\.\d) to \+(\d+\.\d)", cells(text, "top-1")[3]).groups()  # type: ignore[union-attr]
     assert float(low) < float(cells(text, "top-1")[2]) < float(high)
-    assert "Chosen: the classes whose change has a 95 % interval without 0." in text
+    assert "Shown: the classes whose change has a 95 % interval that excludes 0." in text
 
 
-def test_a_photo_is_told_by_its_content(repository: Repository) -> None:
-    """Renamed photos are the same ones, where both sides' splits are at hand."""
+def test_a_photo_is_identified_by_its_content(repository: Repository) -> None:
+    """Renamed photos are the same ones, where both sides' splits are available."""
     with_cache(repository)
     rename = {
         row.path: f"renamed/{number}.png" for number, row in enumerate(read_splits(repository.path(paths.SPLITS)))
@@ -291,47 +296,48 @@ def test_a_photo_is_told_by_its_content(repository: Repository) -> None:
     assert " renamed." in text
 
 
-def test_without_predictions_the_counts_tell(repository: Repository) -> None:
+def test_without_predictions_proportions_are_compared_by_counts(repository: Repository) -> None:
     repository.path(paths.PREDICTIONS).unlink()
     repository.commit()
     repository.metrics(paths.EVALUATE_METRICS, top1=0.97)
     repository.lock()
     text = repository.compare()
     sha = repository.git("rev-parse", "--short=7", "HEAD")
-    assert f"plots/predictions.csv of {sha} is not there, so its photos can't be paired." in text
+    assert f"plots/predictions.csv of {sha} is missing, so its photos can't be paired." in text
     assert cells(text, "top-1")[4] == "**better**"
     assert cells(text, "loss")[3:] == ["–", "–"]
-    assert "Classes that moved" not in text
+    assert "Classes that changed" not in text
 
 
-def test_a_table_of_another_run_is_not_believed(repository: Repository) -> None:
+def test_a_table_of_another_run_is_not_used(repository: Repository) -> None:
     repository.metrics(paths.EVALUATE_METRICS, top1=0.5)
     repository.lock()
     text = repository.compare()
-    assert "plots/predictions.csv of the working tree is of another run than its metrics" in text
+    assert "plots/predictions.csv of the working tree is from another run than its metrics" in text
 
 
-def test_results_that_were_not_made_with_the_files_beside_them(repository: Repository) -> None:
+def test_results_that_do_not_match_their_files(repository: Repository) -> None:
     repository.set(train={"lr": 0.5})
     repository.metrics(paths.TRAIN_METRICS, epochs=7)
     repository.path(Path("stages/all.py")).write_text("changed\n", encoding="utf-8")
     assert (
-        "**The results of the working tree are not those of its files** (other values in params.yaml: train.lr; "
-        "other code: stages/all.py; not as DVC wrote them: metrics/train.json). Run `dvc repro` before you trust this."
+        "**The results of the working tree do not match its files** (changed in params.yaml: train.lr; "
+        "changed code: stages/all.py; changed after DVC wrote them: metrics/train.json). "
+        "Run `dvc repro` before you rely on this."
     ) in repository.compare()
-    # Committed as it is, the same is told of the commit, but for its code, which is not looked at there.
+    # Committed like this, the same applies to the commit, except for its code, which is not checked there.
     repository.git("commit", "--quiet", "--all", "--message", "not run")
     repository.lock()
     sha = repository.git("rev-parse", "--short=7", "HEAD")
     text = repository.compare()
     assert (
-        f"**The results of {sha} are not those of its files** (other values in params.yaml: train.lr; "
-        "not as DVC wrote them: metrics/train.json). It was committed without a `dvc repro`."
+        f"**The results of {sha} do not match its files** (changed in params.yaml: train.lr; "
+        "changed after DVC wrote them: metrics/train.json). It was committed without a `dvc repro`."
     ) in text
-    assert "Code: the results were made with 1 other file: stages/all.py." in text
+    assert "Code: 1 file changed: stages/all.py." in text
 
 
-def test_parameters_added_gone_and_written_otherwise(repository: Repository) -> None:
+def test_parameters_added_removed_and_written_differently(repository: Repository) -> None:
     repository.set(tta={"gone": True}, train={"lr": 0.001, "weight_decay": 0.0})
     repository.commit()
     text = (
@@ -349,14 +355,14 @@ def test_parameters_added_gone_and_written_otherwise(repository: Repository) -> 
     assert "train." not in text[text.index("### Parameters") : text.index("### Data")]
 
 
-def test_the_calibration_error_of_other_bins_is_not_compared(repository: Repository) -> None:
+def test_the_calibration_error_with_other_bins_is_not_compared(repository: Repository) -> None:
     repository.set(evaluate={"bins": 10})
     repository.metrics(paths.EVALUATE_METRICS, ece=0.2)
     repository.lock()
     assert cells(repository.compare(), "calibration error")[3:] == ["–", "–"]
 
 
-def test_figures_that_one_side_has_not(repository: Repository) -> None:
+def test_metrics_that_one_side_lacks(repository: Repository) -> None:
     old = files.read_json(repository.path(paths.EVALUATE_METRICS))
     files.write_json(repository.path(paths.EVALUATE_METRICS), {key: old[key] for key in old if key != "macro_f1"})
     repository.path(paths.TTA_METRICS).unlink()
@@ -366,11 +372,13 @@ def test_figures_that_one_side_has_not(repository: Repository) -> None:
     repository.lock()
     text = repository.compare()
     assert cells(text, "macro F1") == ["–", f"{100 * old['macro_f1']:.1f} %", "–", "–", "–"]
-    assert "Test-time augmentation: only the working tree has figures of it." in text
+    assert "Test-time augmentation: only the working tree has results." in text
 
 
 def test_every_other_metric_is_there(repository: Repository) -> None:
-    assert set(results.METRICS.values()) == {path for name, path in vars(paths).items() if name.endswith("_METRICS")}
+    assert set(results.METRICS_FILES.values()) == {
+        path for name, path in vars(paths).items() if name.endswith("_METRICS")
+    }
     repository.metrics(paths.TRAIN_METRICS, epochs=12_345, validation_loss=0.25, extra="new")
     repository.metrics(paths.TTA_METRICS, policy="random", validation={"plain": {"loss": 0.5}})
     repository.lock()
@@ -381,7 +389,7 @@ def test_every_other_metric_is_there(repository: Repository) -> None:
     assert cells(text, r"tta\_evaluate.validation.plain.loss") == ["0.6100", "0.5000", "−0.1100"]
     assert cells(text, r"tta\_evaluate.validation.flips.loss") == ["0.5800", "–", ""]
     shown = set(re.findall(r"\w+\.\w[\w.]*", text[text.index("other metrics changed") :].replace("\\", "")))
-    for name, path in results.METRICS.items():
+    for name, path in results.METRICS_FILES.items():
         if name in ("download", "filter", "split", "train"):
             for key, value in files.read_json(repository.path(path)).items():
                 assert isinstance(value, dict) or f"{name}.{key}" in shown
@@ -436,18 +444,18 @@ def test_photos_from_the_cache(repository: Repository) -> None:
     count = len(read_splits(repository.path(paths.SPLITS)))
     more_photos(repository)
     text = repository.compare()
-    assert f"{count} → {count + 1} photos: 2 added, 1 gone, 1 relabelled, 1 in another split." in text
+    assert f"{count} → {count + 1} photos: 2 added, 1 removed, 1 relabelled, 1 in another split." in text
     assert "Splits: 1 from train to validation." in text
     data = text[text.index("### Data") :]
     assert cells(data, "thin-film") == ["2", "0"]
     assert cells(data, pretend_run.SIX[0]) == ["0", "1"]
     assert r"Added: thin-film/new\_0.png, thin-film/new\_1.png." in data
-    assert f"Gone: {pretend_run.SIX[0]}/photo 00.png." in data
+    assert f"Removed: {pretend_run.SIX[0]}/photo 00.png." in data
     assert re.search(r"Relabelled: \S+/photo \d\d\.png → thin-film\.", data)
 
 
 @pytest.mark.parametrize("remote", [False, True])
-def test_photos_that_are_not_at_hand(repository: Repository, remote: bool) -> None:
+def test_photos_that_are_not_available(repository: Repository, remote: bool) -> None:
     with_cache(repository, remote).unlink()
     count = len(read_splits(repository.path(paths.SPLITS)))
     more_photos(repository)
@@ -456,15 +464,18 @@ def test_photos_that_are_not_at_hand(repository: Repository, remote: bool) -> No
     how = (
         "`dvc fetch --all-commits data/splits.csv` fetches it, if it was pushed"
         if remote
-        else "DVC's cache here does not hold it, and no remote is set up to fetch it from"
+        else "it is not in DVC's cache here, and no remote is configured to fetch it from"
     )
-    assert f"data/splits.csv of {sha} is not at hand; {how}." in text
-    assert f"By plots/class_counts.csv: {count} → {count + 1} photos. Which photos came and went can't be told." in text
+    assert f"data/splits.csv of {sha} is not available; {how}." in text
+    assert (
+        f"By plots/class_counts.csv: {count} → {count + 1} photos. Which photos were added and removed is unknown."
+        in text
+    )
     assert cells(text[text.index("### Data") :], "thin-film")[2] == "+3"
-    # On a build server the later one is not at hand either.
+    # On a build server the later one is not available either.
     repository.path(paths.SPLITS).unlink()
     text = repository.compare()
-    assert "data/splits.csv of the working tree is not at hand; " in text
+    assert "data/splits.csv of the working tree is not available; " in text
     assert ("`dvc pull data/splits.csv` fetches it" in text) == remote
 
 
@@ -476,35 +487,35 @@ def test_photos_are_known_to_be_the_same_without_reading_them(repository: Reposi
     assert re.search(r"Photos: the same \d+ photos, labels and splits\.", text)
 
 
-def test_classes_that_came_and_went(repository: Repository) -> None:
+def test_classes_added_and_removed(repository: Repository) -> None:
     counts = files.read_rows(repository.path(paths.CLASS_COUNTS), ClassCount)
     gone = [replace(row, kept=0) if row.label == "thin-film" else row for row in counts]
     files.write_rows(repository.path(paths.CLASS_COUNTS), ClassCount, [*gone, ClassCount("a_new_one", 9, 9)])
     repository.lock()
     assert (
-        r"**Classes added: a\_new\_one; gone: thin-film.** The figures before and after are of different tasks."
+        r"**Classes added: a\_new\_one; removed: thin-film.** The metrics before and after are for different tasks."
     ) in repository.compare()
 
 
 @pytest.mark.parametrize(
-    ("path", "content", "told"),
+    ("path", "content", "message"),
     [
         (paths.EVALUATE_METRICS, None, "{name} has no metrics/evaluate.json: {make}"),
         (paths.EVALUATE_METRICS, "{", "{prefix}metrics/evaluate.json, line 1: damaged (Expecting property name"),
-        (paths.EVALUATE_METRICS, "[]", "{prefix}metrics/evaluate.json holds no JSON object; {mend}"),
-        (paths.EVALUATE_METRICS, "{}", "{name}: metrics/evaluate.json has no sound number 'images'; {mend}"),
-        (paths.EVALUATE_METRICS, '{"images": 0, "top1": 1}', "{name}: metrics/evaluate.json has no sound"),
-        (paths.EVALUATE_METRICS, '{"images": 9, "top1": NaN}', "{name}: metrics/evaluate.json has no sound"),
-        (paths.TTA_METRICS, '{"images": 9, "top1": 7}', "{name}: metrics/tta_evaluate.json has no sound number 'top1'"),
-        (paths.PREDICTIONS, "path,actual\na,b\n", "{prefix}plots/predictions.csv is no table of predictions ("),
+        (paths.EVALUATE_METRICS, "[]", "{prefix}metrics/evaluate.json holds no JSON object; {repair}"),
+        (paths.EVALUATE_METRICS, "{}", "{name}: metrics/evaluate.json has no valid number 'images'; {repair}"),
+        (paths.EVALUATE_METRICS, '{"images": 0, "top1": 1}', "{name}: metrics/evaluate.json has no valid"),
+        (paths.EVALUATE_METRICS, '{"images": 9, "top1": NaN}', "{name}: metrics/evaluate.json has no valid"),
+        (paths.TTA_METRICS, '{"images": 9, "top1": 7}', "{name}: metrics/tta_evaluate.json has no valid number 'top1'"),
+        (paths.PREDICTIONS, "path,actual\na,b\n", "{prefix}plots/predictions.csv is not a table of predictions ("),
         (paths.PREDICTIONS, "path,actual\na,b,c\n", "{prefix}plots/predictions.csv, line 2: damaged (not 2 cells)"),
         (paths.CLASS_COUNTS, "label,images,kept\na,x,1\n", "{prefix}plots/class_counts.csv, row 1: damaged"),
         (paths.PARAMS, "a: [1\n", "{prefix}params.yaml, line 2: not valid YAML"),
-        (paths.LOCK, "stages: [1]\n", "{prefix}dvc.lock is no lock file of DVC ('list' object"),
+        (paths.LOCK, "stages: [1]\n", "{prefix}dvc.lock is not a DVC lock file ('list' object"),
     ],
 )  # fmt: skip
-def test_a_damaged_file_is_one_line_on_either_side(
-    repository: Repository, path: Path, content: str | None, told: str
+def test_a_damaged_file_is_a_one_line_error_on_either_side(
+    repository: Repository, path: Path, content: str | None, message: str
 ) -> None:
     def damage() -> None:
         if content is None:
@@ -515,18 +526,18 @@ def test_a_damaged_file_is_one_line_on_either_side(
     damage()
     with pytest.raises(UserError) as caught:
         repository.compare()
-    mend, make = "run `dvc repro` to make it again", "run `dvc repro` to make it"
-    assert str(caught.value).startswith(told.format(name="the working tree", prefix="", mend=mend, make=make))
+    repair, make = "run `dvc repro` to make it again", "run `dvc repro` to make it"
+    assert str(caught.value).startswith(message.format(name="the working tree", prefix="", repair=repair, make=make))
 
     repository.git("commit", "--quiet", "--all", "--message", "damaged")
     sha = repository.git("rev-parse", "--short=7", "HEAD")
     repository.git("checkout", "--quiet", "HEAD~1", "--", ".")
     with pytest.raises(UserError) as caught:
         repository.compare()
-    make = "the pipeline had not run by then, so compare with a later commit"
-    mend = "compare with another commit"
-    assert str(caught.value).startswith(told.format(name=sha, prefix=f"{sha}:", mend=mend, make=make))
-    assert content is None or str(caught.value).endswith(f"; {mend}")
+    make = "the pipeline had not run by then; compare with a later commit"
+    repair = "compare with another commit"
+    assert str(caught.value).startswith(message.format(name=sha, prefix=f"{sha}:", repair=repair, make=make))
+    assert content is None or str(caught.value).endswith(f"; {repair}")
 
 
 class Page(HTMLParser):
@@ -567,7 +578,7 @@ def test_hostile_names_stay_names(tmp_path: Path) -> None:
     page = Page(text)
     assert page.tags == EXPECTED
     shown = page.text.replace("\u200b", "")
-    section = shown[shown.index("Classes that moved") :]
+    section = shown[shown.index("Classes that changed") :]
     for label in labels:
         assert (label if len(label) <= 60 else label[:59] + "…") in section, label
     assert "<u>new</u> @all" in shown
@@ -613,7 +624,7 @@ def test_the_command_ends_with_one_line_and_status_2(repository: Repository, tmp
     done = run_command(repository.folder, "compare", "no-such-branch")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "error: there is no commit 'no-such-branch' here: name a commit, branch, tag or experiment, "
+        "error: there is no commit 'no-such-branch' here: give a commit, branch, tag or experiment, "
         "or `git fetch` first if it is elsewhere\n"
     )
     done = run_command(tmp_path, "compare")
@@ -630,7 +641,7 @@ try:
     main(sys.argv[1:])
 except SystemExit as end:
     print("status", end.code)
-heavy = ("torch", "torchvision", "timm", "onnxruntime", "matplotlib", "jinja2", "pydantic", "scipy.stats", "dvc")
+heavy = ("torch", "torchvision", "timm", "onnxruntime", "matplotlib", "jinja2", "pydantic", "scipy", "sklearn", "dvc")
 print("loaded", *[name for name in heavy if name in sys.modules])
 """
     done = run_command(repository.folder, "compare", code=code)

@@ -27,14 +27,14 @@ def test_everything_at_once():
         "cat/1 test A",  # another split
         "cat/two train B",  # another name
         "dog/3 test C",  # another label
-        "dog/1 train X",  # the same name for another photo: one gone, one added
+        "dog/1 train X",  # the same name for another photo: one removed, one added
         "elk/1 train F",
         "elk/0 test G",
     )
     changes = compare_photos(BEFORE, after)
     assert changes.any
     assert [row.path for row in changes.added] == ["dog/1", "elk/0", "elk/1"]
-    assert [row.path for row in changes.gone] == ["dog/1", "dog/2"]
+    assert [row.path for row in changes.removed] == ["dog/1", "dog/2"]
     assert [(old.path, new.path) for old, new in changes.relabelled] == [("cat/3", "dog/3")]
     assert changes.renamed == 1
     assert changes.moved == Counter({("train", "test"): 1})

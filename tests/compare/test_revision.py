@@ -114,7 +114,7 @@ def test_a_shallow_clone_may_not_reach_the_main_branch(tmp_path: Path, monkeypat
         "clone", "--quiet", "--depth", "1", "--no-single-branch", "--branch", "mine", f"file://{Path.cwd()}", str(clone)
     )
     monkeypatch.chdir(clone)
-    with pytest.raises(UserError, match=r"^origin/main and the branch here have no commit in common: .*--unshallow"):
+    with pytest.raises(UserError, match=r"^origin/main and the current branch have no commit in common: .*--unshallow"):
         revision.find(None, [])
     assert read(revision.find("origin/main", [FILE])) == b"first"
 
@@ -138,20 +138,20 @@ def test_an_experiment_by_its_name() -> None:
     git("checkout", "--quiet", "main")
     assert read(revision.find("dirty-lark", [FILE])) == b"experiment"
     git("update-ref", f"refs/exps/{sha[:2]}/{sha[2:]}/dirty-lark", first)
-    with pytest.raises(UserError, match=r"^2 experiments are called 'dirty-lark': name one by its hash"):
+    with pytest.raises(UserError, match=r"^2 experiments are called 'dirty-lark': give the hash of one"):
         revision.find("dirty-lark", [])
 
 
 @pytest.mark.parametrize("name", ["no-such-branch", "HEAD~7", "--output=x", "", "HEAD:metrics", "a..b", "lark\n"])
 def test_no_such_commit(name: str) -> None:
     start()
-    with pytest.raises(UserError, match=r"^there is no commit .* here: name a commit, branch, tag or experiment"):
+    with pytest.raises(UserError, match=r"^there is no commit .* here: give a commit, branch, tag or experiment"):
         revision.find(name, [])
 
 
 def test_no_main_branch() -> None:
     start("trunk")
-    with pytest.raises(UserError, match=r"^there is no main branch here .*: name what to compare with$"):
+    with pytest.raises(UserError, match=r"^there is no main branch here .*: give a commit to compare with$"):
         revision.find(None, [])
     assert revision.find("trunk", []).label == "trunk"
 
@@ -159,7 +159,7 @@ def test_no_main_branch() -> None:
 def test_no_commit_yet() -> None:
     git("init", "--quiet")
     Path("params.yaml").touch()
-    with pytest.raises(UserError, match=r"^there is no commit here yet"):
+    with pytest.raises(UserError, match=r"^there is no commit yet to compare with: make one"):
         revision.working_tree()
 
 
@@ -171,7 +171,7 @@ def test_no_repository() -> None:
 
 def test_no_git(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UserError, match=r"^there is no `git` command here"):
+    with pytest.raises(UserError, match=r"^the `git` command is missing"):
         revision.working_tree()
 
 

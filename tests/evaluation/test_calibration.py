@@ -9,9 +9,26 @@ from hypothesis import strategies as st
 from properties import examples
 from scipy.special import log_softmax
 
-from boatyard.evaluation.calibration import ConfidenceBin, expected_calibration_error, reliability
+from boatyard.evaluation.answers import Answers
+from boatyard.evaluation.calibration import ConfidenceBin, reliability
+from boatyard.evaluation.metrics import METRICS
 
 bounded = examples(40)
+
+(ECE,) = (metric for metric in METRICS if metric.key == "ece")
+
+
+def bins_of(log_probabilities, actual, *, bins):
+    return reliability(Answers.from_log_probabilities(log_probabilities, actual, bins=bins))
+
+
+def expected_calibration_error(log_probabilities, actual, *, bins):
+    """The metric, which must be what the bins say."""
+    found = ECE.value(Answers.from_log_probabilities(log_probabilities, actual, bins=bins))
+    rows = bins_of(log_probabilities, actual, bins=bins)
+    by_bins = sum(row.images * abs(row.accuracy - row.confidence) for row in rows) / len(actual)
+    assert found == pytest.approx(by_bins, abs=1e-12)
+    return found
 
 
 def two_classes(*first):
@@ -33,48 +50,49 @@ def test_reliability_by_hand():
     # Confidences 0.9, 0.8, 0.7 (the second class), 0.6, 0.55; right, wrong, right, right, wrong.
     log_probabilities = two_classes(0.9, 0.8, 0.3, 0.6, 0.55)
     actual = np.array([0, 1, 1, 0, 1])
-    rows = reliability(log_probabilities, actual, bins=4)
+    rows = bins_of(log_probabilities, actual, bins=4)
     assert [(row.bin_low, row.bin_high, row.images) for row in rows] == [(0.5, 0.75, 3), (0.75, 1.0, 2)]
     assert [row.confidence for row in rows] == pytest.approx([(0.7 + 0.6 + 0.55) / 3, 0.85])
     assert [row.accuracy for row in rows] == pytest.approx([2 / 3, 1 / 2])
     # 3/5 · |2/3 − 0.61667| + 2/5 · |0.5 − 0.85| = 0.03 + 0.14
-    assert expected_calibration_error(rows) == pytest.approx(0.17)
+    assert expected_calibration_error(log_probabilities, actual, bins=4) == pytest.approx(0.17)
 
 
-def test_a_bin_holds_its_upper_edge_and_not_its_lower_one():
+def test_a_bin_includes_its_upper_edge_and_not_its_lower_one():
     exact = np.log2([[0.5, 0.25, 0.25], [0.75, 0.125, 0.125]]) * math.log(2)
-    rows = reliability(exact, np.array([0, 0]), bins=4)
+    rows = bins_of(exact, np.array([0, 0]), bins=4)
     assert [(row.bin_low, row.bin_high, row.images) for row in rows] == [(0.25, 0.5, 1), (0.5, 0.75, 1)]
 
 
 def test_a_certain_answer_falls_into_the_last_bin():
     log_probabilities = np.array([[0.0, -np.inf], [1e-7, -20.0]])
-    rows = reliability(log_probabilities, np.array([0, 0]), bins=15)
+    rows = bins_of(log_probabilities, np.array([0, 0]), bins=15)
     assert rows == [ConfidenceBin(14 / 15, 1.0, 2, 1.0, 1.0)]
-    assert expected_calibration_error(rows) == 0.0
+    assert expected_calibration_error(log_probabilities, np.array([0, 0]), bins=15) == 0.0
 
 
-def test_ties_are_answered_with_the_first_class():
-    rows = reliability(two_classes(0.5, 0.5), np.array([0, 1]), bins=10)
+def test_ties_go_to_the_first_class():
+    rows = bins_of(two_classes(0.5, 0.5), np.array([0, 1]), bins=10)
     assert rows == [ConfidenceBin(0.4, 0.5, 2, pytest.approx(0.5), 0.5)]
 
 
 @bounded
 @given(st.integers(0, 10_000), st.integers(1, 60), st.integers(1, 6), st.integers(1, 20))
-def test_bins_hold_every_photo_once_and_one_bin_is_the_overall_gap(seed, photos, classes, bins):
+def test_every_photo_is_in_one_bin_and_one_bin_is_the_overall_gap(seed, photos, classes, bins):
     log_probabilities, actual = drawn(seed, photos, classes)
-    rows = reliability(log_probabilities, actual, bins=bins)
+    rows = bins_of(log_probabilities, actual, bins=bins)
     assert sum(row.images for row in rows) == photos
     assert all(row.bin_low - 1e-9 <= row.confidence <= row.bin_high + 1e-9 for row in rows)
     assert [row.bin_low for row in rows] == sorted(row.bin_low for row in rows)
     confidence = np.exp(log_probabilities.max(axis=1)).mean()
     accuracy = (log_probabilities.argmax(axis=1) == actual).mean()
     assert sum(row.images * row.accuracy for row in rows) / photos == pytest.approx(accuracy)
-    whole = expected_calibration_error(reliability(log_probabilities, actual, bins=1))
+    whole = expected_calibration_error(log_probabilities, actual, bins=1)
     assert whole == pytest.approx(abs(confidence - accuracy))
-    assert expected_calibration_error(rows) >= whole - 1e-9  # a finer cut can only show more of the gap
+    finer = expected_calibration_error(log_probabilities, actual, bins=bins)
+    assert finer >= whole - 1e-9  # finer bins can only show more of the gap
 
 
 def test_a_calibrated_classifier_has_a_small_error_and_an_overconfident_one_a_large_one():
-    assert expected_calibration_error(reliability(*drawn(1, 20_000, 5), bins=15)) < 0.015
-    assert expected_calibration_error(reliability(*drawn(1, 20_000, 5, sharpness=3), bins=15)) > 0.1
+    assert expected_calibration_error(*drawn(1, 20_000, 5), bins=15) < 0.015
+    assert expected_calibration_error(*drawn(1, 20_000, 5, sharpness=3), bins=15) > 0.1

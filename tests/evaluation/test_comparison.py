@@ -1,7 +1,7 @@
-"""TTA against plain: counts and words by hand, McNemar against scipy, and how often a coin's throw is called a gain."""
+"""TTA against plain: counts and texts by hand, McNemar against SciPy, and the rate of false gains."""
 
 import re
-from dataclasses import astuple, replace
+from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate
 
@@ -32,15 +32,14 @@ TTA = np.array([0, 0, 2, 0, 1, 2])
 
 
 def photos(fixed, broken, both_right, both_wrong=0):
-    """Answers of two classes with these counts, as (plain, tta, actual)."""
-    plain = np.repeat([1, 0, 0, 1], [fixed, broken, both_right, both_wrong])
-    tta = np.repeat([0, 1, 0, 1], [fixed, broken, both_right, both_wrong])
-    return plain, tta, np.zeros_like(plain)
+    """Which photos are right without and with TTA, given these counts."""
+    counts = [fixed, broken, both_right, both_wrong]
+    return np.repeat([False, True, True, False], counts), np.repeat([True, False, True, False], counts)
 
 
 def test_by_hand():
-    found = compare(PLAIN, TTA, ACTUAL, resamples=500, seed=0)
-    # Plain is right on photos 0, 3, 4, TTA on 0, 1, 4, 5: photos 1 and 5 are put right, photo 3 wrong.
+    found = compare(PLAIN == ACTUAL, TTA == ACTUAL, resamples=500, seed=0)
+    # Plain is right on photos 0, 3, 4, TTA on 0, 1, 4, 5: photos 1 and 5 are fixed, photo 3 is broken.
     assert (found.images, found.top1_gain, found.fixed, found.broken) == (6, pytest.approx(1 / 6), 2, 1)
     assert found.top1_gain_low < 0 < found.top1_gain_high
     # The mean of six draws of −1, 0 or 1 goes by sixths.
@@ -61,10 +60,10 @@ def test_pairs_make_the_interval_narrower_than_two_separate_ones():
     assert found.top1_gain_high - found.top1_gain_low < 0.022
 
 
-def test_turned_round_a_gain_is_a_loss():
+def test_in_reverse_a_gain_is_a_loss():
     found, turned = (
-        compare(PLAIN, TTA, ACTUAL, resamples=500, seed=0),
-        compare(TTA, PLAIN, ACTUAL, resamples=500, seed=0),
+        compare(PLAIN == ACTUAL, TTA == ACTUAL, resamples=500, seed=0),
+        compare(TTA == ACTUAL, PLAIN == ACTUAL, resamples=500, seed=0),
     )
     assert turned.top1_gain == -found.top1_gain
     assert (turned.fixed, turned.broken) == (found.broken, found.fixed)
@@ -102,47 +101,46 @@ def test_holm_by_hand():
 def test_verdict_without_evidence():
     text = verdict(Comparison(504, 2 / 504, -7 / 504, 11 / 504, 12, 10))
     assert text == (
-        "No evidence that TTA helps: +0.4 points (95 % interval −1.4 to +2.2) on 504 photos; "
-        "12 put right, 10 put wrong."
+        "No evidence that TTA helps: +0.4 points (95 % interval −1.4 to +2.2) on 504 photos; 12 fixed, 10 broken."
     )
 
 
 def test_verdict_of_a_gain_and_of_a_loss():
     gain = Comparison(1462, 0.0212, 0.0062, 0.0369, 45, 14)
     assert verdict(gain) == (
-        "TTA helps: +2.12 points (95 % interval +0.62 to +3.69) on 1,462 photos; 45 put right, 14 put wrong."
+        "TTA helps: +2.12 points (95 % interval +0.62 to +3.69) on 1,462 photos; 45 fixed, 14 broken."
     )
     loss = Comparison(1462, -0.0212, -0.0369, -0.0062, 14, 45)
     assert verdict(loss) == (
-        "TTA hurts: −2.12 points (95 % interval −3.69 to −0.62) on 1,462 photos; 14 put right, 45 put wrong."
+        "TTA hurts: −2.12 points (95 % interval −3.69 to −0.62) on 1,462 photos; 14 fixed, 45 broken."
     )
 
 
 def test_verdict_where_nothing_changes():
-    same = compare(PLAIN, PLAIN, ACTUAL, resamples=100, seed=0)
+    same = compare(PLAIN == ACTUAL, PLAIN == ACTUAL, resamples=100, seed=0)
     most = 1.959964**2 / (6 + 1.959964**2)  # Wilson's upper bound for none of six
     assert (same.images, same.top1_gain, same.fixed, same.broken) == (6, 0.0, 0, 0)
     assert (same.top1_gain_low, same.top1_gain_high) == pytest.approx((-most, most), rel=1e-5)
-    assert verdict(same) == "No evidence that TTA helps: right or wrong, it changed none of the 6 photos."
-    assert verdict(replace(same, images=1)).endswith("none of the 1 photo.")
+    assert verdict(same) == "No evidence that TTA helps: none of the 6 photos changed between right and wrong."
+    assert verdict(replace(same, images=1)).endswith("none of the 1 photo changed between right and wrong.")
 
 
-def test_verdict_where_the_bootstrap_alone_is_too_sure():
+def test_verdict_where_the_bootstrap_alone_is_overconfident():
     few = compare(*photos(5, 0, 400, 95), resamples=2000, seed=0)
     assert few.top1_gain_low > 0
     assert verdict(few).startswith("No evidence that TTA helps: +1.0 points (95 % interval +0.2 to ")
-    assert verdict(few).endswith("5 put right, 0 put wrong, too few to tell (McNemar's exact p = 0.062).")
+    assert verdict(few).endswith("5 fixed, 0 broken, too few to tell (McNemar's exact p = 0.062).")
     single = compare(*photos(1, 0, 0), resamples=100, seed=0)
     assert verdict(single) == (
         "No evidence that TTA helps: +100.0 points (95 % interval +100.0 to +100.0) on 1 photo; "
-        "1 put right, 0 put wrong, too few to tell (McNemar's exact p = 1.000)."
+        "1 fixed, 0 broken, too few to tell (McNemar's exact p = 1.000)."
     )
 
 
 def test_verdict_touching_zero_is_no_evidence():
     text = verdict(Comparison(504, 6 / 504, 0.0, 11 / 504, 6, 0))  # though McNemar's p is 0.031
     assert text == (
-        "No evidence that TTA helps: +1.2 points (95 % interval 0.0 to +2.2) on 504 photos; 6 put right, 0 put wrong."
+        "No evidence that TTA helps: +1.2 points (95 % interval 0.0 to +2.2) on 504 photos; 6 fixed, 0 broken."
     )
 
 
@@ -152,7 +150,7 @@ def test_an_interval_that_excludes_zero_is_never_shown_as_zero():
 
 
 @pytest.mark.parametrize("changed", [0.02, 0.2])
-def test_a_coins_throws_are_seldom_called_a_gain(changed):
+def test_random_changes_are_rarely_called_a_gain(changed):
     """TTA that only shuffles answers: 'helps' and 'hurts' together stay below 5 %."""
     trials, count = 600, 300
     generator = np.random.default_rng(11)
@@ -166,7 +164,7 @@ def test_a_coins_throws_are_seldom_called_a_gain(changed):
 
 
 def test_a_real_gain_is_found():
-    # 40 put right, 15 wrong: McNemar's p is 0.001.
+    # 40 fixed, 15 broken: McNemar's p is 0.001.
     assert verdict(compare(*photos(40, 15, 400, 50), resamples=2000, seed=0)).startswith("TTA helps: +5.0 points")
     assert verdict(compare(*photos(15, 40, 400, 50), resamples=2000, seed=0)).startswith("TTA hurts: −5.0 points")
 
@@ -180,19 +178,21 @@ def test_per_class_by_hand():
     ]
 
 
-def test_a_class_without_a_test_photo_has_empty_cells(tmp_path):
-    rows = [TtaClassResult.of(change) for change in per_class(PLAIN, TTA, ACTUAL, ["a", "b", "c", "d"])]
-    files.write_csv(tmp_path / "rows.csv", list(vars(rows[0])), map(astuple, rows))
+def test_the_table_of_classes(tmp_path):
+    changes = per_class(PLAIN, TTA, ACTUAL, ["a", "b", "c", "d"])
+    files.write_rows(tmp_path / "rows.csv", TtaClassResult, map(TtaClassResult.of, changes[:3]))
     lines = (tmp_path / "rows.csv").read_text().splitlines()
     assert lines[0] == "label,test_images,plain_top1,tta_top1,gain,fixed,broken"
-    assert lines[2:] == ["b,2,1.0,0.5,-0.5,0,1", "c,1,0.0,1.0,1.0,1,0", "d,0,,,,0,0"]
+    assert lines[2:] == ["b,2,1.0,0.5,-0.5,0,1", "c,1,0.0,1.0,1.0,1,0"]
+    with pytest.raises(ValueError, match="class 'd' has no test photo"):
+        TtaClassResult.of(changes[3])
 
 
 @bounded
 @given(st.lists(st.tuples(*[st.integers(0, 3)] * 3), min_size=1, max_size=40))
 def test_classes_add_up_to_the_whole(answers):
     plain, tta, actual = np.array(answers).T
-    whole = compare(plain, tta, actual, resamples=100, seed=0)
+    whole = compare(plain == actual, tta == actual, resamples=100, seed=0)
     rows = per_class(plain, tta, actual, ["a", "b", "c", "d"])
     assert sum(row.fixed for row in rows) == whole.fixed
     assert sum(row.broken for row in rows) == whole.broken
@@ -202,9 +202,9 @@ def test_classes_add_up_to_the_whole(answers):
 
 
 @pytest.mark.parametrize(("plain", "tta", "actual"), [([0], [0, 1], [0, 1]), ([], [], []), ([[0]], [[0]], [[0]])])
-def test_answers_must_belong_to_the_same_photos(plain, tta, actual):
-    answers = [np.array(values, int) for values in (plain, tta, actual)]
-    with pytest.raises(ValueError, match="one array"):
-        compare(*answers, resamples=100, seed=0)
-    with pytest.raises(ValueError, match="one array"):
-        per_class(*answers, ["a", "b"])
+def test_answers_must_be_to_the_same_photos(plain, tta, actual):
+    before, after, truth = (np.array(values, int) for values in (plain, tta, actual))
+    with pytest.raises(ValueError, match=r"must all be \[n\]"):
+        compare(before == 0, after == 0, resamples=100, seed=0)
+    with pytest.raises(ValueError, match=r"must all be \[n\]"):
+        per_class(before, after, truth, ["a", "b"])

@@ -124,13 +124,14 @@ def test_what_is_written_is_read_again(tmp_path, classes, paths, seed, with_plai
         ("path,actual,predicted,probability,actual_probability\na,b,c,high,0.5\n", "'high'"),
     ],
 )
-def test_what_is_no_table_of_predictions_is_refused_in_one_line(tmp_path, text, message):
+def test_a_malformed_table_is_a_one_line_error(tmp_path, text, message):
     (tmp_path / "table.csv").write_text(text)
-    with pytest.raises(UserError, match=rf"table\.csv is no table of predictions \(.*{message}.*\); run `dvc repro`"):
+    expected = rf"table\.csv is not a table of predictions \(.*{message}.*\); run `dvc repro`"
+    with pytest.raises(UserError, match=expected):
         read_predictions(tmp_path / "table.csv")
 
 
-def test_a_missing_table_is_said_to_be_missing(tmp_path):
+def test_a_missing_table_is_a_one_line_error(tmp_path):
     with pytest.raises(UserError, match=re.escape("table.csv is not here: run `dvc repro`")):
         read_predictions(tmp_path / "table.csv")
 

@@ -12,8 +12,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from test_calibration import drawn, two_classes
 
-from boatyard.evaluation import metrics, temperature
-from boatyard.evaluation.temperature import COLDEST, HOTTEST
+from boatyard.evaluation import temperature
+from boatyard.evaluation.answers import ranks
+from boatyard.evaluation.temperature import HIGHEST, LOWEST
 
 bounded = examples(40)
 
@@ -42,12 +43,12 @@ def test_it_is_scipys_minimum_unless_it_claims_too_much(seed: int, photos: int, 
     found = temperature.fit(log_probabilities, actual)
     best = minimize_scalar(
         lambda value: cross_entropy(log_probabilities, actual, value),
-        bounds=(COLDEST, HOTTEST),
+        bounds=(LOWEST, HIGHEST),
         method="bounded",
         options={"xatol": 1e-7},
     )
     confidence = np.exp(temperature.scale(log_probabilities, found).max(axis=1)).mean()
-    assert COLDEST <= found <= HOTTEST
+    assert LOWEST <= found <= HIGHEST
     assert cross_entropy(log_probabilities, actual, found) <= cross_entropy(log_probabilities, actual, 1.0) + 1e-12
     vouched = (photos + 1) / (photos + 2)
     if found > 1 or confidence < vouched - 1e-6:
@@ -61,22 +62,22 @@ def test_it_is_scipys_minimum_unless_it_claims_too_much(seed: int, photos: int, 
     ("log_probabilities", "actual", "expected"),
     [
         (two_classes(0.5, 0.5), [0, 1], 1.0),  # uniform: every temperature is as good
-        (two_classes(0.6, 0.7), [1, 1], HOTTEST),  # always wrong: the vaguer the better
+        (two_classes(0.6, 0.7), [1, 1], HIGHEST),  # always wrong: the less confident the better
         (np.array([[0.0, -np.inf], [0.0, -np.inf]]), [0, 0], 1.0),  # nothing to gain
-        (np.array([[0.0, -np.inf], [0.0, -np.inf]]), [0, 1], HOTTEST),  # certain, right half of the time
+        (np.array([[0.0, -np.inf], [0.0, -np.inf]]), [0, 1], HIGHEST),  # certain, right half of the time
         # Always right. Two photos vouch for 3/4, to which three to two is brought by T = ln 1.5 / ln 3; what is surer
         # than that already is not made surer still.
         (two_classes(0.6, 0.6), [0, 0], math.log(1.5) / math.log(3)),
         (two_classes(0.8, 0.8), [0, 0], 1.0),
         # A hair's lead, a hundred thousand times right: ln(1.002) / 0.05 falls short of what they would vouch for.
-        (two_classes(*[0.5005] * 100_000), [0] * 100_000, COLDEST),
+        (two_classes(*[0.5005] * 100_000), [0] * 100_000, LOWEST),
     ],
 )
 def test_extreme_cases(log_probabilities: NDArray[np.float64], actual: list[int], expected: float) -> None:
     assert temperature.fit(log_probabilities, np.array(actual)) == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_few_photos_that_are_all_right_make_nobody_certain() -> None:
+def test_a_few_photos_that_are_all_right_do_not_make_the_classifier_certain() -> None:
     log_probabilities, actual = two_classes(*np.linspace(0.6, 0.99, 20)), np.zeros(20, int)
     found = temperature.fit(log_probabilities, actual)
     assert found < 1
@@ -85,19 +86,19 @@ def test_a_few_photos_that_are_all_right_make_nobody_certain() -> None:
 
 
 @bounded
-@given(st.integers(0, 10_000), st.floats(COLDEST, HOTTEST))
-def test_scaling_keeps_every_rank_and_can_be_taken_back(seed: int, value: float) -> None:
+@given(st.integers(0, 10_000), st.floats(LOWEST, HIGHEST))
+def test_scaling_keeps_every_rank_and_can_be_undone(seed: int, value: float) -> None:
     log_probabilities, actual = drawn(seed, 50, 5)
     scaled = temperature.scale(log_probabilities, value)
     assert np.exp(scaled).sum(axis=1) == pytest.approx(np.ones(50))
-    assert metrics.ranks(scaled, actual).tolist() == metrics.ranks(log_probabilities, actual).tolist()
+    assert ranks(scaled, actual).tolist() == ranks(log_probabilities, actual).tolist()
     assert temperature.scale(scaled, 1 / value) == pytest.approx(log_probabilities, abs=1e-9)
 
 
 def test_the_summary_by_hand() -> None:
     found = temperature.summary(two_classes(0.9, 0.9, 0.9, 0.9), np.array([0, 0, 0, 1]), 2.0)
     assert list(found) == ["temperature", "uncalibrated", "calibrated"]
-    # Said 90 %, right in 75 %; at temperature 2 it says 75 %.
+    # Confidence 90 %, accuracy 75 %; at temperature 2 the confidence is 75 %.
     assert found["uncalibrated"] == pytest.approx(
         {"validation_loss": -(3 * math.log(0.9) + math.log(0.1)) / 4, "validation_ece": 0.15}
     )
@@ -107,6 +108,6 @@ def test_the_summary_by_hand() -> None:
 
 
 @pytest.mark.parametrize("wrong", [np.array([[3.0, 1.0]]), np.log([[0.5, np.nan]])])
-def test_what_is_no_log_probability_is_refused(wrong: NDArray[np.float64]) -> None:
+def test_invalid_log_probabilities_are_an_error(wrong: NDArray[np.float64]) -> None:
     with pytest.raises(ValueError, match="add up to"):
         temperature.fit(wrong, np.array([0]))

@@ -14,7 +14,9 @@ from matplotlib.font_manager import findfont
 from PIL import Image
 
 from boatyard.evaluation.calibration import ConfidenceBin
-from boatyard.evaluation.plot_tables import ClassCount, ImageSize, MeasuredClass, TtaClass
+from boatyard.evaluation.class_results import ClassResult
+from boatyard.evaluation.comparison import TtaClassResult
+from boatyard.evaluation.plot_tables import ClassCount, ImageSize
 from boatyard.evaluation.predictions import Prediction
 from boatyard.report.figures import bars, charts, sheets, style
 from boatyard.training.history import Epoch
@@ -22,8 +24,8 @@ from boatyard.training.history import Epoch
 HOSTILE = ("<script>", "$x_1$ and $\\frac", "a" * 200, "שלום", "🚢", "line\nbreak")
 
 
-def measured(label: str, top1: float, train: int = 10, low: float = 0.25, high: float = 0.75) -> MeasuredClass:
-    return MeasuredClass(label, train, 4, top1, low, high, 1.0, 1.0, 0.5, None, 0.5)
+def measured(label: str, top1: float, train: int = 10, low: float = 0.25, high: float = 0.75) -> ClassResult:
+    return ClassResult(label, train, 4, top1, low, high, 1.0, 1.0, 0.5, None, 0.5)
 
 
 RESULTS = [measured("cat", 0.75, 200), measured("dog", 0.5, 40), measured("emu", 1.0, 90, 0.6, 1.0)]
@@ -53,7 +55,7 @@ def test_per_class_shows_top1_in_its_interval_the_worst_on_top() -> None:
 
 
 def test_tta_vs_plain_shows_both() -> None:
-    rows = [TtaClass("cat", 4, 0.75, 0.5, -0.25, 0, 1), TtaClass("dog", 4, 0.5, 0.75, 0.25, 1, 0)]
+    rows = [TtaClassResult("cat", 4, 0.75, 0.5, -0.25, 0, 1), TtaClassResult("dog", 4, 0.5, 0.75, 0.25, 1, 0)]
     (axes,) = bars.tta_vs_plain(rows).axes
     plain, several = axes.lines
     assert (plain.get_label(), list(plain.get_xdata())) == ("plain view", [0.5, 0.75])
@@ -62,7 +64,7 @@ def test_tta_vs_plain_shows_both() -> None:
 
 def test_a_figure_of_very_many_classes_shows_some_and_says_so() -> None:
     (axes,) = bars.per_class([measured(f"class {number:04d}", number / 999) for number in range(1000)]).axes
-    assert len(axes.get_yticklabels()) == bars.MOST_ROWS
+    assert len(axes.get_yticklabels()) == bars.MAX_ROWS
     assert axes.get_yticklabels()[0].get_text() == "class 0000"
     assert axes.get_title(loc="left") == "the 120 worst of 1,000 classes"
 
@@ -179,7 +181,7 @@ def test_percent_of_an_axis() -> None:
     assert [style.percent(value, 0) for value in (0.8, 0.995, 1)] == ["80 %", "99.5 %", "100 %"]
 
 
-def figure_of(results: list[MeasuredClass]) -> Figure:
+def figure_of(results: list[ClassResult]) -> Figure:
     return charts.accuracy_vs_count(results)
 
 

@@ -1,4 +1,4 @@
-"""The model card tells of the run, and its code loads the model without Boatyard."""
+"""The model card describes the run, and its code uses the model without Boatyard."""
 
 import os
 import re
@@ -35,28 +35,28 @@ def header(run: Run, **changes: object) -> Header:
     return Header(**{**vars(about), **changes})
 
 
-def test_its_figures_are_the_runs(run: Run) -> None:
+def test_its_numbers_are_the_runs(run: Run) -> None:
     text = model_card.render(run, header(run))
 
     assert f"**{100 * run.test['top1']:.1f} %**, 95 % interval" in text
-    assert f"{run.test['images']} photos that it was not trained on" in text
+    assert f"{run.test['images']} photos not used in training" in text
     assert "3,702,214 parameters, of which 331,210 were trained here" in text
     assert text.count("licence of the data: CC BY 4.0") == 1
-    assert f"SHA-256 of what was fetched: `{'ab' * 32}`" in text
+    assert f"SHA-256 of the download: `{'ab' * 32}`" in text
     worst = min(run.results, key=lambda row: (row.top1, row.label))
-    assert f"at its worst with {worst.label}, {100 * worst.top1:.1f} %" in text
+    assert f"It is worst at {worst.label}, {100 * worst.top1:.1f} %" in text
     for label in run.labels:
         assert f"\n| {label} | " in text
 
 
-def test_it_says_what_of_a_photo_is_seen(run: Run) -> None:
+def test_it_describes_the_input(run: Run) -> None:
     size = pretend_run.PREPROCESSING.size
     squashed = replace(pretend_run.PREPROCESSING, crop="squash")
 
-    assert f"| sees | the middle square of a photo, {size} × {size} pixels, RGB |" in model_card.render(
+    assert f"| input | the central square of a photo, {size} × {size} pixels, RGB |" in model_card.render(
         run, header(run)
     )
-    assert f"| sees | all of a photo, squeezed to a square, {size} × {size} pixels, RGB |" in model_card.render(
+    assert f"| input | the whole photo, squeezed to a square, {size} × {size} pixels, RGB |" in model_card.render(
         run, header(run, preprocessing=squashed)
     )
 
@@ -70,7 +70,7 @@ def test_its_metadata_block_is_yaml(run: Run) -> None:
 def test_many_classes_are_not_all_named_in_a_sentence(run: Run) -> None:
     text = model_card.render(run, header(run, classes=[f"class {number}" for number in range(1000)]))
 
-    assert "one of 1,000: class 0, class 1," in text
+    assert "one of 1,000 classes: class 0, class 1," in text
     assert "class 19 and 980 more." in text
 
 
@@ -96,7 +96,7 @@ BACKBONES = [
 
 
 @pytest.mark.parametrize(("backbone", "size", "crop", "hidden"), BACKBONES)
-def test_its_code_runs_as_it_stands_and_answers_as_boatyard_does(
+def test_its_code_runs_as_shown_and_agrees_with_boatyard(
     run: Run, tmp_path: Path, backbone: str, size: int, crop: float | Literal["squash"], hidden: int
 ) -> None:
     network, about = small_model.network(backbone, size, crop, hidden)
@@ -104,7 +104,7 @@ def test_its_code_runs_as_it_stands_and_answers_as_boatyard_does(
     write_bytes(tmp_path / "model.onnx", onnx_file.build(exported(network, [3, size, size], None), about))
     pixels = np.random.default_rng(3).integers(0, 256, (70, 110, 3), dtype=np.uint8)
     exif = Image.Exif()
-    exif[274] = 6  # lies on its side
+    exif[274] = 6  # rotated by 90°
     Image.fromarray(pixels).save(tmp_path / "photo.jpg", exif=exif)
     answer = Classifier.load(tmp_path / "model.onnx")(tmp_path / "photo.jpg")
 

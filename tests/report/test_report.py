@@ -1,4 +1,4 @@
-"""The report says what the run's files say, in one file that asks for nothing, whatever the classes are called."""
+"""The report shows the content of the run's files, in one file that loads nothing else, whatever the class names."""
 
 import base64
 import csv
@@ -31,7 +31,7 @@ from boatyard.curation.leaks import Leak
 from boatyard.evaluation.predictions import Prediction
 from boatyard.images.decoding import open_photo
 from boatyard.images.views import plain_view, random_view
-from boatyard.report import drawing, formatting, markdown, notices, page, pictures
+from boatyard.report import drawing, formatting, markdown, markdown_blocks, notices, page, pictures
 from boatyard.report.run import Run
 
 REPOSITORY = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ INLINE = {"b", "bdi", "wbr", "code", "a", "i", "s"}
 
 
 def report(root: Path, hash_seed: int = 0) -> str:
-    """Run the stage, and make sure that it did not load torch."""
+    """Run the stage, and check that it did not import torch."""
     script = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__'); assert 'torch' not in sys.modules"
     stage = str(REPOSITORY / "stages/report.py")
     done = subprocess.run(
@@ -179,17 +179,17 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 # The first screen and the figures.
 
 
-def test_the_first_screen_gives_the_answer(parsed: Parsed, metrics: dict[str, Any], run: Run) -> None:
+def test_the_first_screen_shows_the_result(parsed: Parsed, metrics: dict[str, Any], run: Run) -> None:
     first = parsed.text.partition("Data Training Results")[0]
     right = round(metrics["top1"] * metrics["images"])
     assert "drawn-cells 1.2" in first
-    assert f"Shown {metrics['images']} test photos" in first
-    assert f"the right one of 6 classes in {right} cases" in first
+    assert f"On {metrics['images']} test photos" in first
+    assert f"the right one of 6 classes for {right} photos" in first
     assert f"{100 * metrics['top1']:.1f} % test top-1" in first
     assert f"{100 * metrics['top1_low']:.1f} – {100 * metrics['top1_high']:.1f} %" in first
     tests = [prediction.actual for prediction in run.predictions]
     always = 100 * tests.count("thin-film") / len(tests)
-    assert f"naming the largest class, thin-film, would be right in {always:.1f} %" in first
+    assert f"predicting the largest class, thin-film, would give {always:.1f} %" in first
     assert f"Photos {run.filtering['kept']} " in first
     assert "Classes 6 of 7 found" in first
     assert "331,210 of 3,702,214 parameters trained" in first
@@ -223,7 +223,7 @@ def test_rejected_photos_have_reasons(parsed: Parsed) -> None:
 
 @pytest.fixture(scope="module")
 def leaking(run: Run) -> Run:
-    """Nine test photos and one of validation that are said to show training photos mirrored."""
+    """Nine test photos and a validation photo that are mirrored near duplicates of training photos."""
     places = {split: [row for row in run.rows if row.split == split] for split in ("train", "validation", "test")}
     pairs = [
         *zip(places["test"][::5][:9], places["train"], strict=False),
@@ -238,15 +238,15 @@ def leaking(run: Run) -> Run:
     )
 
 
-def test_no_leak_is_said_once(parsed: Parsed, six: Path) -> None:
-    assert "5 photos nearly show the same as another one, as it is, mirrored or turned by half (2 groups); each" in (
+def test_without_leaks_there_is_no_section(parsed: Parsed, six: Path) -> None:
+    assert "5 photos are near duplicates of another one, unchanged, mirrored or rotated 180° (2 groups); each" in (
         parsed.text
     )
-    assert "On two sides of the split" not in parsed.text
+    assert "Near duplicates in different splits" not in parsed.text
     assert "Leak" not in (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
 
 
-def test_a_leak_is_told_with_its_photos_and_what_is_left_without_it(leaking: Run, six: Path) -> None:
+def test_leaks_are_shown_with_their_photos_and_the_top1_without_them(leaking: Run, six: Path) -> None:
     settings = params.read(REPOSITORY / "presets/solar_cells.yaml")
     shown = pictures.collect(leaking, six / paths.RAW, pretend_run.PREPROCESSING, settings.augment, 0)
     text = Parsed(render(leaking, shown)).text
@@ -254,72 +254,70 @@ def test_a_leak_is_told_with_its_photos_and_what_is_left_without_it(leaking: Run
     rest = [prediction.right for prediction in leaking.predictions if prediction.path not in leaked]
     assert len(rest) == len(leaking.predictions) - 9
     said = (
-        f"Nearly the same as a photo of an earlier split: 9 of {leaking.test['images']} test photos and 1 of "
-        f"{leaking.splitting['validation']} validation photos. The figures promise more than new photos will keep. "
+        f"Near duplicates of photos in an earlier split: 9 of {leaking.test['images']} test photos and 1 of "
+        f"{leaking.splitting['validation']} validation photos. Expect worse results on new photos. "
         f"On the other test photos top-1 is {100 * sum(rest) / len(rest):.1f} %, on all of them "
         f"{100 * leaking.test['top1']:.1f} %."
     )
     assert said in text
-    assert "each group stands on one side" not in text
+    assert "each group is in one split" not in text
     assert f"Here are {pictures.LEAKS} of 10 pairs" in text
     first = leaking.leaks[0]
-    assert f"test: {first.label} {first.path} train: {first.like_label}, mirrored {first.like}" in text
-    assert "Some photos stand on two sides of the split." in text.partition("Data Training")[0]
+    assert f"test: {first.label} {first.path} train: {first.like_label}, mirrored left to right {first.like}" in text
+    assert "Some photos have near duplicates in another split." in text.partition("Data Training")[0]
     assert f"**Leak:** {said}" in markdown.render(leaking)
 
 
-def test_where_every_test_photo_leaks_no_rest_is_told(leaking: Run) -> None:
+def test_if_every_test_photo_leaks_there_is_no_top1_without_them(leaking: Run) -> None:
     tests = [leak for leak in leaking.leaks if leak.split == "test"]
     all_of_them = [replace(tests[0], path=prediction.path) for prediction in leaking.predictions]
     assert "other test photos" not in notices.leaks(replace(leaking, leaks=all_of_them))
 
 
-def test_every_flip_has_words() -> None:
+def test_every_flip_has_a_text() -> None:
     assert all(formatting.flip(name) for name in near_duplicates.FLIPS)
 
 
-def test_labels_to_look_at_are_told_with_their_photos_the_least_probable_first(
-    parsed: Parsed, six: Path, run: Run
-) -> None:
+def test_label_issues_are_shown_with_their_photos_least_probable_first(parsed: Parsed, six: Path, run: Run) -> None:
     rows = rows_of(six / paths.SUSPECTS)
     count = len(rows)
-    assert count > pictures.SUSPECTS
-    said = f"{count} labels of {len(run.rows)} photos, whatever their split, are in doubt."
-    assert said in parsed.text
-    assert f"of all, {100 * run.labelling['top1']:.1f} % are taken for what they are filed under." in parsed.text
-    assert f"Here are the {pictures.SUSPECTS} whose label is the least probable" in parsed.text
-    _, section = parsed.text.split("Labels to look at", 1)
-    for row in rows[: pictures.SUSPECTS]:
+    assert count > pictures.LABEL_ISSUES
+    expected = f"{count} labels may be wrong, among {len(run.rows)} photos of all splits."
+    assert expected in parsed.text
+    assert f"{100 * run.labelling['top1']:.1f} % were classified as labelled." in parsed.text
+    assert f"Here are the {pictures.LABEL_ISSUES} least probable labels" in parsed.text
+    _, section = parsed.text.split("Label issues", 1)
+    for row in rows[: pictures.LABEL_ISSUES]:
         shown, section = section.split(f"{row['split']}: {row['path']}", 1)
-        assert f"filed under {row['label']} looks like {row['looks_like']}" in shown
+        assert f"labelled {row['label']} looks like {row['looks_like']}" in shown
         for name in ("label_probability", "probability"):
             assert f"{100 * float(row[name]):.1f} %" in shown
     text = (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
-    assert f"**Labels to look at.** {said}" in text
+    assert f"**Label issues.** {expected}" in text
     table = re.findall(r"^\| ([^|]+) \| (train|validation|test) \|", text, re.MULTILINE)
-    assert table == [(row["path"], row["split"]) for row in rows[: markdown.MOST_SUSPECTS]]
+    assert table == [(row["path"], row["split"]) for row in rows[: markdown.MAX_LABEL_ISSUES]]
 
 
 @pytest.mark.parametrize(
-    ("suspects", "judged", "expected"),
+    ("number", "judged", "expected"),
     [
-        (0, 100, "No label of 100 photos, whatever their split, is in doubt. Each photo is judged by a classifier of"),
-        (1, 97, "One label of 97 photos, whatever their split (3 others could not be judged), is in doubt. Each photo"),
-        (0, 0, "No label could be checked: the photos of each class nearly show the same."),
+        (0, 100, "No label may be wrong, among 100 photos of all splits. Each photo was classified"),
+        (1, 97, "1 label may be wrong, among 97 photos of all splits (3 others could not be checked). Each photo"),
+        (0, 0, "No label could be checked: the photos of each class are near duplicates of one another."),
     ],
 )
-def test_few_suspects_or_none(run: Run, shown: pictures.Pictures, suspects: int, judged: int, expected: str) -> None:
-    labelling = {"photos": 100, "judged": judged, "top1": 0.97 if judged else None, "suspects": suspects}
-    few = replace(run, suspects=run.suspects[:suspects], labelling=labelling)
-    text = Parsed(render(few, replace(shown, suspects=shown.suspects[:suspects]))).text
+def test_few_label_issues_or_none(run: Run, shown: pictures.Pictures, number: int, judged: int, expected: str) -> None:
+    labelling = {"photos": 100, "judged": judged, "top1": 0.97 if judged else None, "suspects": number}
+    few = replace(run, label_issues=run.label_issues[:number], labelling=labelling)
+    text = Parsed(render(few, replace(shown, label_issues=shown.label_issues[:number]))).text
     assert expected in text
-    assert ("A suspect is no verdict" in text) == bool(suspects)
-    assert "data/suspects.csv lists them all" not in text
+    assert ("Not each of them is wrong" in text) == bool(number)
+    assert "data/suspects.csv lists all" not in text
     assert expected in markdown.render(few)
-    assert ("<details><summary>The" in markdown.render(few)) == bool(suspects)
+    assert ("<details><summary>The" in markdown.render(few)) == bool(number)
 
 
-def test_class_by_class_is_the_table_the_worst_first(parsed: Parsed, six: Path) -> None:
+def test_results_by_class_are_those_of_the_table_worst_first(parsed: Parsed, six: Path) -> None:
     _, *rows = parsed.tables["classes-title"].rows
     expected = sorted(rows_of(six / paths.PER_CLASS), key=lambda row: (float(row["top1"]), row["label"]))
     assert [row[0][0] for row in rows] == [row["label"] for row in expected]
@@ -349,11 +347,11 @@ def test_every_setting_is_there(parsed: Parsed) -> None:
 
 def test_mistakes_are_the_most_confident_ones_with_their_odds(parsed: Parsed, run: Run) -> None:
     wrong = sorted((p for p in run.predictions if p.actual != p.predicted), key=lambda p: (-p.probability, p.path))
-    said = re.findall(r"is (\S+) taken for (\S+) ", parsed.text)
-    assert said[: pictures.MISTAKES] == [(p.actual, p.predicted) for p in wrong[: pictures.MISTAKES]]
-    assert f"{len(wrong)} test photos are taken for another class" in parsed.text
+    shown = re.findall(r"actual class (\S+) mistaken for (\S+) ", parsed.text)
+    assert shown[: pictures.MISTAKES] == [(p.actual, p.predicted) for p in wrong[: pictures.MISTAKES]]
+    assert f"{len(wrong)} test photos are misclassified" in parsed.text
     odds = " ".join(f"{label} {100 * share:.1f} %" for label, share in wrong[0].top)
-    assert f"taken for {wrong[0].predicted} {odds} {wrong[0].path}" in parsed.text
+    assert f"mistaken for {wrong[0].predicted} {odds} {wrong[0].path}" in parsed.text
 
 
 def test_odds_add_the_actual_class_where_it_is_not_among_the_top() -> None:
@@ -362,7 +360,7 @@ def test_odds_add_the_actual_class_where_it_is_not_among_the_top() -> None:
     assert page.odds(Prediction("", "c", "a", 0.4, 0.01, top)) == [("a", 0.4), ("b", 0.3), ("c", 0.01)]
 
 
-def test_the_worst_class_is_looked_into(parsed: Parsed, run: Run) -> None:
+def test_the_worst_class_has_a_section(parsed: Parsed, run: Run) -> None:
     worst = min(run.results, key=lambda row: (row.top1, -row.test_images))
     right = sum(p.actual == p.predicted == worst.label for p in run.predictions)
     section = parsed.text.partition("The worst class: ")[2]
@@ -371,19 +369,25 @@ def test_the_worst_class_is_looked_into(parsed: Parsed, run: Run) -> None:
     )
 
 
-def test_training_says_why_it_stopped(parsed: Parsed) -> None:
-    assert "Training stopped after 34 epochs of at most 100, when 10 epochs in a row" in parsed.text
-    assert "The weights kept are those of epoch 28, which has the lowest validation loss." in parsed.text
+def test_the_page_explains_why_training_stopped(parsed: Parsed) -> None:
+    assert (
+        "Training stopped after 34 epochs of at most 100, because the validation loss had not improved for 10 epochs."
+        in parsed.text
+    )
+    assert "The best epoch is 28, with the lowest validation loss; the model has its weights." in parsed.text
 
 
-def test_the_temperature_is_told_before_and_after(parsed: Parsed, run: Run, six: Path) -> None:
+def test_the_calibration_is_shown_before_and_after(parsed: Parsed, run: Run, six: Path) -> None:
     before, after = run.training["uncalibrated"], run.training["calibrated"]
     assert (
-        f"Temperature 1.25, fitted to the validation photos: loss {before['validation_loss']:.3f} before it, "
-        f"{after['validation_loss']:.3f} with it; calibration error 6.1 % before, 3.2 % with it"
+        f"Temperature 1.25, fitted on validation: loss {before['validation_loss']:.3f} before, "
+        f"{after['validation_loss']:.3f} after; calibration error 6.1 % before, 3.2 % after"
     ) in parsed.text
     test, plain = run.test, run.test["uncalibrated"]
-    assert f"{100 * test['ece']:.1f} % expected, 15 bins {100 * plain['ece']:.1f} % uncalibrated" in parsed.text
+    assert (
+        f"{100 * test['ece']:.1f} % confidence against accuracy {100 * plain['ece']:.1f} % uncalibrated" in parsed.text
+    )
+    assert "(15 bins)" in parsed.text
     assert f"{test['loss']:.3f} cross entropy {plain['loss']:.3f} uncalibrated" in parsed.text
     summary = (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
     assert f"Plain view without it: loss {plain['loss']:.3f}, calibration error {100 * plain['ece']:.1f} %." in summary
@@ -395,7 +399,7 @@ def test_fine_tuning_is_a_phase_of_its_own(run: Run, shown: pictures.Pictures) -
     text = Parsed(render(replace(run, history=tuned, settings=settings), shown)).text
     assert "then the head with the last 2 blocks together." in text
     assert "Head stopped after 30 epochs of at most 100" in text
-    assert "Fine-tuning ran for all 4 epochs that it may." in text
+    assert "Fine-tuning ran for all 4 epochs." in text
 
 
 # Test-time augmentation.
@@ -416,7 +420,7 @@ def with_gain(run: Run, gain: float, low: float, high: float, fixed: int, broken
         ((0.004, 0.001, 0.008, 4, 0), "No evidence that TTA helps: +0.4 points", "open"),
     ],
 )
-def test_tta_is_a_gain_only_if_its_interval_says_so(
+def test_tta_is_a_gain_only_if_significant(
     run: Run, shown: pictures.Pictures, gain: tuple[float, float, float, int, int], opening: str, tone: str
 ) -> None:
     changed = with_gain(run, *gain)
@@ -424,14 +428,14 @@ def test_tta_is_a_gain_only_if_its_interval_says_so(
     text = Parsed(source).text
     assert opening in text
     assert f'class="verdict {tone}"' in source
-    assert f"{gain[3]} put right, {gain[4]} put wrong" in text
+    assert f"{gain[3]} fixed, {gain[4]} broken" in text
     assert ("TTA helps:" in text.replace("that TTA helps:", "")) == (tone == "gain")
     summary = markdown.render(changed)
     assert opening in summary
     assert ("TTA helps:" in summary.replace("that TTA helps:", "")) == (tone == "gain")
 
 
-def test_tta_class_by_class_shows_the_largest_change_first(parsed: Parsed, six: Path) -> None:
+def test_tta_by_class_shows_the_largest_change_first(parsed: Parsed, six: Path) -> None:
     expected = rows_of(six / paths.TTA_PER_CLASS)
     _, *rows = parsed.tables["tta-classes-title"].rows
     assert rows[0][0][0] == max(expected, key=lambda row: abs(float(row["gain"])))["label"]
@@ -442,11 +446,11 @@ def test_tta_class_by_class_shows_the_largest_change_first(parsed: Parsed, six: 
         assert row[4][0] == formatting.points(float(truth["gain"]))
 
 
-# One file, that asks for nothing.
+# One file, which loads nothing else.
 
 
 @pytest.mark.parametrize("which", ["six", "hostile", "many"])
-def test_the_page_is_sound_and_asks_for_nothing(which: str, request: pytest.FixtureRequest) -> None:
+def test_the_page_is_valid_and_loads_nothing_else(which: str, request: pytest.FixtureRequest) -> None:
     source = (request.getfixturevalue(which) / paths.REPORT_HTML).read_text(encoding="utf-8")
     page_parts = Parsed(source)
     assert not re.search(r"https?:|@import|url\((?!#)", source)
@@ -503,7 +507,7 @@ def test_one_hundred_and_one_classes(many: Path) -> None:
     pairs = parts.tables["The most frequent confusions"].rows
     assert len(pairs) == 16
     summary = (many / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
-    assert "<details><summary>101 classes, the worst first</summary>\n\n| class |" in summary
+    assert "<details><summary>101 classes, worst first</summary>\n\n| class |" in summary
     assert summary.rstrip().endswith("</details>")
 
 
@@ -517,8 +521,8 @@ def test_same_inputs_same_bytes(six: Path, metrics: dict[str, Any], tmp_path: Pa
     outputs = [paths.FIGURES, paths.REPORT_HTML.parent]
     copy = tmp_path / "somewhere else"
     shutil.copytree(six, copy, ignore=shutil.ignore_patterns("figures", "report"))
-    said = f"top-1 {metrics['top1']:.4f} on {metrics['images']} test photos"
-    assert report(copy, hash_seed=1) == f"report/index.html: {said}; open it in a browser\n"
+    result = f"top-1 {metrics['top1']:.4f} on {metrics['images']} test photos"
+    assert report(copy, hash_seed=1) == f"report/index.html: {result}; open it in a browser\n"
     for path in sorted(file for folder in outputs for file in (six / folder).iterdir()):
         assert (copy / path.relative_to(six)).read_bytes() == path.read_bytes(), path.name
 
@@ -535,14 +539,14 @@ def rows_for(labels: int, each: int) -> list[Sample]:
 
 
 @pytest.mark.parametrize(("labels", "each"), [(2, 8), (8, 8), (9, 4), (16, 4), (17, 2), (32, 2), (33, 1), (101, 1)])
-def test_samples_are_as_many_as_the_page_bears(labels: int, each: int) -> None:
+def test_the_number_of_samples_fits_the_page(labels: int, each: int) -> None:
     chosen = pictures.samples(rows_for(labels, 10), seed=0)
     assert sorted(chosen) == sorted(str(label) for label in range(labels))
     assert {len(rows) for rows in chosen.values()} == {each}
 
 
-def test_samples_of_very_many_classes_are_of_some() -> None:
-    assert len(pictures.samples(rows_for(200, 2), seed=0)) == pictures.MOST_CLASSES
+def test_with_very_many_classes_some_have_samples() -> None:
+    assert len(pictures.samples(rows_for(200, 2), seed=0)) == pictures.MAX_CLASSES
 
 
 def test_the_photos_shown_depend_on_content_and_seed_alone() -> None:
@@ -578,7 +582,7 @@ def test_the_views_are_those_of_training(six: Path, run: Run, shown: pictures.Pi
     assert np.array_equal(np.asarray(shown.plain).transpose(2, 0, 1), plain_view(photo, pretend_run.PREPROCESSING))
 
 
-def test_a_photo_that_has_gone_is_one_line(six: Path, run: Run, tmp_path: Path) -> None:
+def test_a_missing_photo_is_a_one_line_error(six: Path, run: Run, tmp_path: Path) -> None:
     augment = params.read(REPOSITORY / "presets/solar_cells.yaml").augment
     with pytest.raises(UserError, match=r"can't be read .*: run `dvc repro --force download`"):
         pictures.collect(run, tmp_path, pretend_run.PREPROCESSING, augment, 0)
@@ -591,7 +595,7 @@ def test_thumbnails_are_small_and_keep_their_shape(tmp_path: Path) -> None:
         assert pictures.thumbnail(tmp_path, row.path).image.size == small
 
 
-def test_a_photo_stands_in_the_page_itself() -> None:
+def test_a_photo_is_inside_the_page() -> None:
     address = page.jpeg(Image.new("RGB", (12, 8), (200, 30, 30)))
     kind, _, content = address.partition(",")
     assert kind == "data:image/jpeg;base64"
@@ -600,16 +604,16 @@ def test_a_photo_stands_in_the_page_itself() -> None:
         assert np.abs(np.asarray(photo).astype(int) - (200, 30, 30)).max() < 6
 
 
-# Derived figures and words.
+# Derived values and texts.
 
 
 def test_confusions_are_counted_and_ranked(run: Run) -> None:
-    def said(actual: str, predicted: str) -> Prediction:
+    def prediction(actual: str, predicted: str) -> Prediction:
         return Prediction("", actual, predicted, 1.0, 0.0, ())
 
     rows = [Sample("", label, "test", "") for label in ("a", "b", "c")]
     pairs = [("a", "a"), ("a", "b"), ("b", "b"), ("b", "c"), ("b", "c"), ("c", "c"), ("c", "a")]
-    small = replace(run, rows=rows, predictions=[said(*pair) for pair in pairs])
+    small = replace(run, rows=rows, predictions=[prediction(*pair) for pair in pairs])
     assert small.confusion.tolist() == [[1, 1, 0], [0, 1, 2], [1, 0, 1]]
     found = [(pair.actual, pair.predicted, pair.photos, pair.share) for pair in small.confusions]
     assert found == [("b", "c", 2, 2 / 3), ("a", "b", 1, 0.5), ("c", "a", 1, 0.5)]
@@ -631,11 +635,11 @@ def test_left_out_photos_are_grouped_by_reason() -> None:
     assert (copies.reason, copies.classes) == ("duplicate", [("b", 1)])
 
 
-def test_every_reason_has_words() -> None:
+def test_every_reason_has_a_text() -> None:
     assert all(formatting.reason(reason) for reason in REASONS)
 
 
-def test_numbers_in_words() -> None:
+def test_number_formats() -> None:
     assert formatting.percent(0.80349).replace(formatting.NBSP, " ") == "80.3 %"
     assert formatting.interval(0.7666, 0.83712).replace(formatting.NBSP, " ") == "76.7 – 83.7 %"
     assert [formatting.points(value) for value in (0.0061, -0.012, 0.0004, -0.0004)] == ["+0.6", "−1.2", "0.0", "0.0"]
@@ -643,19 +647,19 @@ def test_numbers_in_words() -> None:
     assert formatting.count(2518, "photo") == f"2,518{formatting.NBSP}photos"
 
 
-def test_settings_as_the_file_writes_them() -> None:
+def test_settings_are_shown_as_written_in_the_file() -> None:
     section = {"a": True, "b": [0.9, 1.0], "c": {"d": "x", "e": {}}, "f": []}
     assert formatting.flatten(section) == [("a", "true"), ("b", "[0.9, 1.0]"), ("c.d", "x"), ("c.e", "{}"), ("f", "[]")]
 
 
-def test_a_name_breaks_after_its_joints_and_stays_text() -> None:
+def test_a_name_may_break_after_punctuation_and_stays_text() -> None:
     assert page.breakable("a_b-<i>+c") == "a_<wbr>b-<wbr>&lt;i&gt;+<wbr>c"
 
 
 # The summary for a pull request.
 
 
-def test_the_summary_has_figures_intervals_and_classes(six: Path, metrics: dict[str, Any]) -> None:
+def test_the_summary_has_metrics_intervals_and_classes(six: Path, metrics: dict[str, Any]) -> None:
     lines = (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8").splitlines()
     assert lines[0] == f"# drawn-cells 1.2: {100 * metrics['top1']:.1f} % top-1"
     tta = files.read_json(six / paths.TTA_METRICS)
@@ -665,7 +669,7 @@ def test_the_summary_has_figures_intervals_and_classes(six: Path, metrics: dict[
     for row in rows_of(six / paths.PER_CLASS):
         start = f"| {row['label']} | {row['train_images']} | {row['test_images']} | {100 * float(row['top1']):.1f} % |"
         assert any(line.startswith(start) for line in lines)
-    assert "## Classes, the worst first" in lines  # not folded
+    assert "## Classes, worst first" in lines  # not folded
 
 
 @pytest.mark.parametrize(
@@ -680,14 +684,14 @@ def test_the_summary_has_figures_intervals_and_classes(six: Path, metrics: dict[
         ("a & b", "a &amp; b"),
     ],
 )
-def test_markdown_shows_names_as_they_are(text: str, shown: str) -> None:
-    assert markdown.escape(text) == shown
+def test_markdown_shows_names_verbatim(text: str, shown: str) -> None:
+    assert markdown_blocks.escape(text) == shown
 
 
 def test_the_summary_of_hostile_names_keeps_its_columns(hostile: Path) -> None:
     text = (hostile / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
-    classes, _, suspects = text.partition("## Classes")[2].partition("**Labels to look at.**")
-    for part, rows, bars in ((classes, len(pretend_run.HOSTILE), 8), (suspects, markdown.MOST_SUSPECTS, 6)):
+    classes, _, issues = text.partition("## Classes")[2].partition("**Label issues.**")
+    for part, rows, bars in ((classes, len(pretend_run.HOSTILE), 8), (issues, markdown.MAX_LABEL_ISSUES, 6)):
         table = [line for line in part.splitlines() if line.startswith("|")]
         assert len(table) == 2 + rows
         assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {bars}

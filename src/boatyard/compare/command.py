@@ -7,13 +7,13 @@ def run(name: str | None) -> int:
     """Print how the working tree differs from a commit.
 
     Args:
-        name: of the commit; None for where the branch here left the main one.
+        name: of the commit; None for where the current branch left the main branch.
 
     Returns:
-        The exit status, 0 whatever differs.
+        The exit status: 0, whatever differs.
 
     Raises:
-        UserError: no repository, no such commit, or a side whose results are missing or damaged.
+        UserError: no repository, no such commit, or results that are missing or damaged on either side.
     """
     tree = revision.working_tree()
     commit = revision.find(name, results.FILES)

@@ -1,4 +1,4 @@
-"""What dvc.lock says: which code and values the stages ran with, and the files that they wrote."""
+"""dvc.lock: the code and parameters that the stages ran with, and the files that they wrote."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class Lock:
     Attributes:
         sums: MD5 of each output that is a file, by its path.
         code: MD5 of each file that a stage reads and none writes, folders aside, by its path.
-        params: the values that stages ran with, by dotted key of params.yaml; one for each stage that reads it.
+        params: the values that stages ran with, by dotted key of params.yaml; one for each stage that reads the key.
     """
 
     sums: Mapping[str, str] = field(default_factory=dict)
@@ -24,7 +24,7 @@ class Lock:
     params: Mapping[str, list[Any]] = field(default_factory=dict)
 
     def not_run(self, params: Mapping[str, Any]) -> list[str]:
-        """The keys of params.yaml whose value is not the one that every stage ran with, or that none has run with."""
+        """The keys of params.yaml that some stage ran with another value of, or that no stage has run with."""
         return [
             key
             for key in sorted(params.keys() | self.params.keys())
@@ -48,5 +48,5 @@ def read_lock(source: files.Source) -> Lock:
             for key, value in leaves(stage.get("params", {}).get(paths.PARAMS.name, {})).items():
                 params.setdefault(key, []).append(value)
     except (AttributeError, KeyError, TypeError) as error:
-        raise DamagedFile(f"{source} is no lock file of DVC ({error})", files.MAKE_AGAIN) from None
+        raise DamagedFile(f"{source} is not a DVC lock file ({error})", files.MAKE_AGAIN) from None
     return Lock(sums, code, params)

@@ -1,4 +1,4 @@
-"""What one side of a comparison says: its settings, its metrics, its answers on the test photos, its photos."""
+"""One side of a comparison: its parameters, its metrics, its predictions for the test photos, its photos."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +12,12 @@ from boatyard.compare.revision import Blob, Side, cached
 from boatyard.core import files, paths
 from boatyard.core.errors import DamagedFile, UserError
 from boatyard.core.splits import Sample, read_splits
+from boatyard.evaluation.metrics import METRICS, TOP1_GAIN
 from boatyard.evaluation.plot_tables import ClassCount
 from boatyard.evaluation.predictions import Prediction, read_predictions
 from boatyard.report.formatting import leaves
 
-METRICS = {
+METRICS_FILES = {
     path.stem: path
     for path in (
         paths.DOWNLOAD_METRICS,
@@ -29,16 +30,15 @@ METRICS = {
     )
 }
 _TABLES = (paths.PREDICTIONS, paths.TTA_PREDICTIONS, paths.CLASS_COUNTS)
-# The metrics files of the test photos, and their keys that are shares of them or of classes.
-FIGURES = (paths.EVALUATE_METRICS, paths.TTA_METRICS)
-SHARES = ("top1", "top1_low", "top1_high", "top3", "top5", "mean_class_accuracy", "macro_f1", "ece")
+# The metrics files of the test photos.
+TEST_METRICS = (paths.EVALUATE_METRICS, paths.TTA_METRICS)
 
-_SMALL = [path.as_posix() for path in (*METRICS.values(), *_TABLES)]
+_SMALL = [path.as_posix() for path in (*METRICS_FILES.values(), *_TABLES)]
 
-# What a side is read from; git holds all of it but data/splits.csv.
-FILES = (paths.PARAMS, paths.LOCK, *METRICS.values(), *_TABLES, paths.SPLITS)
+# The files that a side is read from; all but data/splits.csv are in git.
+FILES = (paths.PARAMS, paths.LOCK, *METRICS_FILES.values(), *_TABLES, paths.SPLITS)
 
-Metrics = Mapping[str, Any]
+MetricsFile = Mapping[str, Any]
 _Content = TypeVar("_Content")
 
 
@@ -47,20 +47,20 @@ class Results:
     """One side of a comparison.
 
     Attributes:
-        side: whose these are.
+        side: where they are from.
         params: the values of params.yaml by dotted key.
-        metrics: the metrics files that are there, by the name of their stage.
+        metrics: the metrics files that exist, by the name of their stage.
         predictions, tta_predictions: empty where the table is missing.
         counts: photos of each class; empty where the table is missing.
-        stale: the parameters whose value is not the one that the results were made with, by dvc.lock.
-        recoded: the files of the pipeline, of those that are at hand, that are not the ones that made the results.
-        altered: the metrics and tables that are not the ones that DVC wrote, by dvc.lock.
-        lock: what dvc.lock says; empty where there is none.
+        stale: the parameters whose value differs from the one that the results were made with, by dvc.lock.
+        recoded: the files of the pipeline, of those available, that differ from those that made the results.
+        altered: the metrics and tables that differ from those that DVC wrote, by dvc.lock.
+        lock: the content of dvc.lock; empty where there is none.
     """
 
     side: Side
     params: Mapping[str, Any]
-    metrics: Mapping[str, Metrics]
+    metrics: Mapping[str, MetricsFile]
     predictions: Sequence[Prediction]
     tta_predictions: Sequence[Prediction]
     counts: Sequence[ClassCount]
@@ -70,32 +70,32 @@ class Results:
     lock: Lock
 
     @property
-    def test(self) -> Metrics:
+    def test(self) -> MetricsFile:
         """metrics/evaluate.json."""
         return self.metrics[paths.EVALUATE_METRICS.stem]
 
     @property
     def classes(self) -> dict[str, int]:
-        """The classes that stayed, and their photos."""
+        """The classes that the filter kept, and their numbers of photos."""
         return {row.label: row.kept for row in self.counts if row.kept}
 
 
 def read(side: Side) -> Results:
-    """Read one side's files, all but its photos.
+    """Read one side's files, except its photos.
 
     Raises:
         UserError: the pipeline had not run there, or a file is damaged.
     """
-    metrics = {name: _read(side, path, files.read_json) for name, path in METRICS.items()}
+    metrics = {name: _read(side, path, files.read_json) for name, path in METRICS_FILES.items()}
     found = {name: values for name, values in metrics.items() if values is not None}
     test = found.get(paths.EVALUATE_METRICS.stem)
     if test is None:
         raise UserError(f"{side.name} has no {paths.EVALUATE_METRICS}: {side.make}")
-    for path in FIGURES:
+    for path in TEST_METRICS:
         _check(side, path, found.get(path.stem))
     params = leaves(_read(side, paths.PARAMS, files.read_yaml) or {})
     lock = _read(side, paths.LOCK, read_lock)
-    if lock is None:  # nothing to hold the results against
+    if lock is None:  # nothing to check the results against
         lock = Lock(params={key: [value] for key, value in params.items()})
     return Results(
         side=side,
@@ -117,8 +117,8 @@ class PhotoTables:
 
     Attributes:
         same: they are the same file, and need not be read.
-        before, after: their rows; None where one is not at hand.
-        missing: which one is not at hand, and what would bring it, a sentence each.
+        before, after: their rows; None where one is not available.
+        missing: which one is not available, and how to get it, a sentence each.
     """
 
     same: bool
@@ -128,7 +128,7 @@ class PhotoTables:
 
 
 def read_photos(before: Results, after: Results) -> PhotoTables:
-    """Read which photos both sides had: from git or the working tree, else from DVC's cache, never from a remote.
+    """Read the photos of both sides: from git or the working tree, else from DVC's cache, never from a remote.
 
     Raises:
         UserError: a table is damaged, or DVC can't be opened.
@@ -141,7 +141,7 @@ def read_photos(before: Results, after: Results) -> PhotoTables:
         rows, fetched_by = _photos(results.side, digest)
         tables.append(rows)
         if rows is None:
-            missing.append(f"{_NAME} of {results.side.name} is not at hand; {fetched_by}.")
+            missing.append(f"{_NAME} of {results.side.name} is not available; {fetched_by}.")
     return PhotoTables(False, tables[0], tables[1], missing)
 
 
@@ -149,7 +149,7 @@ _NAME = paths.SPLITS.as_posix()
 
 
 def _photos(side: Side, digest: str | None) -> tuple[list[Sample] | None, str]:
-    """The rows, or what would bring them."""
+    """The rows, or how to get them."""
     if side.open(paths.SPLITS) is not None:
         return _read(side, paths.SPLITS, read_splits), ""
     if digest is None:
@@ -157,9 +157,9 @@ def _photos(side: Side, digest: str | None) -> tuple[list[Sample] | None, str]:
     found = cached(digest)
     if found.content is not None:
         source = Blob(f"{side.name}:{_NAME}", found.content)
-        return _mended(side, lambda: read_splits(source)), ""
+        return _with_advice(side, lambda: read_splits(source)), ""
     if not found.has_remote:
-        return None, "DVC's cache here does not hold it, and no remote is set up to fetch it from"
+        return None, "it is not in DVC's cache here, and no remote is configured to fetch it from"
     return None, side.fetch(paths.SPLITS)
 
 
@@ -168,38 +168,36 @@ def _sum(results: Results) -> str | None:
     return results.lock.sums.get(_NAME) if source is None else _md5(source)
 
 
-def _check(side: Side, path: Path, metrics: Metrics | None) -> None:
-    """What the comparison computes with must be numbers that it can compute with."""
-    if metrics is None:
+def _check(side: Side, path: Path, found: MetricsFile | None) -> None:
+    """Check that the values that a comparison computes with are usable numbers."""
+    if found is None:
         return
-    faults = [key for key in ("images", "top1") if key not in metrics]
-    faults += [key for key in SHARES if key in metrics and not _is_number(metrics[key], 0, 1)]
-    faults += [key for key, lowest in (("loss", 0), ("top1_gain", -1)) if not _is_number(metrics.get(key, 0), lowest)]
-    faults += [] if isinstance(metrics.get("images"), int) and metrics["images"] > 0 else ["images"]
-    if faults:
-        raise UserError(f"{side.name}: {path} has no sound number {faults[0]!r}; {side.mend}")
-
-
-def _is_number(value: Any, lowest: float, highest: float = math.inf) -> bool:
-    return isinstance(value, int | float) and lowest <= value <= highest and math.isfinite(value)
+    ranges: dict[str, tuple[float, float]] = {"images": (1, math.inf), TOP1_GAIN.key: (-1, 1)}
+    for metric in METRICS:
+        ranges |= dict.fromkeys(metric.keys, (0, 1 if metric.fraction else math.inf))
+    for key, (low, high) in ranges.items():
+        value = found.get(key, None if key in ("images", "top1") else low)
+        kinds = int if key == "images" else int | float
+        if not isinstance(value, kinds) or not low <= value <= high or not math.isfinite(value):
+            raise UserError(f"{side.name}: {path} has no valid number {key!r}; {side.repair}")
 
 
 def _read(side: Side, path: Path, reader: Callable[[files.Source], _Content]) -> _Content | None:
     """A file of the side, None where it has none."""
     source = side.open(path)
-    return None if source is None else _mended(side, lambda: reader(source))
+    return None if source is None else _with_advice(side, lambda: reader(source))
 
 
-def _mended(side: Side, read: Callable[[], _Content]) -> _Content:
-    """What `read` returns; where the file is damaged, the message says what to do about this side's files."""
+def _with_advice(side: Side, read: Callable[[], _Content]) -> _Content:
+    """What `read` returns. If the file is damaged, the message says what to do about this side's files."""
     try:
         return read()
     except DamagedFile as error:
-        raise UserError(f"{error.fault}; {side.mend}") from None
+        raise UserError(f"{error.fault}; {side.repair}") from None
 
 
 def _other_than(side: Side, sums: Mapping[str, str]) -> list[str]:
-    """Those of the files that the side has, and that have another MD5 sum."""
+    """Those of the files that the side has with another MD5 sum."""
     sources = {name: side.open(Path(name)) for name in sums}
     return sorted(name for name, source in sources.items() if source is not None and _md5(source) != sums[name])
 

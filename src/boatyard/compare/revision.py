@@ -1,8 +1,8 @@
-"""The two sides of a comparison: a commit, whose files git and DVC's cache hold, and the working tree.
+"""The two sides of a comparison: a commit, with files in git and DVC's cache, and the working tree.
 
-Git is asked through its own command: it alone reads every repository that it can make (worktrees, shallow and partial
-clones, any storage format), and a handful of its processes take less time than importing a library for it. What DVC
-keeps is read from its cache on this machine; nothing is ever fetched from a remote.
+Git is called as a command: only it reads every kind of repository (worktrees, shallow and partial clones, any storage
+format), and a few of its processes take less time than importing a library for it. DVC's files are read from the cache
+on this machine; nothing is ever fetched from a remote.
 """
 
 import subprocess
@@ -14,7 +14,7 @@ from typing import Protocol
 from boatyard.core import files, paths
 from boatyard.core.errors import UserError
 
-# Where the main branch may be, the first that exists; a checkout on a build server often has the remote's alone.
+# Names of the main branch; the first that exists counts. A checkout on a build server often has the remote's only.
 _MAIN = (
     "refs/heads/main",
     "refs/heads/master",
@@ -29,50 +29,50 @@ class Side(Protocol):
 
     @property
     def name(self) -> str:
-        """How messages name it."""
+        """Its name in messages."""
         ...
 
     @property
-    def mend(self) -> str:
-        """What to do about a damaged file of it."""
+    def repair(self) -> str:
+        """What to do about a damaged file."""
         ...
 
     @property
     def make(self) -> str:
-        """What to do about results that it has not."""
+        """What to do about missing results."""
         ...
 
     @property
     def rerun(self) -> str:
-        """What to do about results that do not belong to its settings, a sentence."""
+        """What to do about results that do not match its files, a sentence."""
         ...
 
     def open(self, path: Path) -> files.Source | None:
-        """A file of it, named from this folder; None if it has none there."""
+        """A file, by its path relative to this folder; None if there is none."""
         ...
 
     def fetch(self, path: Path) -> str:
-        """What would bring a file that DVC keeps."""
+        """How to get a file that DVC manages."""
         ...
 
 
 @dataclass(frozen=True)
 class WorkingTree:
-    """The files as they lie here, committed or not.
+    """The files in this folder, committed or not.
 
     Attributes:
-        branch: its name; empty where a commit is checked out that is no branch.
+        branch: its name; empty with a detached HEAD.
         head: the commit that is checked out.
-        dirty: whether a file that git follows differs from it.
+        dirty: whether a file that git tracks differs from it.
     """
 
     branch: str
     head: str
     dirty: bool
     name: str = "the working tree"
-    mend: str = files.MAKE_AGAIN
+    repair: str = files.MAKE_AGAIN
     make: str = "run `dvc repro` to make it"
-    rerun: str = "Run `dvc repro` before you trust this."
+    rerun: str = "Run `dvc repro` before you rely on this."
 
     def open(self, path: Path) -> Path | None:
         return path if path.is_file() else None
@@ -101,18 +101,18 @@ class Commit:
 
     Attributes:
         sha: its full hash.
-        label: as it was asked for, or the main branch's name.
-        ahead: how many commits the main branch has since the branch here left it with this one; None for a commit that
-            was named.
-        contents: what git holds at the paths that were asked for.
+        label: as it was given, or the main branch's name.
+        ahead: number of commits on the main branch since the current branch left it at this one; None for a commit that
+            was given.
+        contents: its files at the paths to read.
     """
 
     sha: str
     label: str
     ahead: int | None
     contents: Mapping[Path, bytes] = field(repr=False)
-    mend: str = "compare with another commit"
-    make: str = "the pipeline had not run by then, so compare with a later commit"
+    repair: str = "compare with another commit"
+    make: str = "the pipeline had not run by then; compare with a later commit"
     rerun: str = "It was committed without a `dvc repro`."
 
     @property
@@ -131,21 +131,21 @@ def find(revision: str | None, wanted: Sequence[Path]) -> Commit:
     """The commit to compare with.
 
     Args:
-        revision: a commit, branch, tag or DVC experiment, taken as it is. None: where the branch here left the main
-            one, so that what others did on the main branch since is not taken for a change of this branch.
-        wanted: the files to read of it, relative to this folder.
+        revision: a commit, branch, tag or DVC experiment. None: where the current branch left the main branch, so that
+            later changes on the main branch do not count as changes of this one.
+        wanted: the files to read, relative to this folder.
 
     Raises:
         UserError: git or its repository is missing, or there is no such commit.
     """
     _check_repository()
     ahead: int | None
-    sha, label, ahead = _where_it_left_main() if revision is None else (_resolve(revision), revision, None)
+    sha, label, ahead = _merge_base() if revision is None else (_resolve(revision), revision, None)
     return Commit(sha, label, ahead, _contents(sha, wanted))
 
 
 def working_tree() -> WorkingTree:
-    """The files here, and the commit that they stem from.
+    """The files in this folder, and the commit that they are based on.
 
     Raises:
         UserError: git or its repository is missing, or it has no commit yet, or this is not the pipeline's folder.
@@ -155,14 +155,14 @@ def working_tree() -> WorkingTree:
         raise UserError(f"{paths.PARAMS} is not here: run from the repository's root")
     head = _ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     if head is None:
-        raise UserError("there is no commit here yet to compare with: commit first, as in `git commit`")
+        raise UserError("there is no commit yet to compare with: make one with `git commit`")
     branch = _ask("symbolic-ref", "--quiet", "--short", "HEAD") or ""
     return WorkingTree(branch, head, bool(_ask("status", "--porcelain", "--untracked-files=no")))
 
 
 @dataclass(frozen=True)
 class Cached:
-    """What DVC's cache here says of a file: its content, if it holds it, and whether there is a remote to ask."""
+    """A file in DVC's cache: its content, None if it is not there, and whether there is a remote."""
 
     content: bytes | None
     has_remote: bool
@@ -174,7 +174,7 @@ def cached(md5: str) -> Cached:
     Raises:
         UserError: DVC's settings can't be read.
     """
-    # It takes longest of all to import, and is needed only where the photos differ.
+    # Slow to import, and needed only where the photos differ.
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -183,7 +183,7 @@ def cached(md5: str) -> Cached:
             path = Path(repo.cache.local.oid_to_path(md5))
             has_remote = bool(repo.config.get("remote"))
     except DvcException as error:
-        raise UserError(f"DVC can't be opened here ({error}): mend .dvc/config") from None
+        raise UserError(f"DVC can't be opened here ({error}): fix .dvc/config") from None
     return Cached(path.read_bytes() if path.is_file() else None, has_remote)
 
 
@@ -203,26 +203,26 @@ def _resolve(revision: str) -> str:
     named = [line.split(" ", 1)[0] for line in listed if line.endswith(f"/{revision}")]
     if len(named) > 1:
         raise UserError(
-            f"{len(named)} experiments are called {revision!r}: name one by its hash, from `dvc exp list -A`"
+            f"{len(named)} experiments are called {revision!r}: give the hash of one, from `dvc exp list -A`"
         )
     if not named:
         raise UserError(
-            f"there is no commit {revision!r} here: name a commit, branch, tag or experiment, "
+            f"there is no commit {revision!r} here: give a commit, branch, tag or experiment, "
             "or `git fetch` first if it is elsewhere"
         )
     return named[0]
 
 
-def _where_it_left_main() -> tuple[str, str, int]:
-    """The commit, the main branch's name, and how many commits that has since."""
+def _merge_base() -> tuple[str, str, int]:
+    """The commit, the main branch's name, and the number of commits on it since."""
     main = next((name for name in _MAIN if _ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")), None)
     if main is None:
-        raise UserError("there is no main branch here (main, master, or origin's): name what to compare with")
+        raise UserError("there is no main branch here (main, master, or origin's): give a commit to compare with")
     label = _ask("rev-parse", "--abbrev-ref", main) or main  # of origin/HEAD, the branch that it stands for
     sha = _ask("merge-base", main, "HEAD")
     if sha is None:
         raise UserError(
-            f"{label} and the branch here have no commit in common: name what to compare with, "
+            f"{label} and the current branch have no commit in common: give a commit to compare with, "
             "or `git fetch --unshallow` in a shallow clone"
         )
     return sha, label, int(_ask("rev-list", "--count", f"{sha}..{main}") or 0)
@@ -235,22 +235,22 @@ def _contents(sha: str, wanted: Sequence[Path]) -> dict[Path, bytes]:
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip()
         raise UserError(f"git can't read {sha[:7]} ({said}): run `git fsck`")
-    contents, place = {}, 0
+    contents, offset = {}, 0
     for path in wanted:
-        # '<hash> <kind> <size>', the content and a newline; or '<what was asked for> missing'.
-        end = done.stdout.index(b"\n", place)
-        header = done.stdout[place:end]
-        place = end + 1
+        # '<hash> <kind> <size>', the content and a newline; or '<object> missing'.
+        end = done.stdout.index(b"\n", offset)
+        header = done.stdout[offset:end]
+        offset = end + 1
         if not header.endswith(b" missing"):
             _, kind, size = header.split()
             if kind == b"blob":
-                contents[path] = done.stdout[place : place + int(size)]
-            place += int(size) + 1
+                contents[path] = done.stdout[offset : offset + int(size)]
+            offset += int(size) + 1
     return contents
 
 
 def _ask(*arguments: str) -> str | None:
-    """What a git command prints, or None if it fails."""
+    """The output of a git command, or None if it fails."""
     done = _run(*arguments)
     return done.stdout.decode(errors="surrogateescape").strip("\n") if done.returncode == 0 else None
 
@@ -259,4 +259,4 @@ def _run(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[byt
     try:
         return subprocess.run(["git", *arguments], input=given, capture_output=True, check=False)
     except FileNotFoundError:
-        raise UserError("there is no `git` command here, which reads the other commit: install it") from None
+        raise UserError("the `git` command is missing, which reads the other commit: install it") from None

@@ -1,9 +1,8 @@
-"""Photos whose label may be wrong: each is judged by a classifier that has not seen it, nor a copy of it.
+"""Label issues: photos that may be mislabelled, found by a classifier that has seen neither them nor copies of them.
 
 Confident learning (Northcutt, Jiang and Chuang, Journal of Artificial Intelligence Research 2021) on out-of-fold
-probabilities says how many labels are in doubt: of so many photos another class is at least as probable as that class
-is, on average, for the photos filed under it. Which ones they are is told by the probability of the label that a photo
-has, where it is lowest.
+probabilities gives their number: the photos for which another class is at least as probable as it is, on average, for
+the photos labelled with it. That many photos with the lowest probability of their own label are the label issues.
 """
 
 from collections import Counter, defaultdict
@@ -24,13 +23,13 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class LabelIssue:
-    """A photo whose label is in doubt: a row of data/suspects.csv.
+    """A photo that may be mislabelled: a row of data/suspects.csv.
 
     Attributes:
-        path, label, split: the photo's.
-        looks_like: the most probable class, another one.
+        path, label, split: of the photo.
+        looks_like: the most probable class, which is not its label.
         probability: of that class.
-        label_probability: of its own.
+        label_probability: of its label.
     """
 
     path: str
@@ -43,65 +42,65 @@ class LabelIssue:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the photos' labels look like from outside.
+    """The result of checking the labels.
 
     Attributes:
-        suspects: the least probable label first.
-        judged: how many photos could be judged: all but those of a class that stands in one fold alone.
-        right: how many of them are most probably what their label says.
+        issues: the least probable label first.
+        checked: number of photos that could be checked: all but those of a class that is in a single fold.
+        confirmed: number of photos for which the most probable class is their label.
     """
 
-    suspects: list[LabelIssue]
-    judged: int
-    right: int
+    issues: list[LabelIssue]
+    checked: int
+    confirmed: int
 
 
 def find(
     rows: Sequence[Sample], features: NDArray[np.float32], groups: Sequence[int], classes: Sequence[str]
 ) -> Findings:
-    """Look for wrong labels among all photos, whatever their split.
+    """Find likely label errors among the photos of all splits.
 
-    8 × n × k bytes of memory, and some tens of MB.
+    Takes 8 × n × k bytes of memory, and some tens of MB.
 
     Args:
         rows: n photos.
         features: their embeddings [n, width].
-        groups: n numbers; photos of one group, near duplicates, are judged by the same classifier and vouch for each
-            other's label no more than for their own.
+        groups: n numbers; photos of one group (near duplicates) are in the same fold, so that none confirms the label
+            of another.
         classes: k names.
     """
     actual = labels(rows, classes)
     answers = discriminant_analysis.out_of_fold(features, actual, folds(rows, groups), len(classes))
-    judged = np.isfinite(answers[np.arange(len(rows)), actual])
-    if not judged.any():
+    can_check = np.isfinite(answers[np.arange(len(rows)), actual])
+    if not can_check.any():
         return Findings([], 0, 0)
-    known = [row for row, can in zip(rows, judged, strict=True) if can]
+    known = [row for row, can in zip(rows, can_check, strict=True) if can]
     if len(known) < len(rows):
-        answers, actual = answers[judged], actual[judged]
+        answers, actual = answers[can_check], actual[can_check]
     temperature.scale(answers, temperature.fit(answers, actual), out=answers)
     own = answers[np.arange(len(known)), actual]
-    looks = answers.argmax(axis=1)
+    looks_like = answers.argmax(axis=1)
     ranked = sorted(
-        np.flatnonzero(looks != actual).tolist(),
-        # Rounded, so that copies stand in one order everywhere.
+        np.flatnonzero(looks_like != actual).tolist(),
+        # Rounded, so that copies are in the same order on every machine.
         key=lambda number: (round(float(own[number]), files.DIGITS), known[number].path),
     )
-    suspects = [
+    issues = [
         LabelIssue(
             path=known[number].path,
             label=known[number].label,
             split=known[number].split,
-            looks_like=classes[looks[number]],
-            probability=float(np.exp(answers[number, looks[number]])),
+            looks_like=classes[looks_like[number]],
+            probability=float(np.exp(answers[number, looks_like[number]])),
             label_probability=float(np.exp(own[number])),
         )
-        for number in ranked[: doubtful(answers, actual)]
+        for number in ranked[: issue_count(answers, actual)]
     ]
-    return Findings(suspects, len(known), int((looks == actual).sum()))
+    return Findings(issues, len(known), int((looks_like == actual).sum()))
 
 
 def folds(rows: Sequence[Sample], groups: Sequence[int]) -> NDArray[np.int64]:
-    """Deal the photos of each class out to `FOLDS` folds in the order of their SHA-256; groups stay together.
+    """Distribute the photos of each class over `FOLDS` folds in the order of their SHA-256; groups stay together.
 
     Returns:
         int64 [n]: 0 … `FOLDS` − 1.
@@ -118,11 +117,11 @@ def folds(rows: Sequence[Sample], groups: Sequence[int]) -> NDArray[np.int64]:
     return found
 
 
-def doubtful(log_probabilities: NDArray[np.float64], actual: NDArray[np.int64]) -> int:
-    """How many photos are confidently taken for another class: those beside the diagonal of the confident joint.
+def issue_count(log_probabilities: NDArray[np.float64], actual: NDArray[np.int64]) -> int:
+    """Number of photos confidently classified as another class: the off-diagonal of the confident joint.
 
-    Confidently: the class is no less probable than it is, on average, for the photos filed under it. Of several such
-    classes the most probable one counts. Where classes overlap, that is more than are filed wrongly.
+    Confidently: the class is at least as probable as it is, on average, for the photos labelled with it. Of several
+    such classes the most probable one counts. Where classes overlap, this is more than the number of wrong labels.
 
     Args:
         log_probabilities: out-of-fold, [n, k].
@@ -131,19 +130,19 @@ def doubtful(log_probabilities: NDArray[np.float64], actual: NDArray[np.int64]) 
     count = np.bincount(actual, minlength=log_probabilities.shape[1])
     own = np.exp(log_probabilities[np.arange(len(actual)), actual])
     mean = np.bincount(actual, weights=own, minlength=len(count)) / np.maximum(count, 1)
-    enough, found = np.where(count > 0, mean, np.inf), 0
+    threshold, found = np.where(count > 0, mean, np.inf), 0
     for rows in blocks(len(actual)):
         probabilities = np.exp(log_probabilities[rows])
-        reached = np.where(probabilities >= enough, probabilities, -1.0)
-        found += int(((reached.max(axis=1) >= 0) & (reached.argmax(axis=1) != actual[rows])).sum())
+        confident = np.where(probabilities >= threshold, probabilities, -1.0)
+        found += int(((confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != actual[rows])).sum())
     return found
 
 
-def write_suspects(path: Path, suspects: Iterable[LabelIssue]) -> None:
+def write(path: Path, issues: Iterable[LabelIssue]) -> None:
     """Write data/suspects.csv."""
-    files.write_rows(path, LabelIssue, suspects)
+    files.write_rows(path, LabelIssue, issues)
 
 
-def read_suspects(path: Path) -> list[LabelIssue]:
+def read(path: Path) -> list[LabelIssue]:
     """Read data/suspects.csv."""
     return files.read_rows(path, LabelIssue)

@@ -1,4 +1,4 @@
-"""Which photos two predictions tables have in common."""
+"""The photos that two tables of predictions have in common."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from typing import Literal
 
 from boatyard.evaluation.predictions import Prediction
 
-# Pairs tell more than two separate test sets only while they are not too few. With half of the photos in common theirs
-# is the narrower interval if the two classifiers' mistakes correlate by more than 0.5.
-FEWEST = 0.5
+# Pairs are more informative than two separate test sets only if there are enough. With half of the photos in common the
+# paired interval is the narrower one if the two classifiers' errors correlate by more than 0.5.
+MIN_COMMON = 0.5
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,10 @@ class Pairs:
     """The photos that two tables are compared on.
 
     Attributes:
-        kind: 'same' photos, the 'common' ones of two tables that differ, or 'other' photos, too few of them in common.
+        kind: the 'same' photos, the 'common' ones of two tables that differ, or 'other' photos, with too few in common.
         before, after: the tables' rows; of the same photos in the same order unless `kind` is 'other'.
-        common: how many photos both tables hold, under the same label.
-        relabelled: how many photos both hold, under another label.
+        common: number of photos in both tables with the same label.
+        relabelled: number of photos in both tables with different labels.
     """
 
     kind: Literal["same", "common", "other"]
@@ -34,14 +34,14 @@ def match(
 ) -> Pairs:
     """Pair the rows of two tables by photo.
 
-    A photo that was relabelled is left out of the pairs: right under the one label, it need not have changed to be
-    wrong under the other.
+    A photo that was relabelled is left out of the pairs: the same prediction may be right under one label and wrong
+    under the other.
 
     Args:
         before: the rows of one table.
-        after: the rows of the other one.
-        identities: for each table, what tells a photo from others by its path, such as its SHA-256; a path that is not
-            among them stands for itself.
+        after: the rows of the other table.
+        identities: for each table, the identity of a photo (such as its SHA-256) by its path. A path without one is its
+            own identity.
     """
     old, new = (
         {names.get(row.path, row.path): row for row in rows}
@@ -52,7 +52,7 @@ def match(
     relabelled = len(shared) - len(same_label)
     if len(same_label) == len(before) == len(after):
         kind: Literal["same", "common", "other"] = "same"
-    elif same_label and len(same_label) >= FEWEST * max(len(before), len(after)):
+    elif same_label and len(same_label) >= MIN_COMMON * max(len(before), len(after)):
         kind = "common"
     else:
         return Pairs("other", before, after, len(same_label), relabelled)

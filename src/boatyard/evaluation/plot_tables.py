@@ -1,4 +1,4 @@
-"""The rows of the plots' CSV files, with the types of their columns."""
+"""Rows of the CSV files of the filter stage's plots."""
 
 from dataclasses import dataclass
 
@@ -14,41 +14,8 @@ class ClassCount:
 
 @dataclass(frozen=True)
 class ImageSize:
-    """How many kept photos have this width and height, in pixels."""
+    """Number of kept photos with this width and height, in pixels."""
 
     width: int
     height: int
     images: int
-
-
-@dataclass(frozen=True)
-class MeasuredClass:
-    """A class on its test photos. Fractions; `top1_low` and `top1_high` bound the 95 % Wilson interval.
-
-    `precision` is None for a class that was never predicted.
-    """
-
-    label: str
-    train_images: int
-    test_images: int
-    top1: float
-    top1_low: float
-    top1_high: float
-    top3: float
-    top5: float
-    loss: float
-    precision: float | None
-    f1: float
-
-
-@dataclass(frozen=True)
-class TtaClass:
-    """A class with and without test-time augmentation; `fixed` and `broken` count photos."""
-
-    label: str
-    test_images: int
-    plain_top1: float
-    tta_top1: float
-    gain: float
-    fixed: int
-    broken: int

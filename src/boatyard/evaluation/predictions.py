@@ -1,4 +1,4 @@
-"""The predictions table, plots/predictions.csv and plots/tta_predictions.csv: what a classifier says of each photo."""
+"""Tables of predictions, one row per photo: plots/predictions.csv and plots/tta_predictions.csv."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from boatyard.core import files
 from boatyard.core.errors import DamagedFile
 from boatyard.evaluation.checks import Floats, Integers, check
 
-# How many of a photo's most probable classes the table holds.
+# Number of a photo's most probable classes in the table.
 TOP = 5
 
 _COLUMNS = ("path", "actual", "predicted", "probability", "actual_probability")
@@ -24,10 +24,10 @@ _ROWS = 4096
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a classifier says of one photo.
+    """A classifier's answer to one photo.
 
-    `path` is relative to data/raw; `top` holds the most probable classes, at most `TOP`, with their probabilities, the
-    most probable first. `plain_predicted` is the answer from the plain view, where this one comes from several.
+    `path` is relative to data/raw; `top` lists the most probable classes, at most `TOP`, with their probabilities, the
+    most probable first. `plain_predicted` is the class predicted from the plain view, if this is a prediction with TTA.
     """
 
     path: str
@@ -58,11 +58,11 @@ def ranked(log_probabilities: Floats, classes: Sequence[str], count: int) -> lis
     Args:
         log_probabilities: [n, k]; probabilities are computed from them in float64.
         classes: k names.
-        count: how many; fewer where there are not so many classes.
+        count: number of classes to return; fewer if there are not as many.
     """
     top = top_classes(log_probabilities, count)
     shares = np.exp(np.take_along_axis(log_probabilities, top, axis=1).astype(np.float64))
-    shares = np.minimum(shares, 1.0)  # rounding can lift a certain answer a hair above 1
+    shares = np.minimum(shares, 1.0)  # rounding can lift a certain answer slightly above 1
     return [
         tuple((classes[place], float(share)) for place, share in zip(*row, strict=True))
         for row in zip(top, shares, strict=True)
@@ -110,7 +110,7 @@ def tabulate(
 
 
 def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
-    """Write a predictions table; all of its rows have as many top classes, and all or none a plain answer.
+    """Write a table of predictions. All rows have the same number of top classes; all or none have a plain answer.
 
     Raises:
         ValueError: there is no prediction.
@@ -124,16 +124,16 @@ def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
 
 
 def read_predictions(path: files.Source) -> list[Prediction]:
-    """Read a predictions table; probabilities come with the digits of the file.
+    """Read a table of predictions; probabilities have the digits of the file.
 
     Raises:
-        UserError: the file is missing, or is no predictions table.
+        UserError: the file is missing, or is not a table of predictions.
 
     """
     try:
         return [_parse(row) for row in files.read_csv(path)]
     except (KeyError, TypeError, ValueError) as error:
-        raise DamagedFile(f"{path} is no table of predictions ({error})", files.MAKE_AGAIN) from error
+        raise DamagedFile(f"{path} is not a table of predictions ({error})", files.MAKE_AGAIN) from error
 
 
 def _columns(top: int, with_plain: bool) -> list[str]:
@@ -164,6 +164,6 @@ def _parse(row: dict[str, str]) -> Prediction:
 
 def _share(cell: str) -> float:
     share = float(cell)
-    if not 0 <= share <= 1:  # NaN is not either
-        raise ValueError(f"{cell} is no probability")
+    if not 0 <= share <= 1:  # so that NaN fails too
+        raise ValueError(f"{cell} is not a probability")
     return share

@@ -6,8 +6,10 @@ Every key must be written in params.yaml: the file is the one place that says wh
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from boatyard.params.dataset import Dataset
+from boatyard.params.tta_policies import POLICIES
 from boatyard.params.types import (
     Count,
     Fraction,
@@ -173,10 +175,16 @@ class Evaluate(Section):
     bins: Annotated[int, Field(ge=2, le=100)] = Field(examples=[15])
 
 
+def _known_policy(name: str) -> str:
+    if name not in POLICIES:
+        raise PydanticCustomError("unknown_policy", "Input should be " + " or ".join(map(repr, POLICIES)))
+    return name
+
+
 class Tta(Section):
-    policies: Annotated[list[Literal["flips", "random"]], Field(min_length=1), AfterValidator(unique)] = Field(
-        examples=[["random"]]
-    )
+    policies: Annotated[
+        list[Annotated[str, AfterValidator(_known_policy)]], Field(min_length=1), AfterValidator(unique)
+    ] = Field(examples=[["random"]])
     views: Annotated[int, Field(ge=2, le=100)] = Field(examples=[5])
 
 
@@ -197,9 +205,11 @@ class Params(Section):
     tta: Tta
 
     @model_validator(mode="after")
-    def _mirrors_allowed(self) -> Self:
-        if "flips" in self.tta.policies and not (self.augment.horizontal_flip or self.augment.vertical_flip):
-            raise ValueError("tta.policies has 'flips', but augment allows no flip; take it out or allow one")
+    def _flips_allowed(self) -> Self:
+        flips = range((1 + self.augment.horizontal_flip) * (1 + self.augment.vertical_flip) - 1)
+        for name in self.tta.policies:
+            if not POLICIES[name].choose(flips, range(self.tta.views - 1)):
+                raise ValueError(f"tta.policies has {name!r}, but augment allows no flip; take it out or allow one")
         return self
 
     @model_validator(mode="after")

@@ -1,54 +1,32 @@
-"""Numbers, names and reasons as the report writes them. A space inside a number is a no-break one."""
+"""Numbers, settings and reasons as the report shows them. A space inside a number is a no-break space."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from boatyard.evaluation import comparison
+from boatyard.evaluation.metrics import Metric
 
 NBSP = "\u00a0"
 
 _REASONS = {
     "unreadable": "can't be decoded",
-    "dropped_class": "class left out by name",
+    "dropped_class": "class excluded by name",
     "two_labels": "same photo under two classes",
     "duplicate": "copy of another photo",
     "rare_class": "class has too few photos",
 }
 
 _FLIPS = {
-    "plain": "as it is",
-    "horizontal": "mirrored",
+    "plain": "unchanged",
+    "horizontal": "mirrored left to right",
     "vertical": "mirrored upside down",
-    "both": "turned by half",
+    "both": "rotated 180°",
 }
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A figure of metrics/evaluate.json: its key there, its name, a share or in nats, and which way is good."""
-
-    key: str
-    name: str
-    share: bool = True
-    higher_is_better: bool = True
-
-    def show(self, value: float) -> str:
-        """A share in percent, a loss with three decimals."""
-        return percent(value) if self.share else f"{value:.3f}"
-
-
-def measures(classes: int) -> list[Measure]:
-    """The figures worth showing of a classifier of so many classes: no top-3 of three."""
-    return [
-        Measure("top1", "top-1"),
-        *([Measure("top3", "top-3")] if classes > 3 else []),
-        *([Measure("top5", "top-5")] if classes > 5 else []),
-        Measure("loss", "loss", share=False, higher_is_better=False),
-        Measure("mean_class_accuracy", "mean class accuracy"),
-        Measure("macro_f1", "macro F1"),
-        Measure("ece", "calibration error", higher_is_better=False),
-    ]
+def show(metric: Metric, value: float) -> str:
+    """A metric's value: a fraction in percent, a loss with three decimals."""
+    return percent(value) if metric.fraction else f"{value:.3f}"
 
 
 def percent(fraction: float) -> str:
@@ -72,17 +50,17 @@ def count(number: int, singular: str, plural: str = "") -> str:
 
 
 def reason(key: str) -> str:
-    """Why the filter left a photo out, in words."""
+    """Why the filter left a photo out."""
     return _REASONS[key]
 
 
 def flip(key: str) -> str:
-    """How one photo comes out of another, in words."""
+    """How one photo was made from another."""
     return _FLIPS[key]
 
 
 def setting(value: Any) -> str:
-    """A value of params.yaml as the file would write it on one line."""
+    """A value of params.yaml as it is written on one line of the file."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -93,7 +71,7 @@ def setting(value: Any) -> str:
 
 
 def leaves(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The values of a section of params.yaml, or of a metrics file, by their keys, nested ones joined by dots."""
+    """The values of a section of params.yaml, or of a metrics file, by dotted key."""
     values: dict[str, Any] = {}
     for key, value in section.items():
         if isinstance(value, Mapping) and value:
@@ -104,5 +82,5 @@ def leaves(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def flatten(section: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The keys of a section of params.yaml, nested ones joined by dots, and their values as text."""
+    """The dotted keys of a section of params.yaml, and their values as text."""
     return [(key, setting(value)) for key, value in leaves(section).items()]

@@ -1,17 +1,18 @@
-"""The model card: what a model is, what it was trained and tested on, how good it is, and how to use it.
+"""The model card: what a model is, what it was trained and tested on, its metrics, and how to use it.
 
-After Mitchell et al., "Model Cards for Model Reporting", FAT* 2019. All figures are the pipeline's own.
+After Mitchell et al., "Model Cards for Model Reporting", FAT* 2019. All numbers are the pipeline's own.
 """
 
 from boatyard.evaluation import comparison
 from boatyard.models.model_header import Header
 from boatyard.report import standalone_code
 from boatyard.report.formatting import NBSP, count, interval, percent
-from boatyard.report.markdown import classes_table, escape, headline_table
+from boatyard.report.markdown import classes_table, metrics_table
+from boatyard.report.markdown_blocks import escape, table
 from boatyard.report.run import Run
 
-# How many classes are named in a sentence, and how many of those with the lowest top-1; the table has all.
-MOST_NAMES, WORST = 20, 3
+# Classes listed in a sentence, and those with the lowest top-1 named in one; the table has all.
+MAX_NAMES, WORST = 20, 3
 
 
 def render(run: Run, about: Header) -> str:
@@ -21,93 +22,80 @@ def render(run: Run, about: Header) -> str:
         run: the run that made the model.
         about: the model's header.
     """
-    test, training = run.test, run.training
-    name = escape(run.name)
+    test, training, data = run.test, run.training, run.filtering
+    name, licence = escape(run.name), escape(run.download["licence"])
     view = about.preprocessing
-    shown = "all of a photo, squeezed to a square" if view.crop == "squash" else "the middle square of a photo"
-    head = f"a layer of {about.hidden} units and one" if about.hidden else "one layer"
-    lines = [
-        "---",
-        "pipeline_tag: image-classification",
-        "tags: [image-classification, pytorch, onnx, safetensors]",
-        "---",
-        "",
+    seen = "the whole photo, squeezed to a square" if view.crop == "squash" else "the central square of a photo"
+    head = f"a hidden layer of {about.hidden} units and a linear layer" if about.hidden else "one linear layer"
+    overview = [
+        [
+            "test top-1",
+            f"**{percent(test['top1'])}**, 95 % interval {interval(test['top1_low'], test['top1_high'])}, "
+            f"on {count(test['images'], 'photo')} not used in training",
+        ],
+        [
+            "network",
+            f"{escape(about.backbone)} with {head} on top; {training['parameters']:,} parameters, of which "
+            f"{training['parameters_trained']:,} were trained here",
+        ],
+        ["input", f"{seen}, {view.size} × {view.size} pixels, RGB"],
+        ["trained on", f"{count(run.splitting['train'], 'photo')} of {name}; licence of the data: {licence}"],
+    ]
+    digest = run.download["sha256"]
+    blocks = [
+        "---\npipeline_tag: image-classification\ntags: [image-classification, pytorch, onnx, safetensors]\n---",
         f"# Image classifier: {name}",
-        "",
-        f"It names the class of a photo, one of {len(about.classes):,}: {_names(about.classes)}.",
-        "",
-        "| | |",
-        "|---|---|",
-        f"| test top-1 | **{percent(test['top1'])}**, 95 % interval {interval(test['top1_low'], test['top1_high'])}, "
-        f"on {count(test['images'], 'photo')} that it was not trained on |",
-        f"| network | {escape(about.backbone)}, then {head} for the classes; {training['parameters']:,} parameters, "
-        f"of which {training['parameters_trained']:,} were trained here |",
-        f"| sees | {shown}, {view.size} × {view.size} pixels, RGB |",
-        f"| trained on | {count(run.splitting['train'], 'photo')} of {name}; licence of the data: "
-        f"{escape(run.download['licence'])} |",
-        "",
-        "## What it is for",
-        "",
-        "- It was made for photos like those that it was tested on: the same classes, taken in the same way. What it "
-        "does on photos from elsewhere was not measured.",
-        f"- It always names one of its {len(about.classes):,} classes, of a photo of anything else too. Let a person "
-        "look where the probability is low, and do not let it decide alone where a mistake does harm.",
-        f"- Its probabilities are {percent(test['ece'])} off on average: the calibration error on the test photos.",
-        _worst(run),
-        "",
+        f"It assigns a photo to one of {len(about.classes):,} classes: {_names(about.classes)}.",
+        table(["", ""], overview),
+        "## Intended use",
+        "\n".join(
+            [
+                "- Photos like those that it was tested on: the same classes, taken in the same way. How well it does "
+                "on other photos was not measured.",
+                f"- It always names one of its {len(about.classes):,} classes, even for a photo of something else. "
+                "Have a person check answers with a low probability, and do not let it decide alone where a mistake "
+                "does harm.",
+                f"- Its probabilities are off by {percent(test['ece'])} on average: the calibration error on the test "
+                "photos.",
+                _worst(run),
+            ]
+        ),
         "## Data",
-        "",
-        f"{name}, {count(run.filtering['images'], 'photo')}; {run.filtering['kept']:,} in "
-        f"{count(run.filtering['classes'], 'class', 'classes')} were used: {run.splitting['train']:,} to train, "
-        f"{run.splitting['validation']:,} to choose the best epoch, {run.splitting['test']:,} to test. "
-        f"Licence: {escape(run.download['licence'])}; it binds what is done with the model too, if it says so. "
-        "The backbone's published weights have a licence of their own.",
-        "",
-        *([f"SHA-256 of what was fetched: `{run.download['sha256']}`.", ""] if run.download["sha256"] else []),
-        "## How good it is",
-        "",
-        *headline_table(run),
-        "",
+        f"{name}, {count(data['images'], 'photo')}; {data['kept']:,} in "
+        f"{count(data['classes'], 'class', 'classes')} were used: {run.splitting['train']:,} for training, "
+        f"{run.splitting['validation']:,} to choose the best epoch, {run.splitting['test']:,} for testing. Licence: "
+        f"{licence}; it may also restrict the use of the model. The backbone's published weights have a licence of "
+        "their own.",
+        *([f"SHA-256 of the download: `{digest}`."] if digest else []),
+        "## Results",
+        metrics_table(run),
         f"Several views of a photo ({run.tta['policy']}, {run.tta['views']}): {comparison.verdict(run.comparison)}",
-        "",
         *classes_table(run),
-        "",
         "## How to use it",
-        "",
         'With Boatyard: `boatyard predict photo.jpg`, or `Classifier.load("model.onnx")("photo.jpg")`. Without:',
-        "",
-        "```python",
-        standalone_code.onnx(),
-        "```",
-        "",
-        "The ONNX file does all but open the photo. The same with PyTorch, where the model is to be trained on:",
-        "",
-        "```python",
-        standalone_code.torch(about),
-        "```",
-        "",
-        "## How to make it again",
-        "",
+        f"```python\n{standalone_code.onnx()}\n```",
+        "The ONNX file includes the preprocessing of a decoded photo. With PyTorch, to train the model further:",
+        f"```python\n{standalone_code.torch(about)}\n```",
+        "## How to reproduce it",
         f"`dvc repro` in the repository that this file comes from, with `seed: {run.settings['seed']}`. All "
         "settings are in the header of both files, under the key `boatyard`.",
     ]
-    return "\n".join(lines).replace(NBSP, " ") + "\n"
+    return "\n\n".join(blocks).replace(NBSP, " ") + "\n"
 
 
 def _names(classes: list[str]) -> str:
-    shown = ", ".join(escape(name) for name in classes[:MOST_NAMES])
-    more = len(classes) - MOST_NAMES
+    shown = ", ".join(escape(name) for name in classes[:MAX_NAMES])
+    more = len(classes) - MAX_NAMES
     return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def _worst(run: Run) -> str:
-    """The classes of which fewer than half of the test photos are named right; the worst one where there is none."""
-    rows = sorted(run.results, key=lambda row: (row.top1, row.label))
-    poor = [row for row in rows if row.top1 < 0.5] or rows[:1]
+    """The classes with a top-1 below one half; the worst one where there is none."""
+    poor = [row for row in run.worst_first if row.top1 < 0.5] or run.worst_first[:1]
     named = "; ".join(
         f"{escape(row.label)}, {percent(row.top1)} (95 % interval {interval(row.top1_low, row.top1_high)}, "
         f"{count(row.test_images, 'test photo')})"
         for row in poor[:WORST]
     )
     more = f"; and {len(poor) - WORST:,} more" if len(poor) > WORST else ""
-    return f"- It is at its worst with {named}{more}."
+    return f"- It is worst at {named}{more}."

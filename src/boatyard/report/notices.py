@@ -1,4 +1,4 @@
-"""What the report says of photos whose split or label is in doubt, in a sentence or two."""
+"""What the report says about leaks and label issues, in a sentence or two."""
 
 from collections import Counter
 
@@ -7,35 +7,34 @@ from boatyard.report.run import Run
 
 
 def leaks(run: Run) -> str:
-    """What the leaks do to the figures; empty if there are none."""
+    """How leaks affect the metrics; empty if there are none."""
     if not run.leaks:
         return ""
     counts = Counter(leak.split for leak in run.leaks)
-    said = [
+    leaked = [
         f"{counts[split]:,} of {count(run.splitting[split], f'{split} photo')}"
         for split in ("test", "validation")
         if counts[split]
     ]
-    text = (
-        f"Nearly the same as a photo of an earlier split: {' and '.join(said)}. The figures promise more than new "
-        "photos will keep."
-    )
+    text = f"Near duplicates of photos in an earlier split: {' and '.join(leaked)}. Expect worse results on new photos."
     rest = run.top1_without_leaks
     if counts["test"] and rest is not None:
         text += f" On the other test photos top-1 is {percent(rest)}, on all of them {percent(run.test['top1'])}."
     return text
 
 
-def suspects(run: Run) -> str:
-    """How many labels are in doubt, and who doubts them."""
-    labelling, number = run.labelling, len(run.suspects)
+def label_issues(run: Run) -> str:
+    """How many labels may be wrong, and how they were found."""
+    labelling, number = run.labelling, len(run.label_issues)
     if not labelling["judged"]:
-        return "No label could be checked: the photos of each class nearly show the same."
-    of = f"of {count(labelling['judged'], 'photo')}, whatever their split"
-    if labelling["photos"] > labelling["judged"]:
-        of += f" ({count(labelling['photos'] - labelling['judged'], 'other', 'others')} could not be judged)"
-    doubt = f"{number:,} labels {of}, are" if number > 1 else f"{'One' if number else 'No'} label {of}, is"
+        return "No label could be checked: the photos of each class are near duplicates of one another."
+    skipped = labelling["photos"] - labelling["judged"]
+    checked = count(labelling["judged"], "photo") + " of all splits"
+    if skipped:
+        checked += f" ({count(skipped, 'other', 'others')} could not be checked)"
+    found = count(number, "label") if number else "No label"
     return (
-        f"{doubt} in doubt. Each photo is judged by a classifier of the backbone's embeddings that has seen neither it "
-        f"nor a copy of it; of all, {percent(labelling['top1'])} are taken for what they are filed under."
+        f"{found} may be wrong, among {checked}. Each photo was classified from the backbone's embeddings by a "
+        "classifier that had seen neither it nor a near duplicate of it; "
+        f"{percent(labelling['top1'])} were classified as labelled."
     )

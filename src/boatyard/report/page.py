@@ -1,4 +1,4 @@
-"""The report's page: one HTML file with everything inside, that asks for nothing and works without scripts."""
+"""The report's page: one HTML file with everything inside, which loads nothing else and works without scripts."""
 
 import base64
 import hashlib
@@ -16,24 +16,22 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from boatyard.curation.catalog import REASONS, Rejected
-from boatyard.evaluation import comparison
+from boatyard.evaluation import comparison, metrics
 from boatyard.evaluation.predictions import Prediction
 from boatyard.images.views import Preprocessing
 from boatyard.params.schema import Params
-from boatyard.report import formatting, notices
-from boatyard.report.figures import charts, style
+from boatyard.params.tta_policies import POLICIES
+from boatyard.report import drawing, formatting, notices, theme
+from boatyard.report.figures import charts
 from boatyard.report.pictures import Pictures
 from boatyard.report.run import Run
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-# The figures that the page shows as drawings; the others it says in tables and photos.
-SVGS = ("image_sizes", "curves", "confusion_matrix", "accuracy_vs_count", "reliability")
-
 
 @dataclass(frozen=True)
 class LeftOut:
-    """The photos that the filter left out for one reason, and how many of each class."""
+    """The photos that the filter left out for one reason, and their number in each class."""
 
     reason: str
     photos: list[Rejected]
@@ -44,11 +42,10 @@ def render(run: Run, pictures: Pictures, figures: Mapping[str, Figure], preproce
     """The page as HTML.
 
     Args:
-        run: what to tell of.
+        run: what to show.
         pictures: the photos to show.
-        figures: by name, the drawings that `drawing.draw` makes.
+        figures: by name, as `drawing.draw` makes them.
         preprocessing: of the model.
-
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -59,6 +56,7 @@ def render(run: Run, pictures: Pictures, figures: Mapping[str, Figure], preproce
     )
     environment.filters.update(FILTERS)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    style = theme.page_variables() + (TEMPLATES / "report.css").read_text(encoding="utf-8")
     verdict = comparison.verdict(run.comparison)
     opening = verdict.partition(":")[0]
     worst = run.worst_class
@@ -72,8 +70,10 @@ def render(run: Run, pictures: Pictures, figures: Mapping[str, Figure], preproce
         opening=opening,
         tone=TONES.get(opening, "open"),
         interval=formatting.interval,
-        svg={name: style.svg(figures[name], name) for name in SVGS},
-        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        metrics=metrics.shown(len(run.labels)),
+        svg=drawing.svgs(figures),
+        more_charts={name: chart for name, chart in drawing.CHARTS.items() if chart.on_page and chart.title},
+        style=style,
         script=script,
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
         right=sum(prediction.right for prediction in run.predictions),
@@ -84,17 +84,16 @@ def render(run: Run, pictures: Pictures, figures: Mapping[str, Figure], preproce
         left_out=left_out(run.rejected),
         widths=_range([size.width for size in run.sizes]),
         heights=_range([size.height for size in run.sizes]),
-        usual=max(run.sizes, key=lambda size: (size.images, size.width, size.height)),
+        most_common=max(run.sizes, key=lambda size: (size.images, size.width, size.height)),
         modes=_modes(run),
-        small=len(run.labels) <= charts.MOST_NAMES,
-        results=sorted(run.results, key=lambda row: (row.top1, row.label)),
+        small=len(run.labels) <= charts.MAX_NAMES,
         trained=_range([row.train_images for row in run.results]),
         worst=worst,
         worst_right=round(worst.top1 * worst.test_images),
         worst_for=wrong_of_worst[0] if wrong_of_worst else None,
         leaks=notices.leaks(run),
-        suspects=notices.suspects(run),
-        policies=POLICIES,
+        label_issues=notices.label_issues(run),
+        policy=POLICIES[run.tta["policy"]],
         optimisers=OPTIMISERS,
         phases=_phases(run),
         tta_results=sorted(run.tta_results, key=lambda row: (-abs(row.gain), row.label)),
@@ -103,7 +102,7 @@ def render(run: Run, pictures: Pictures, figures: Mapping[str, Figure], preproce
 
 
 def left_out(rejected: Sequence[Rejected]) -> list[LeftOut]:
-    """The reasons for which photos were left out, the most frequent first."""
+    """The photos left out, by reason, the most frequent reason first."""
     by_reason: dict[str, list[Rejected]] = defaultdict(list)
     for photo in sorted(rejected, key=lambda photo: photo.path):
         by_reason[photo.reason.partition(":")[0]].append(photo)
@@ -115,22 +114,22 @@ def left_out(rejected: Sequence[Rejected]) -> list[LeftOut]:
 
 
 def jpeg(image: Image.Image) -> str:
-    """A photo as the address of an image that stands in the page itself."""
+    """A photo as a data URL."""
     content = io.BytesIO()
     image.save(content, "JPEG", quality=80, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
 def breakable(name: str) -> Markup:
-    """A name that may be broken into lines after its joints."""
+    """A name that a line may break after any of `_/+-`."""
     return Markup("<wbr>").join(re.split(r"(?<=[_/+-])(?=.)", name))
 
 
 def odds(prediction: Prediction) -> list[tuple[str, float]]:
-    """A photo's most probable classes, and its own class where that is not among them, with their probabilities."""
+    """A photo's most probable classes, and its actual class if it is not among them, with their probabilities."""
     top = list(prediction.top)
-    known = any(label == prediction.actual for label, _ in top)
-    return top if known else [*top, (prediction.actual, prediction.actual_probability)]
+    listed = any(label == prediction.actual for label, _ in top)
+    return top if listed else [*top, (prediction.actual, prediction.actual_probability)]
 
 
 def _range(values: Sequence[int]) -> tuple[int, int]:
@@ -139,14 +138,14 @@ def _range(values: Sequence[int]) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Phase:
-    """A phase of training: its name, its section of params.yaml, and how many epochs it ran for."""
+    """A phase of training: its name, its section of params.yaml, and the number of epochs that it ran for."""
 
     name: str
     settings: Mapping[str, Any]
     epochs: int
 
     @property
-    def early(self) -> bool:
+    def stopped_early(self) -> bool:
         return self.epochs < int(self.settings["epochs"])
 
 
@@ -158,7 +157,7 @@ def _phases(run: Run) -> list[Phase]:
 
 
 def _modes(run: Run) -> str:
-    """How the photos' files keep their colours, the most frequent way first."""
+    """The photos' colour modes, the most frequent first."""
     modes = Counter(_MODES.get(photo.mode, photo.mode) for photo in run.catalog)
     if len(modes) == 1:
         return f"all are {next(iter(modes))}"
@@ -166,17 +165,15 @@ def _modes(run: Run) -> str:
     return ", ".join(f"{number:,} are {mode}" for mode, number in named)
 
 
-_MODES = {"L": "grey", "RGB": "in colour", "RGBA": "in colour with transparency", "P": "in a palette of colours"}
+_MODES = {"L": "greyscale", "RGB": "RGB", "RGBA": "RGB with transparency", "P": "palette images"}
 
 TONES = {"TTA helps": "gain", "TTA hurts": "loss"}
 
 OPTIMISERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}
 
-POLICIES = {"flips": "the plain view and its mirror images", "random": "the plain view and random ones"}
-
 
 def _tables(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The sections of params.yaml in the file's order; settings without a section come first."""
+    """The sections of params.yaml in the order of the schema; settings without a section first."""
     order = list(Params.model_fields)
     keys = sorted(settings, key=lambda key: order.index(key.partition(".")[0]))
     loose = [(key, formatting.setting(settings[key])) for key in keys if not isinstance(settings[key], Mapping)]
@@ -186,6 +183,8 @@ def _tables(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
 
 FILTERS = {
     "percent": formatting.percent,
+    "show": lambda value, metric: formatting.show(metric, value),
+    "sentence": lambda text: text[:1].upper() + text[1:],
     "points": formatting.points,
     "count": formatting.count,
     "reason": formatting.reason,

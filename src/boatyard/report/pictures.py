@@ -1,4 +1,4 @@
-"""The photos that the report shows, small: which ones is a pure function of the seed and of the photos' content."""
+"""The photos that the report shows, as thumbnails, chosen as a pure function of the seed and the photos' content."""
 
 import hashlib
 from collections import defaultdict
@@ -20,13 +20,13 @@ from boatyard.params.schema import Augment
 from boatyard.report.run import Run
 
 SIDE = 208  # pixels of a thumbnail's longer side
-SMALL_SIDE = 144  # of one of many classes
+SMALL_SIDE = 144  # with many classes
 VIEWS = 16
-MOST_CLASSES = 120
+MAX_CLASSES = 120
 MISTAKES = 12
 WORST = 6
 LEAKS = 6
-SUSPECTS = 12
+LABEL_ISSUES = 12
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Pictures:
     """The report's photos.
 
     Attributes:
-        samples: of each class shown, 1, 2, 4 or 8 photos; the same number for each class, if it has them.
+        samples: 1, 2, 4 or 8 photos of each class shown; the same number for each class that has as many.
         source: a training photo; `plain` is its plain view and `views` are `VIEWS` random views of it.
         mistakes: the most confident mistakes, the most confident first.
         worst: those of the class with the lowest top-1 that are not among `mistakes`.
-        leaks: photos that leak, test first, each with the one that it nearly shows.
-        suspects: the photos whose label is the least probable.
+        leaks: leaked photos, test first, each with its near duplicate in an earlier split.
+        label_issues: the photos with the least probable labels.
     """
 
     samples: list[tuple[str, list[Picture]]]
@@ -57,21 +57,21 @@ class Pictures:
     mistakes: list[tuple[Prediction, Picture]]
     worst: list[tuple[Prediction, Picture]]
     leaks: list[tuple[Leak, Picture, Picture]]
-    suspects: list[tuple[LabelIssue, Picture]]
+    label_issues: list[tuple[LabelIssue, Picture]]
 
 
 def collect(run: Run, raw: Path, preprocessing: Preprocessing, augment: Augment, seed: int) -> Pictures:
     """Open the photos to show, one at a time.
 
     Args:
-        run: says which photos there are and how they were classified.
-        raw: the folder that their paths start from.
+        run: the photos and their predictions.
+        raw: the folder that their paths are relative to.
         preprocessing: of the model.
         augment: of the random views.
-        seed: chooses the photos and draws the views.
+        seed: of the choice of photos and of the random views.
 
     Raises:
-        UserError: a photo is not there or can't be read any more.
+        UserError: a photo is missing or can't be read any more.
     """
     mistakes = run.mistakes()[:MISTAKES]
     more = [mistake for mistake in run.mistakes(run.worst_class.label) if mistake not in mistakes]
@@ -91,16 +91,16 @@ def collect(run: Run, raw: Path, preprocessing: Preprocessing, augment: Augment,
             (leak, thumbnail(raw, leak.path, SMALL_SIDE), thumbnail(raw, leak.like, SMALL_SIDE))
             for leak in run.leaks[:LEAKS]
         ],
-        suspects=[(suspect, thumbnail(raw, suspect.path)) for suspect in run.suspects[:SUSPECTS]],
+        label_issues=[(issue, thumbnail(raw, issue.path)) for issue in run.label_issues[:LABEL_ISSUES]],
     )
 
 
 def samples(rows: Sequence[Sample], seed: int) -> dict[str, list[Sample]]:
-    """The photos of the sample grid by class: at most 64 photos, or one of each class, of at most `MOST_CLASSES`."""
+    """The photos of the sample grid by class: at most 64, or one for each of at most `MAX_CLASSES` classes."""
     by_label: dict[str, list[Sample]] = defaultdict(list)
     for row in rows:
         by_label[row.label].append(row)
-    labels = sorted(sorted(by_label, key=lambda label: _rank(label, seed))[:MOST_CLASSES])
+    labels = sorted(sorted(by_label, key=lambda label: _rank(label, seed))[:MAX_CLASSES])
     each = next((number for number in (8, 4, 2) if number * len(labels) <= 64), 1)
     return {label: sorted(by_label[label], key=lambda row: _rank(row.sha256, seed))[:each] for label in labels}
 

@@ -1,33 +1,31 @@
-"""Everything that the report tells of: one run of the pipeline, as its files say it."""
+"""One run of the pipeline, as the report shows it: the content of its files and what follows from it."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boatyard.core.splits import SPLITS, Sample
 from boatyard.curation.catalog import Photo, Rejected
-from boatyard.evaluation import metrics
+from boatyard.curation.leaks import Leak
 from boatyard.evaluation.calibration import ConfidenceBin
-from boatyard.evaluation.comparison import Comparison
-from boatyard.evaluation.plot_tables import ClassCount, ImageSize, MeasuredClass, TtaClass
+from boatyard.evaluation.class_results import ClassResult, confusion_matrix
+from boatyard.evaluation.comparison import Comparison, TtaClassResult
+from boatyard.evaluation.label_issues import LabelIssue
+from boatyard.evaluation.plot_tables import ClassCount, ImageSize
 from boatyard.evaluation.predictions import Prediction
 from boatyard.training.history import Epoch
-
-if TYPE_CHECKING:  # what finds them needs SciPy, and `boatyard compare` imports this module
-    from boatyard.curation.leaks import Leak
-    from boatyard.evaluation.label_issues import LabelIssue
 
 Metrics = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often a class is taken for another one."""
+    """How often a class is mistaken for another one."""
 
     actual: str
     predicted: str
@@ -42,9 +40,10 @@ class Run:
     Attributes:
         settings: the sections of params.yaml.
         download, filtering, splitting, labelling, training, test, tta: the stages' metrics files.
-        catalog: the photos that stayed; `rejected` those that did not; `rows` the splits of the former.
-        leaks: photos of validation and test that nearly show one of an earlier split.
-        suspects: photos whose label is in doubt, the least probable label first.
+        catalog, rejected: the photos that the filter kept and left out.
+        rows: the splits of those kept.
+        leaks: validation and test photos that are near duplicates of one in an earlier split.
+        label_issues: photos that may be mislabelled, the least probable label first.
         counts, sizes, history, predictions, results, bins, tta_results: the rows of the plots' files.
     """
 
@@ -59,15 +58,15 @@ class Run:
     catalog: Sequence[Photo]
     rejected: Sequence[Rejected]
     rows: Sequence[Sample]
-    leaks: "Sequence[Leak]"
-    suspects: "Sequence[LabelIssue]"
+    leaks: Sequence[Leak]
+    label_issues: Sequence[LabelIssue]
     counts: Sequence[ClassCount]
     sizes: Sequence[ImageSize]
     history: Sequence[Epoch]
     predictions: Sequence[Prediction]
-    results: Sequence[MeasuredClass]
+    results: Sequence[ClassResult]
     bins: Sequence[ConfidenceBin]
-    tta_results: Sequence[TtaClass]
+    tta_results: Sequence[TtaClassResult]
 
     @property
     def name(self) -> str:
@@ -76,7 +75,7 @@ class Run:
 
     @cached_property
     def labels(self) -> list[str]:
-        """The classes that stayed, in the order of the network's outputs."""
+        """The classes that the filter kept, in the order of the network's outputs."""
         return sorted({row.label for row in self.rows})
 
     @cached_property
@@ -88,14 +87,14 @@ class Run:
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
         """Test photos by actual class (row) and predicted class (column): int64 [k, k]."""
-        place = {label: number for number, label in enumerate(self.labels)}
-        actual = np.array([place[prediction.actual] for prediction in self.predictions])
-        predicted = np.array([place[prediction.predicted] for prediction in self.predictions])
-        return metrics.confusion_matrix(actual, predicted, len(place))
+        index = {label: number for number, label in enumerate(self.labels)}
+        actual = np.array([index[prediction.actual] for prediction in self.predictions])
+        predicted = np.array([index[prediction.predicted] for prediction in self.predictions])
+        return confusion_matrix(actual, predicted, len(index))
 
     @property
     def confusions(self) -> list[Confusion]:
-        """Every pair of classes that was mistaken, the most frequent first."""
+        """Every pair of classes that was confused, the most frequent first."""
         tests = self.confusion.sum(axis=1)
         rows, columns = np.nonzero(self.confusion - np.diag(np.diag(self.confusion)))
         pairs = [
@@ -106,29 +105,34 @@ class Run:
 
     @property
     def comparison(self) -> Comparison:
-        """What test-time augmentation changes on the test photos."""
+        """Test-time augmentation against the plain view, on the test photos."""
         return Comparison(**{field.name: self.tta[field.name] for field in fields(Comparison)})
 
     @property
     def largest_class(self) -> tuple[str, float]:
-        """The class with the most training photos, and the top-1 on test of always naming it."""
+        """The class with the most training photos, and the test top-1 of always predicting it."""
         label = max(self.results, key=lambda row: (row.train_images, row.label)).label
         return label, _share(prediction.actual == label for prediction in self.predictions)
 
     @property
-    def worst_class(self) -> MeasuredClass:
+    def worst_first(self) -> list[ClassResult]:
+        """The classes' results, the lowest top-1 first."""
+        return sorted(self.results, key=lambda row: (row.top1, row.label))
+
+    @property
+    def worst_class(self) -> ClassResult:
         """The class with the lowest top-1; of several, the one with the most test photos."""
         return min(self.results, key=lambda row: (row.top1, -row.test_images, row.label))
 
     @property
     def top1_without_leaks(self) -> float | None:
-        """Top-1 on the test photos that are no leak; None if there is none."""
+        """Top-1 on the test photos that are not leaks; None if all are."""
         leaked = {leak.path for leak in self.leaks}
         rest = [prediction for prediction in self.predictions if prediction.path not in leaked]
         return _share(prediction.right for prediction in rest) if rest else None
 
     def mistakes(self, label: str | None = None) -> list[Prediction]:
-        """The wrong predictions (of one class's photos), the most confident first."""
+        """The wrong predictions, of one class's photos or of all, the most confident first."""
         wrong = [p for p in self.predictions if not p.right and label in (None, p.actual)]
         return sorted(wrong, key=lambda p: (-p.probability, p.path))
 

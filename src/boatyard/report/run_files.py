@@ -1,4 +1,4 @@
-"""Reading the files of a run, which the report tells of."""
+"""Reading the files of a run that the report shows."""
 
 from pathlib import Path
 
@@ -7,7 +7,9 @@ from boatyard.core import files, paths, splits
 from boatyard.curation import catalog, leaks
 from boatyard.evaluation import label_issues
 from boatyard.evaluation.calibration import ConfidenceBin
-from boatyard.evaluation.plot_tables import ClassCount, ImageSize, MeasuredClass, TtaClass
+from boatyard.evaluation.class_results import ClassResult
+from boatyard.evaluation.comparison import TtaClassResult
+from boatyard.evaluation.plot_tables import ClassCount, ImageSize
 from boatyard.evaluation.predictions import read_predictions
 from boatyard.params import Params
 from boatyard.report.run import Run
@@ -33,12 +35,12 @@ def read(settings: Params, folder: Path = Path()) -> Run:
         rejected=catalog.read_rejected(folder / paths.REJECTED),
         rows=splits.read_splits(folder / paths.SPLITS),
         leaks=leaks.read_leaks(folder / paths.LEAKS),
-        suspects=label_issues.read_suspects(folder / paths.SUSPECTS),
+        label_issues=label_issues.read(folder / paths.SUSPECTS),
         counts=files.read_rows(folder / paths.CLASS_COUNTS, ClassCount),
         sizes=files.read_rows(folder / paths.IMAGE_SIZES, ImageSize),
         history=files.read_rows(folder / paths.HISTORY, Epoch),
         predictions=read_predictions(folder / paths.PREDICTIONS),
-        results=files.read_rows(folder / paths.PER_CLASS, MeasuredClass),
+        results=files.read_rows(folder / paths.PER_CLASS, ClassResult),
         bins=files.read_rows(folder / paths.RELIABILITY, ConfidenceBin),
-        tta_results=files.read_rows(folder / paths.TTA_PER_CLASS, TtaClass),
+        tta_results=files.read_rows(folder / paths.TTA_PER_CLASS, TtaClassResult),
     )

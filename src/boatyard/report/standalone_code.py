@@ -1,4 +1,4 @@
-"""Python that loads a model without Boatyard: the model card shows it, and a test runs it as it stands there."""
+"""Python code that uses a model without Boatyard. The model card shows it, and a test runs it as shown."""
 
 from boatyard.models.model_header import KEY, Header
 
@@ -6,12 +6,12 @@ _OPEN = 'ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")'
 
 
 def onnx() -> str:
-    """A photo's probabilities from model.onnx, by ONNX Runtime."""
+    """A photo's probabilities from model.onnx, with ONNX Runtime."""
     return f"""
 import json
 import os
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else onnxruntime's own builds report to their maker
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # otherwise official builds of onnxruntime send usage data
 
 import numpy as np
 import onnxruntime
@@ -26,7 +26,7 @@ print(classes[probabilities.argmax()], probabilities.max())
 
 
 def torch(about: Header) -> str:
-    """The same from model.safetensors, by PyTorch and the libraries that the backbone comes from."""
+    """The same from model.safetensors, with PyTorch and the libraries that provide the backbone."""
     libraries, network = _backbone(about)
     imports = "\n".join(f"import {name}" for name in sorted({*libraries, "torch"}))
     view = about.preprocessing
@@ -58,7 +58,7 @@ print(about["classes"][x.argmax()], x.softmax(0).max().item())
 
 
 def _backbone(about: Header) -> tuple[list[str], str]:
-    """The libraries that a backbone comes from, and the lines that run it on x."""
+    """The libraries that provide a backbone, and the lines that run it on x."""
     if "+" not in about.backbone:
         library, network = _network(about.backbone, about.preprocessing.size)
         return [library], f"{network}\n{_load('')}\nx = backbone(x)"
@@ -78,7 +78,7 @@ def _load(prefix: str) -> str:
 
 
 def _network(name: str, size: int) -> tuple[str, str]:
-    """The library that a backbone comes from, and the lines that build it without its last classifier layer."""
+    """The library that provides a backbone, and the lines that build it without its classification layer."""
     if name.startswith("efficientnet_lite"):
         return "timm", f'backbone = timm.create_model("tf_{name}", num_classes=0)'
     if name.startswith("timm/"):

@@ -22,6 +22,7 @@ from PIL import Image
 from boatyard.core import paths
 from boatyard.core.errors import UserError
 from boatyard.images.decoding import UnreadablePhoto, open_photo
+from boatyard.report.theme import DARK, LIGHT
 from boatyard.serving import examples, web_page
 from boatyard.serving.classifier import Answer, Classifier
 from boatyard.serving.examples import Example
@@ -206,10 +207,10 @@ def _theme() -> Any:
 
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     return theme.set(
-        body_background_fill="#ffffff",
-        body_background_fill_dark="#12171c",
-        body_text_color="#18212b",
-        body_text_color_dark="#e6ebf0",
+        body_background_fill=LIGHT["paper"],
+        body_background_fill_dark=DARK["paper"],
+        body_text_color=LIGHT["ink"],
+        body_text_color_dark=DARK["ink"],
     )
 
 

@@ -13,6 +13,7 @@ from boatyard.images.decoding import UnreadablePhoto, open_photo
 from boatyard.images.views import PhotoViews, plain_views
 from boatyard.models.engines.base import Seen
 from boatyard.models.model_header import Header
+from boatyard.params.tta_policies import POLICIES
 from boatyard.serving import find_photos, output_formats
 from boatyard.serving.classifier import Answer, Classifier
 
@@ -91,10 +92,10 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], PhotoViews]:
 
     Args:
         about: of the model.
-        policy: None for the plain view alone, 'flips', 'random', or 'chosen' for what tta_evaluate chose.
+        policy: of the registry `POLICIES`; None for the plain view alone; 'chosen' for what tta_evaluate chose.
 
     Raises:
-        UserError: 'chosen', and nothing says what; 'flips', and the model was trained on photos that allow none; the
+        UserError: 'chosen', and nothing says what; the policy needs flips, and the model was trained without any; the
             model's header does not say how it was trained.
     """
     if policy is None:
@@ -104,17 +105,19 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], PhotoViews]:
         if not paths.TTA_METRICS.exists():
             raise UserError(
                 f"--tta: {paths.TTA_METRICS} is not here to say which views were chosen: "
-                "say --tta-policy flips or --tta-policy random"
+                f"use --tta-policy {' or --tta-policy '.join(POLICIES)}"
             )
         chosen = files.read_json(paths.TTA_METRICS)
         try:
             policy, count = str(chosen["policy"]), int(chosen["views"])
         except (KeyError, ValueError, TypeError):
             raise DamagedFile(f"{paths.TTA_METRICS} names no policy", files.MAKE_AGAIN) from None
+        if policy not in POLICIES:
+            raise DamagedFile(f"{paths.TTA_METRICS} names the unknown policy {policy!r}", files.MAKE_AGAIN)
     recipe = about.recipe()
-    plan = tta.plan([policy], count, recipe.augment.horizontal_flip, recipe.augment.vertical_flip)
-    if policy == "flips" and not plan.flips:
-        raise UserError("--tta-policy flips: the model was trained on photos that allow no flip; say random")
+    plan = tta.plan([policy], count, recipe.augment)
+    if len(plan.numbers) == 1 and count > 1:
+        raise UserError(f"--tta-policy {policy}: the model was trained without flips; use another policy")
 
     def opened(photo: Path) -> PhotoViews:
         decoded = open_photo(photo, recipe.preprocessing.short_side)

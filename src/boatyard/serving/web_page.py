@@ -13,7 +13,7 @@ from PIL import Image
 from boatyard.images.decoding import FORMATS, MAX_PIXELS
 from boatyard.images.views import Preprocessing, View
 from boatyard.models.model_header import Header
-from boatyard.report import formatting
+from boatyard.report import formatting, theme
 from boatyard.serving.classifier import Answer
 from boatyard.serving.examples import Example
 
@@ -31,7 +31,8 @@ _parts = _environment.get_template("page.html.j2").module
 
 def head() -> str:
     """What goes into the page's head: the style sheet and the icon."""
-    return _part("head", (TEMPLATES / "page.css").read_text(encoding="utf-8"))
+    colours = f":root {{ {theme.css_variables(theme.LIGHT)} }}\n.dark {{ {theme.css_variables(theme.DARK)} }}\n"
+    return _part("head", colours + (TEMPLATES / "page.css").read_text(encoding="utf-8"), theme.LIGHT["accent"])
 
 
 def opening(about: Header) -> str:

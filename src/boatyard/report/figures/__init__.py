@@ -1,1 +1,1 @@
-"""The report's figures. Each function takes values and returns a drawing; what writes it is the stage."""
+"""The report's figures: functions that take values and return a drawing. The stage writes the files."""

@@ -5,19 +5,21 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from boatyard.evaluation.plot_tables import ClassCount, MeasuredClass, TtaClass
+from boatyard.evaluation.class_results import ClassResult
+from boatyard.evaluation.comparison import TtaClassResult
+from boatyard.evaluation.plot_tables import ClassCount
 from boatyard.report.figures import style
 
-# A figure with more rows is too tall to look at; the page's tables have every class.
-MOST_ROWS = 120
+# A figure with more rows is too tall; the page's tables have all classes.
+MAX_ROWS = 120
 
 
 def class_counts(counts: Sequence[ClassCount]) -> Figure:
-    """Photos of each class as found (grey) and as kept by the filter (the accent), the largest class on top."""
+    """Photos of each class as found (grey) and as kept by the filter (the accent), largest class on top."""
     rows = sorted(counts, key=lambda row: (-row.images, row.label))
-    with style.look():
+    with style.applied():
         figure, axes = _rows([row.label for row in rows], "largest")
-        rows = rows[:MOST_ROWS]
+        rows = rows[:MAX_ROWS]
         axes.barh(range(len(rows)), [row.images for row in rows], 0.72, color=style.GREY, label="found")
         axes.barh(range(len(rows)), [row.kept for row in rows], 0.72, color=style.ACCENT, label="kept")
         for place, row in enumerate(rows):
@@ -29,12 +31,12 @@ def class_counts(counts: Sequence[ClassCount]) -> Figure:
     return figure
 
 
-def per_class(results: Sequence[MeasuredClass]) -> Figure:
-    """Test top-1 of each class with its 95 % interval, the worst class on top."""
+def per_class(results: Sequence[ClassResult]) -> Figure:
+    """Test top-1 of each class with its 95 % interval, worst class on top."""
     rows = sorted(results, key=lambda row: (row.top1, row.label))
-    with style.look():
+    with style.applied():
         figure, axes = _rows([row.label for row in rows], "worst")
-        rows = rows[:MOST_ROWS]
+        rows = rows[:MAX_ROWS]
         places = range(len(rows))
         axes.hlines(places, [row.top1_low for row in rows], [row.top1_high for row in rows], color=style.SOFT, lw=5)
         axes.plot([row.top1 for row in rows], places, "o", color=style.ACCENT, ms=6)
@@ -42,12 +44,12 @@ def per_class(results: Sequence[MeasuredClass]) -> Figure:
     return figure
 
 
-def tta_vs_plain(results: Sequence[TtaClass]) -> Figure:
-    """Test top-1 of each class from one plain view and from several views, the worst class on top."""
+def tta_vs_plain(results: Sequence[TtaClassResult]) -> Figure:
+    """Test top-1 of each class from one plain view and from several views, worst class on top."""
     rows = sorted(results, key=lambda row: (row.plain_top1, row.label))
-    with style.look():
+    with style.applied():
         figure, axes = _rows([row.label for row in rows], "worst")
-        rows = rows[:MOST_ROWS]
+        rows = rows[:MAX_ROWS]
         places = range(len(rows))
         axes.hlines(places, [r.plain_top1 for r in rows], [r.tta_top1 for r in rows], color=style.GREY, lw=2)
         axes.plot(
@@ -60,8 +62,8 @@ def tta_vs_plain(results: Sequence[TtaClass]) -> Figure:
 
 
 def _rows(names: Sequence[str], which: str) -> tuple[Figure, Axes]:
-    """A figure as tall as its rows need, the first row on top."""
-    count = min(len(names), MOST_ROWS)
+    """A figure as tall as its rows need, first row on top."""
+    count = min(len(names), MAX_ROWS)
     figure, axes = style.one_axes(1.1 + 0.27 * count)
     axes.set_yticks(range(count), [style.label(name) for name in names[:count]])
     axes.set_ylim(count - 0.4, -0.6)

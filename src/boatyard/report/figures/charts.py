@@ -1,4 +1,4 @@
-"""Figures of numbers against numbers: image sizes, curves, accuracy against count, reliability, confusion."""
+"""Charts: image sizes, training curves, accuracy against training photos, reliability, confusion matrix."""
 
 import math
 from collections.abc import Sequence
@@ -12,23 +12,24 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from boatyard.evaluation.calibration import ConfidenceBin
-from boatyard.evaluation.plot_tables import ImageSize, MeasuredClass
+from boatyard.evaluation.class_results import ClassResult
+from boatyard.evaluation.plot_tables import ImageSize
 from boatyard.report.figures import style
 from boatyard.training.history import Epoch
 
-# More dots than this weigh less as pixels, also within an SVG.
-MOST_DOTS = 200
+# More dots than this take fewer bytes as pixels, also within an SVG.
+MAX_VECTOR_DOTS = 200
 
-# More cells than this along a side of the confusion matrix are smaller than a pixel of a phone.
-MOST_CELLS = 200
+# More cells than this along a side of the confusion matrix are smaller than a phone's pixel.
+MAX_CELLS = 200
 
 # More names than this along an axis can't be read.
-MOST_NAMES = 14
+MAX_NAMES = 14
 
 
 def image_sizes(sizes: Sequence[ImageSize]) -> Figure:
     """Width against height of the kept photos; a dot's area grows with their number, the line is a square photo."""
-    with style.look():
+    with style.applied():
         figure, axes = style.one_axes(3.6)
         widths, heights = [size.width for size in sizes], [size.height for size in sizes]
         most = max(size.images for size in sizes)
@@ -36,7 +37,13 @@ def image_sizes(sizes: Sequence[ImageSize]) -> Figure:
         axes.plot([0, largest], [0, largest], color=style.GREY, lw=1)
         areas = [12 + 160 * size.images / most for size in sizes]
         axes.scatter(
-            widths, heights, areas, color=style.ACCENT, alpha=0.45, edgecolors="none", rasterized=len(sizes) > MOST_DOTS
+            widths,
+            heights,
+            areas,
+            color=style.ACCENT,
+            alpha=0.45,
+            edgecolors="none",
+            rasterized=len(sizes) > MAX_VECTOR_DOTS,
         )
         axes.set(xlim=(0, largest), ylim=(0, largest), xlabel="width, pixels", ylabel="height, pixels")
         axes.set_aspect("equal")
@@ -44,9 +51,9 @@ def image_sizes(sizes: Sequence[ImageSize]) -> Figure:
 
 
 def curves(history: Sequence[Epoch], best: int) -> Figure:
-    """Loss and top-1 of training and validation by epoch; a line marks the epoch whose weights were kept."""
+    """Loss and top-1 of training and validation by epoch; a line marks the best epoch."""
     epochs = [row.epoch for row in history]
-    with style.look():
+    with style.applied():
         figure = Figure(figsize=(style.WIDTH, 5.2))
         loss, top1 = figure.subplots(2, 1, sharex=True)
         loss.plot(epochs, [row.train_loss for row in history], color=style.GREY, label="training")
@@ -75,13 +82,13 @@ def _at(history: Sequence[Epoch], epoch: int) -> Epoch:
     return next(row for row in history if row.epoch == epoch)
 
 
-def accuracy_vs_count(results: Sequence[MeasuredClass]) -> Figure:
-    """Test top-1 of each class against its number of training photos, with the 95 % intervals; the worst are named."""
-    with style.look():
+def accuracy_vs_count(results: Sequence[ClassResult]) -> Figure:
+    """Test top-1 of each class against its number of training photos, with 95 % intervals; the worst are named."""
+    with style.applied():
         figure, axes = style.one_axes(3.8)
         counts = [row.train_images for row in results]
         lows, highs = [row.top1_low for row in results], [row.top1_high for row in results]
-        many = len(results) > MOST_NAMES
+        many = len(results) > MAX_NAMES
         axes.vlines(counts, lows, highs, color=style.SOFT, lw=1.5 if many else 4, alpha=0.5 if many else 1)
         axes.plot(counts, [row.top1 for row in results], "o", color=style.ACCENT, ms=4 if many else 6)
         axes.set_xscale("log")
@@ -93,14 +100,14 @@ def accuracy_vs_count(results: Sequence[MeasuredClass]) -> Figure:
         axes.set_ylim(lowest - 0.02 * (1 - lowest), 1 + 0.02 * (1 - lowest))
         axes.yaxis.set_major_formatter(style.percent)
         axes.set(xlabel="training photos (log scale)", ylabel="test top-1")
-        worst = sorted(results, key=lambda row: (row.top1, row.label))[: 3 if many else MOST_NAMES]
+        worst = sorted(results, key=lambda row: (row.top1, row.label))[: 3 if many else MAX_NAMES]
         _name_dots(figure, axes, worst)
     return figure
 
 
-def _name_dots(figure: Figure, axes: Axes, rows: Sequence[MeasuredClass]) -> None:
-    """Write each class's name beside its dot: clear of dots and names, best of intervals too; else leave it out."""
-    figure.draw_without_rendering()  # the layout, which the places depend on
+def _name_dots(figure: Figure, axes: Axes, rows: Sequence[ClassResult]) -> None:
+    """Label each dot where the label covers no dot, no other label and preferably no interval; or leave it out."""
+    figure.draw_without_rendering()  # the layout, which label positions depend on
     bands, dots = [], []
     for row in rows:
         heights = (row.top1_low, row.top1, row.top1_high)
@@ -114,8 +121,8 @@ def _name_dots(figure: Figure, axes: Axes, rows: Sequence[MeasuredClass]) -> Non
             names.append(box)
 
 
-def _name_dot(axes: Axes, row: MeasuredClass, taken: Sequence[Bbox]) -> Bbox | None:
-    """Write a class's name at the first place beside its dot that is not taken; what it covers, if there is one."""
+def _name_dot(axes: Axes, row: ClassResult, taken: Sequence[Bbox]) -> Bbox | None:
+    """Label a dot at the first position next to it that is free; the box of the label, or None."""
     space = axes.get_window_extent()
     for right, up in [(side * 8, up) for up in (0, 9, -9) for side in (1, -1)]:
         text = axes.annotate(
@@ -142,8 +149,8 @@ def _log_ticks(low: int, high: int) -> list[int]:
 
 
 def reliability(bins: Sequence[ConfidenceBin]) -> Figure:
-    """How often the network is right against how sure it is, and below it how many photos are so sure."""
-    with style.look():
+    """Accuracy against confidence, and below it the number of photos by confidence."""
+    with style.applied():
         figure = Figure(figsize=(style.WIDTH, 4.9))
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1])
         _reliability_bars(top, bins)
@@ -178,10 +185,10 @@ def confusion_matrix(labels: Sequence[str], counts: NDArray[np.int64]) -> Figure
         counts: [k, k] photos.
     """
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    with style.look():
-        named = len(labels) <= MOST_NAMES
+    with style.applied():
+        named = len(labels) <= MAX_NAMES
         figure, axes = style.one_axes(4.2)
-        block = -(-len(labels) // MOST_CELLS)
+        block = -(-len(labels) // MAX_CELLS)
         image = _pooled(_coloured(shares), block)
         first, last = 0.5, len(image) * block + 0.5
         axes.imshow(image, interpolation="none", extent=(first, last, last, first))
@@ -204,7 +211,7 @@ def confusion_matrix(labels: Sequence[str], counts: NDArray[np.int64]) -> Figure
 
 
 def _coloured(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Right answers in the accent, wrong ones in the contrast; the paper shows through as far as a share is small."""
+    """Right answers in the accent colour, wrong ones in the contrast colour, the more opaque the larger the share."""
     image = np.empty((*shares.shape, 4))
     image[..., :3] = to_rgb(style.CONTRAST)
     image[range(len(shares)), range(len(shares)), :3] = to_rgb(style.ACCENT)
@@ -214,7 +221,7 @@ def _coloured(shares: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _pooled(image: NDArray[np.float64], block: int) -> NDArray[np.float64]:
-    """Each block of cells as its most opaque one, so that single mistakes stay visible among very many classes."""
+    """Each block of cells as its most opaque cell, so that single mistakes stay visible among very many classes."""
     side = -(-len(image) // block)
     padded = np.zeros((side * block, side * block, 4))
     padded[: len(image), : len(image)] = image

@@ -1,4 +1,4 @@
-"""Figures made of photos: samples of every class, views of one photo, and mistakes with their probabilities."""
+"""Figures made of photos: samples of every class, views of one photo, mistakes with their probabilities."""
 
 import io
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ Labelled = tuple[str, Sequence[Image.Image]]
 
 
 def sample_grid(groups: Sequence[Labelled]) -> Image.Image:
-    """Photos of each class side by side, the class's name above them; groups follow one another in rows of 8 photos.
+    """Photos of each class next to each other under the class name; groups fill rows of 8 photos.
 
     Args:
-        groups: class name and its photos, as many for each class as for the first: 1, 2, 4 or 8.
+        groups: class name and its photos, the same number for each class: 1, 2, 4 or 8.
     """
     span = max(len(photos) for _, photos in groups)
     across = COLUMNS // span
@@ -42,7 +42,7 @@ def sample_grid(groups: Sequence[Labelled]) -> Image.Image:
 
 
 def augmented_views(photo: Image.Image, plain: Image.Image, views: Sequence[Image.Image]) -> Image.Image:
-    """A photo, the plain view of it, and random views, eight in a row."""
+    """A photo, its plain view, and random views, eight in a row."""
     rows = -(-len(views) // COLUMNS)
     large = 2 * CELL + GAP
     sheet = _Sheet(2 * MARGIN + 2 * LINE + large + 2 * GAP + rows * (CELL + GAP) - GAP)
@@ -78,11 +78,11 @@ def mistakes(cards: Sequence[tuple[Prediction, Image.Image]]) -> Image.Image:
 
 
 def answer(photo: Image.Image, name: str, top: Sequence[tuple[str, float]]) -> Image.Image:
-    """A photo under its name, and beside it the most probable classes as bars.
+    """A photo under its name, with the most probable classes as bars next to it.
 
     Args:
         photo: of any size.
-        name: what to call it.
+        name: of the photo.
         top: classes and their probabilities, the most probable first.
     """
     side = 4 * CELL
@@ -104,21 +104,21 @@ def png(sheet: Image.Image) -> bytes:
 
 
 class _Sheet:
-    """White paper, `WIDTH` pixels wide, to lay photos and lines of text on."""
+    """A white canvas, `WIDTH` pixels wide, for photos and lines of text."""
 
     def __init__(self, height: int):
         self.image = Image.new("RGB", (WIDTH, height), style.PAPER)
         self._draw = ImageDraw.Draw(self.image)
 
     def photo(self, left: int, top: int, side: int, photo: Image.Image) -> None:
-        """The whole photo in the middle of a square."""
+        """The whole photo, centred in a square."""
         scale = side / max(photo.size)
         size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
         place = (left + (side - size[0]) // 2, top + (side - size[1]) // 2)
         self.image.paste(photo.resize(size, Image.Resampling.LANCZOS), place)
 
     def text(self, left: int, top: int, text: str, room: int) -> None:
-        """A line of text, its middle left out until it fits into `room` pixels."""
+        """A line of text, shortened in the middle until it fits into `room` pixels."""
         length = 60
         shown = style.label(text, length)
         while _font().getlength(shown) > room and length > 1:
@@ -129,7 +129,7 @@ class _Sheet:
     def odds(
         self, left: int, top: int, name: str, probability: float, room: int, colour: str, thickness: int = 5
     ) -> None:
-        """A class and its probability in figures, above a bar that is `room` pixels long at a probability of 1."""
+        """A class and its probability, above a bar that is `room` pixels long at a probability of 1."""
         self.text(left, top, f"{probability:.0%} {name}", room)
         if length := round(room * probability):
             bottom = top + LINE - 3
@@ -139,5 +139,5 @@ class _Sheet:
 @cache
 def _font() -> ImageFont.FreeTypeFont:
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    # The basic layout: the other one depends on a library that a machine may lack.
+    # The basic layout: the other one depends on a library that may be missing.
     return ImageFont.truetype(path, TEXT, layout_engine=ImageFont.Layout.BASIC)

@@ -1,6 +1,6 @@
-"""One look for every figure, and the same bytes for the same data.
+"""One style for all figures, and the same bytes for the same data.
 
-Figures are as wide as a phone's page: a drawing reads on a phone at 4/5 of its size, and beside another on a desk.
+Figures are as wide as a phone's page: legible there at 4/5 of their size, and two fit next to each other on a desktop.
 """
 
 import io
@@ -15,20 +15,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 
-# Okabe and Ito's blue and vermilion, darkened until text in them reads on white (contrast above 4.5).
-ACCENT = "#0b62a3"
-CONTRAST = "#b8490a"
-INK = "#18212b"
-MUTED = "#55606c"
-SOFT = "#a9cbe6"  # behind the accent: what came before, an interval's band
-GREY = "#bcc5ce"
-RULE = "#e1e6eb"
-PAPER = "#ffffff"
+from boatyard.report.theme import LIGHT
+
+# Figures are drawn in the light colours; an SVG in the page refers to the page's variables, which may be the dark ones.
+PAPER, INK, MUTED, RULE, GREY = (LIGHT[name] for name in ("paper", "ink", "muted", "rule", "grey"))
+ACCENT, SOFT, CONTRAST = (LIGHT[name] for name in ("accent", "soft", "contrast"))
+_VARIABLES = ("accent", "contrast", "ink", "muted", "soft", "grey", "rule", "paper")
 
 WIDTH = 4.2  # inches
 DPI = 220
 
-_LOOK: dict[Any, Any] = {
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
@@ -73,42 +70,42 @@ _LOOK: dict[Any, Any] = {
 
 
 @contextmanager
-def look() -> Iterator[None]:
-    """The house style; a matplotlibrc of the machine has no say inside."""
+def applied() -> Iterator[None]:
+    """Apply the style inside the block, whatever the machine's matplotlibrc says."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_LOOK)
+        matplotlib.rcParams.update(_STYLE)
         yield
 
 
 def one_axes(height: float) -> tuple[Figure, Axes]:
-    """A figure of `WIDTH` × `height` inches with one pair of axes. Call it inside `look`."""
+    """A figure of `WIDTH` × `height` inches with one pair of axes. Call it inside `applied`."""
     figure = Figure(figsize=(WIDTH, height))
     return figure, figure.subplots()
 
 
 def percent(value: float, _place: float) -> str:
-    """A fraction as an axis writes it: '80 %', or '99.5 %' where the ticks are that close."""
+    """A fraction as an axis label: '80 %', or '99.5 %' where ticks are that close."""
     return f"{round(100 * value, 1):g} %"
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as PNG, `DPI` pixels an inch, without a date or the drawing software's version."""
+    """A figure as PNG, `DPI` pixels per inch, without a date or the software's version."""
     content = io.BytesIO()
-    with look():
+    with applied():
         figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
     return content.getvalue()
 
 
 def svg(figure: Figure, name: str) -> str:
-    """A figure as an `<svg>` element to stand in an HTML page: its text is text, its colours are the page's variables.
+    """A figure as an `<svg>` element for an HTML page: its text is text, its colours are the page's variables.
 
     Args:
-        figure: drawn inside `look`.
-        name: tells this figure's ids from those of the page's other figures.
+        figure: drawn inside `applied`.
+        name: makes this figure's ids differ from those of the page's other figures.
     """
     content = io.StringIO()
-    with look():
+    with applied():
         matplotlib.rcParams["svg.hashsalt"] = name
         metadata = {"Date": None, "Creator": None, "Type": None, "Format": None}
         figure.savefig(content, format="svg", metadata=metadata, facecolor="none", dpi=DPI)
@@ -116,23 +113,11 @@ def svg(figure: Figure, name: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<svg [^>]*(viewBox=\"[^\"]*\")[^>]*>", r'<svg \1 aria-hidden="true">', text, count=1)
     text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
-    text = re.sub(r' id="[A-Za-z0-9.]+_[0-9]+"', "", text)  # of groups: the same in every figure, and nobody's target
+    text = re.sub(r' id="[A-Za-z0-9.]+_[0-9]+"', "", text)  # of groups: the same in every figure, and unused
     text = re.sub(r" ?font-family: [^;\"]*;?", "", text)
-    for variable, colour in _VARIABLES.items():
-        text = text.replace(f": {colour}", f": var(--{variable})")
+    for variable in _VARIABLES:
+        text = text.replace(f": {LIGHT[variable]}", f": var(--{variable})")
     return re.sub(r"\n\s*", "\n", text).strip()
-
-
-_VARIABLES = {
-    "accent": ACCENT,
-    "contrast": CONTRAST,
-    "ink": INK,
-    "muted": MUTED,
-    "soft": SOFT,
-    "grey": GREY,
-    "rule": RULE,
-    "paper": PAPER,
-}
 
 
 def shorten(name: str, length: int) -> str:
@@ -144,11 +129,11 @@ def shorten(name: str, length: int) -> str:
 
 
 def label(name: str, length: int = 26) -> str:
-    """A class name as a figure can show it: short, on one line, a box for what the figures' font has no letter for."""
-    drawable = _letters()
+    """A class name as a figure can show it: short, on one line, a box for each character that the font lacks."""
+    drawable = _characters()
     return "".join(letter if ord(letter) in drawable else "□" for letter in shorten(" ".join(name.split()), length))
 
 
 @cache
-def _letters() -> frozenset[int]:
+def _characters() -> frozenset[int]:
     return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())

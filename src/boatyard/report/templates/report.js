@@ -1,4 +1,4 @@
-// Extras: the page says everything without them. Tables sort on a click, and long ones can be filtered.
+// Optional: tables sort on a click, and long ones can be filtered. Nothing on the page needs it.
 "use strict";
 const value = (row, column) => {
   const cell = row.cells[column];
@@ -13,7 +13,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     const button = document.createElement("button");
     button.type = "button";
     button.setAttribute("aria-label", `Sort by ${head.textContent}`);
-    // The name stays outside the button: browsers do not print buttons in the header that they repeat on each page.
+    // The name is outside the button: browsers do not print buttons in table headers repeated on each page.
     const words = head.textContent.split(" ");
     const last = document.createElement("span");
     last.append(words.pop(), "\u00a0", button);

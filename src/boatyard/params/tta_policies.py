@@ -1,0 +1,29 @@
+"""The registry of TTA policies: one entry of `POLICIES` adds a policy.
+
+`tta.policies` of params.yaml, the stage tta_evaluate, the report and `boatyard predict --tta-policy` follow from it.
+It is in this package, below all that use it, so that a wrong name or setting is an error when params.yaml is read and
+not when the last stage runs.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Which views of a photo are averaged; the plain view always is.
+
+    Attributes:
+        description: of all its views, for the report: "it averages …".
+        choose: picks the views to average besides the plain one, out of the mirror images that `augment` allows and the
+            `tta.views` − 1 random views. If it picks none, it needs a flip that `augment` does not allow.
+    """
+
+    description: str
+    choose: Callable[[Sequence[int], Sequence[int]], Sequence[int]]
+
+
+POLICIES = {
+    "flips": Policy("the plain view and its mirror images", lambda flips, random: flips),
+    "random": Policy("the plain view and random ones", lambda flips, random: random),
+}
