@@ -24,7 +24,7 @@ from rights import nobody
 from boatyard.core.errors import UserError
 from boatyard.images.decoding import UnreadablePhoto, inspect_photo, open_checked, open_photo
 
-# What tests/hostile_photos.py lists is tested in test_robustness.py; here stands the rest.
+# What tests/support/hostile_photos.py lists is tested in test_robustness.py; here stands the rest.
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # as the module itself does; pytest undoes that
 

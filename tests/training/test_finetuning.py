@@ -257,7 +257,7 @@ def test_a_tuned_backbone_is_judged_by_its_plain_views(photos: Path, tmp_path: P
 @pytest.mark.parametrize("processes", [2, 3])
 def test_several_processes_follow_the_same_curve_as_one(photos: Path, tmp_path: Path, processes: int):
     alone, history = fine_tune(photos, tmp_path / "alone.pt")
-    script = Path(__file__).parents[1] / "finetune_in_processes.py"
+    script = Path(__file__).parents[1] / "support/finetune_in_processes.py"
     command = [sys.executable, str(script), str(photos), str(tmp_path / "history.csv"), str(processes)]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     together = files.read_rows(tmp_path / "history.csv", Epoch)

@@ -25,7 +25,7 @@ from boatyard.models import model_header
 from boatyard.report import run_files
 from boatyard.report.run import Run
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 PREPROCESSING = Preprocessing(32, 0.875, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 SIX = ("mono-defective", "mono-functional", "mono-likely-functional", "poly-defective", "poly-functional", "thin-film")
 MANY = tuple(f"class {number:03d}" for number in range(101))
