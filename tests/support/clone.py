@@ -14,6 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+PERSONAL = ("data/incoming/", "models/weights/", "metrics/", "plots/")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Clone:
     def of_working_tree(cls, folder: Path, home: Path) -> "Clone":
         """Copy and commit what `git clone` would bring if everything that git does not ignore were committed.
 
-        The photos, the weights and the params.yaml of the person who works here are left out; the default preset
+        The photos, weights, results and params.yaml of the person who works here are left out; the default preset
         becomes params.yaml.
         """
         listed = subprocess.run(
@@ -35,7 +36,7 @@ class Clone:
             cwd=REPOSITORY, capture_output=True, check=True,
         )  # fmt: skip
         for name in sorted(set(os.fsdecode(listed.stdout).split("\0")) - {""}):
-            if name.startswith(("data/incoming/", "models/weights/")) and not name.endswith("/.gitkeep"):
+            if name.startswith(PERSONAL) and not name.endswith(("/.gitkeep", "/.gitignore")):
                 continue
             source, target = REPOSITORY / name, folder / name
             if source.exists() or source.is_symlink():  # else a deletion that is not committed yet
