@@ -12,6 +12,7 @@ import pytest
 pytest_plugins = ["pipeline_run"]
 
 TESTS = Path(__file__).parent
+PIPELINE = TESTS / "pipeline"
 
 # Processes started in the background ignore Ctrl-C, and what the tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -21,13 +22,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what lies in tests/slow as slow. Under `pytest -n`, run the tests of a file, and those of tests/pipeline, in
-    one process: they share fixtures.
+    one process, because they share fixtures; the latter first, because they take longest.
     """
     for item in items:
         file = item.path.relative_to(TESTS)
         if file.parts[0] == "slow":
             item.add_marker(pytest.mark.slow)
         item.add_marker(pytest.mark.xdist_group("pipeline" if file.parts[0] == "pipeline" else file.as_posix()))
+    items.sort(key=lambda item: PIPELINE not in item.path.parents)
 
 
 @pytest.fixture(autouse=True)
