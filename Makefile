@@ -37,7 +37,7 @@ repro: $(INSTALLED)  ## run what changed of the pipeline, from the photos to rep
 	@echo "The report: $(CURDIR)/report/index.html"
 
 test: check  ## check, then the unit tests, one run of the whole pipeline on drawn photos and what depends on it
-	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses $(JOBS)
 
 test-slow: $(INSTALLED)  ## the tests that `make test` leaves out: every backbone family, reruns, kills, full disks
 	@$(BIN)/python -m pytest -m 'slow and not remotes'

@@ -5,14 +5,14 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import properties  # noqa: F401  it registers the profile of `make fuzz`
 import pytest
 
 pytest_plugins = ["pipeline_run"]
 
-TESTS = Path(__file__).parent
-PIPELINE = TESTS / "pipeline"
+PIPELINE, SLOW = (Path(__file__).parent / name for name in ("pipeline", "slow"))
 
 # Processes started in the background ignore Ctrl-C, and what the tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -21,15 +21,25 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies in tests/slow as slow. Under `pytest -n`, run the tests of a file, and those of tests/pipeline, in
-    one process, because they share fixtures; the latter first, because they take longest.
-    """
+    """Mark what lies in tests/slow as slow, and start with tests/pipeline: under `pytest -n` it takes longest."""
     for item in items:
-        file = item.path.relative_to(TESTS)
-        if file.parts[0] == "slow":
+        if SLOW in item.path.parents:
             item.add_marker(pytest.mark.slow)
-        item.add_marker(pytest.mark.xdist_group("pipeline" if file.parts[0] == "pipeline" else file.as_posix()))
     items.sort(key=lambda item: PIPELINE not in item.path.parents)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Under `pytest -n`, run the tests of a file, and all of tests/pipeline, in one process: they share fixtures."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = config.rootpath / nodeid.partition("::")[0]
+            return str(PIPELINE if PIPELINE in file.parents else file)
+
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

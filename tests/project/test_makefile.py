@@ -62,7 +62,7 @@ class Project:
 
 
 CHECK = ["-m ruff check", "-m ruff format --check", "-m mypy"]
-FAST = "-m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder"
+FAST = "-m pytest --numprocesses 2"
 INSTALL = [
     "-m pip install --quiet --require-hashes -r requirements.txt",
     "-m pip install --quiet --no-deps --no-build-isolation -e .",

@@ -15,5 +15,4 @@ def test_the_fast_tests_pass_with_another_preset_own_photos_and_own_results(run:
     for name in ("params.yaml", "data/incoming/", "metrics/", "plots/", "dvc.lock"):
         assert any(path.startswith(name) for path in changed), name
 
-    options = ("--numprocesses", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
-    clone.run(sys.executable, "-m", "pytest", *options, PYTHONPATH=str(clone.folder / "src"))
+    clone.run(sys.executable, "-m", "pytest", "--numprocesses", "2", PYTHONPATH=str(clone.folder / "src"))
