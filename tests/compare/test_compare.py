@@ -20,7 +20,7 @@ import pytest
 from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
-from boatyard.compare import command, results
+from boatyard.compare import code_changes, command, results
 from boatyard.core import files, paths
 from boatyard.core.errors import UserError
 from boatyard.core.splits import Sample, read_splits, write_splits
@@ -58,7 +58,7 @@ class Repository:
         ]
         stage = {
             "cmd": "python stages/all.py",
-            "deps": [self.entry(Path("stages/all.py"))],
+            "deps": [self.entry(Path("stages/all.py")), self.entry(Path("src/library"))],
             "params": {"params.yaml": self.params()},
             "outs": [self.entry(path) for path in written],
         }
@@ -66,7 +66,8 @@ class Repository:
             YAML().dump({"schema": "2.0", "stages": {"all": stage}}, file)
 
     def entry(self, path: Path) -> dict[str, str]:
-        return {"path": path.as_posix(), "hash": "md5", "md5": hashlib.md5(self.path(path).read_bytes()).hexdigest()}
+        with contextlib.chdir(self.folder):
+            return {"path": path.as_posix(), "hash": "md5", "md5": code_changes.digest(path)}
 
     def path(self, path: Path) -> Path:
         return self.folder / path
@@ -115,6 +116,9 @@ def pretend(folder: Path, labels: tuple[str, ...], each: int) -> Repository:
     shutil.copy(REPOSITORY / paths.PARAMS, folder)
     (folder / "stages").mkdir()
     (folder / "stages/all.py").write_text("pass\n", encoding="utf-8")
+    (folder / "src/library").mkdir(parents=True)
+    for name in ("a.py", "b.py"):
+        (folder / "src/library" / name).write_text(f"{name}\n", encoding="utf-8")
     (folder / ".gitignore").write_text("/data\n", encoding="utf-8")
     shutil.rmtree(folder / paths.RAW)
     repository = Repository(folder)
@@ -335,6 +339,15 @@ def test_results_that_do_not_match_their_files(repository: Repository) -> None:
         "changed after DVC wrote them: metrics/train.json). It was committed without a `dvc repro`."
     ) in text
     assert "Code: 1 file changed: stages/all.py." in text
+
+
+def test_a_changed_folder_of_code_is_listed_file_by_file(repository: Repository) -> None:
+    repository.path(Path("src/library/b.py")).write_text("changed\n", encoding="utf-8")
+    assert "changed code: src/library)." in repository.compare()
+    repository.lock()
+    text = repository.compare()
+    assert "do not match its files" not in text
+    assert "Code: 1 file changed: src/library/b.py." in text
 
 
 def test_parameters_added_removed_and_written_differently(repository: Repository) -> None:

@@ -105,7 +105,7 @@ def read(side: Side) -> Results:
         tta_predictions=_read(side, paths.TTA_PREDICTIONS, read_predictions) or [],
         counts=_read(side, paths.CLASS_COUNTS, lambda path: files.read_rows(path, ClassCount)) or [],
         stale=lock.not_run(params),
-        recoded=_other_than(side, lock.code),
+        recoded=side.changed_code(lock.code),
         altered=_other_than(side, {name: lock.sums[name] for name in _SMALL if name in lock.sums}),
         lock=lock,
     )

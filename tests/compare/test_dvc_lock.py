@@ -13,6 +13,7 @@ stages:
     - {path: data/catalog.csv, hash: md5, md5: aa, size: 1}
     - {path: src/x.py, hash: md5, md5: bb, size: 1}
     - {path: data/raw, hash: md5, md5: cc.dir, size: 1, nfiles: 2}
+    - {path: src/boatyard/core, hash: md5, md5: dd.dir, size: 1, nfiles: 2}
     params:
       params.yaml:
         seed: 0
@@ -42,7 +43,7 @@ def write(folder: Path, text: str) -> Path:
 def test_what_it_says(tmp_path: Path) -> None:
     assert read_lock(write(tmp_path, LOCK)) == Lock(
         sums={"data/splits.csv": "dd", "metrics/train.json": "ee", "data/catalog.csv": "aa"},
-        code={"src/x.py": "bb"},
+        code={"src/x.py": "bb", "src/boatyard/core": "dd.dir"},
         params={"seed": [0, 1], "split.train": [0.6], "train.lr": [1e-05]},
     )
 
@@ -56,5 +57,5 @@ def test_values_that_no_stage_or_not_every_stage_ran_with(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("text", ["a: 1", "stages: 3", "stages: {a: 1}", "stages: {a: {outs: [{md5: x}]}}"])
 def test_no_lock_file(tmp_path: Path, text: str) -> None:
-    with pytest.raises(DamagedFile, match=r"dvc\.lock is no lock file of DVC"):
+    with pytest.raises(DamagedFile, match=r"dvc\.lock is not a DVC lock file"):
         read_lock(write(tmp_path, text))
