@@ -2,8 +2,8 @@
 
     python -m boatyard.params.comments presets/*.yaml params.yaml
 
-A key's comment is its description in the schema, with its range, and the first stage that a change reruns. Values, layout
-and comments on lines of their own stay as they are, and so does a line that the schema has no comment for.
+A key's comment is its description in the schema, with its range, and the first stage that a change reruns. Values,
+layout and comments on lines of their own stay as they are, as does a line for which the schema has no comment.
 """
 
 import sys
@@ -37,10 +37,11 @@ def rewrite(text: str, stages: Mapping[str, Any]) -> str:
         line = lines[row]
         if value.start_mark.line > row:  # a section, whose keys are on the lines below
             end = line.index(":", key.end_mark.column) + 1
-        else:
+        elif value.end_mark.line == row:
             end = value.end_mark.column
-        ends_here = value.start_mark.line > row or value.end_mark.line == row
-        if comment and ends_here and line[end:].lstrip()[:1] in ("", "#"):
+        else:
+            continue
+        if comment and line[end:].lstrip()[:1] in ("", "#"):
             lines[row] = f"{line[:end]:{_COLUMN - 2}}  # {comment}"
     return "\n".join(lines) + "\n"
 
@@ -69,7 +70,8 @@ def _properties(schema: Fields, node: MappingNode) -> dict[str, Any]:
         return properties
     # One of several kinds of section, which a tag such as `source` tells apart.
     tag = schema["discriminator"]["propertyName"]
-    kinds = {fields[tag]["const"]: fields for fields in (_definition(kind)["properties"] for kind in schema["oneOf"])}
+    members: list[dict[str, Any]] = [_definition(kind)["properties"] for kind in schema["oneOf"]]
+    kinds = {fields[tag]["const"]: fields for fields in members}
     chosen = next((value.value for key, value in node.value if key.value == tag), None)
     if chosen not in kinds:
         return {}
@@ -110,7 +112,9 @@ def _first_stages(key: str, value: Node, stages: Mapping[str, Any]) -> list[str]
     if isinstance(value, MappingNode) and value.value:
         found = [stage for name, inner in value.value for stage in _first_stages(f"{key}.{name.value}", inner, stages)]
         return list(dict.fromkeys(found))
-    reads = [name for name, stage in stages.items() for param in stage.get("params", []) if f"{key}.".startswith(f"{param}.")]
+    reads = [
+        name for name, stage in stages.items() for param in stage.get("params", []) if f"{key}.".startswith(f"{param}.")
+    ]
     return reads[:1]
 
 

@@ -131,8 +131,8 @@ class TorchvisionLayout(Section):
 class TorchvisionDataset(Section):
     """One of torchvision's image-classification data sets, by class name.
 
-    `options` are arguments of the class. With `download: false` the data set is under data/incoming, in the folders that
-    torchvision expects.
+    `options` are arguments of the class. With `download: false` the data set is under data/incoming, in the folders
+    that torchvision expects.
     """
 
     source: Literal["torchvision"]

@@ -92,7 +92,8 @@ class Augment(Section):
         examples=[[0.8, 1.0]], description="{range} · area of the random crop, as a fraction of the photo's"
     )
     aspect: Pair[Annotated[float, Field(ge=0.1, le=10)]] = Field(
-        examples=[[0.75, 1.3333]], description="{range} · width / height of the crop; with squash, times the photo's own"
+        examples=[[0.75, 1.3333]],
+        description="{range} · width / height of the crop; with squash, times the photo's own",
     )
     rotation: Annotated[float, Field(ge=0, le=180)] = Field(
         examples=[15], description="{range} degrees, in either direction"
@@ -132,7 +133,7 @@ class Model(Section):
     backbone: str = Field(
         min_length=1,
         examples=["efficientnet_lite0"],
-        description="torchvision's name · timm/<name> · efficientnet_lite0, 1, 2 · several, joined by + (docs/training.md)",
+        description="torchvision's name · timm/<name> · efficientnet_lite0, 1, 2 · several, joined by +",
     )
     weights: Annotated[str, AfterValidator(_file_name)] = Field(
         min_length=1,
