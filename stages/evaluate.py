@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from boatyard import params
-from boatyard.core import distributed, files, machine, paths, splits
+from boatyard.core import distributed, files, machine, paths, splits, tables
 from boatyard.core.machine import Machine
 from boatyard.evaluation import calibration, metrics, predictions, temperature
 from boatyard.features.embeddings import Embeddings
@@ -38,9 +38,9 @@ def evaluate(here: Machine) -> None:
     predictions.write_predictions(paths.PREDICTIONS, table)
     trained = Counter(row.label for row in rows if row.split == "train")
     per_class = metrics.per_class(plain, actual, about.classes, [trained[label] for label in about.classes])
-    files.write_rows(paths.PER_CLASS, metrics.ClassResult, per_class)
+    tables.write_rows(paths.PER_CLASS, metrics.ClassResult, per_class)
     bins = calibration.reliability(plain, actual, bins=settings.evaluate.bins)
-    files.write_rows(paths.RELIABILITY, calibration.ConfidenceBin, bins)
+    tables.write_rows(paths.RELIABILITY, calibration.ConfidenceBin, bins)
     summary = metrics.summary(
         plain, actual, resamples=settings.evaluate.resamples, seed=settings.seed, bins=settings.evaluate.bins
     )

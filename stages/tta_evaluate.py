@@ -5,7 +5,7 @@ from boatyard.core.stage import run_stage
 from dataclasses import asdict
 
 from boatyard import params
-from boatyard.core import distributed, files, machine, paths, splits
+from boatyard.core import distributed, files, machine, paths, splits, tables
 from boatyard.core.machine import Machine
 from boatyard.evaluation import comparison, metrics, predictions, tta, tta_answers
 from boatyard.features.embeddings import Embeddings
@@ -36,7 +36,7 @@ def tta_evaluate(here: Machine) -> None:
     table = predictions.tabulate([row.path for row in test], averaged, actual, classes, plain)
     predictions.write_predictions(paths.TTA_PREDICTIONS, table)
     changes = comparison.per_class(plain, averaged.argmax(axis=1), actual, classes)
-    files.write_rows(paths.TTA_PER_CLASS, comparison.TtaClassResult, map(comparison.TtaClassResult.of, changes))
+    tables.write_rows(paths.TTA_PER_CLASS, comparison.TtaClassResult, map(comparison.TtaClassResult.of, changes))
 
     resamples, seed = settings.evaluate.resamples, settings.seed
     summary = metrics.summary(averaged, actual, resamples=resamples, seed=seed, bins=settings.evaluate.bins)

@@ -294,7 +294,7 @@ def test_classes_and_their_numbers() -> None:
     assert splits.class_names(rows) == ["B", "a", "b", "ä"]
     numbers = splits.labels(rows, ["B", "a", "b", "ä"])
     assert (numbers.dtype, numbers.tolist()) == (np.int64, [2, 0, 1, 2, 3])
-    with pytest.raises(UserError, match=r"^the model knows no class 'ä': run `dvc repro`"):
+    with pytest.raises(UserError, match=r"^the model has no class 'ä': run `dvc repro`"):
         splits.labels(rows, ["B", "a", "b"])
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from properties import examples
 from scipy.stats import binomtest
 
-from boatyard.core import files
+from boatyard.core import tables
 from boatyard.evaluation.comparison import (
     ClassChange,
     Comparison,
@@ -182,7 +182,7 @@ def test_per_class_by_hand():
 
 def test_a_class_without_a_test_photo_has_empty_cells(tmp_path):
     rows = [TtaClassResult.of(change) for change in per_class(PLAIN, TTA, ACTUAL, ["a", "b", "c", "d"])]
-    files.write_csv(tmp_path / "rows.csv", list(vars(rows[0])), map(astuple, rows))
+    tables.write_csv(tmp_path / "rows.csv", list(vars(rows[0])), map(astuple, rows))
     lines = (tmp_path / "rows.csv").read_text().splitlines()
     assert lines[0] == "label,test_images,plain_top1,tta_top1,gain,fixed,broken"
     assert lines[2:] == ["b,2,1.0,0.5,-0.5,0,1", "c,1,0.0,1.0,1.0,1,0", "d,0,,,,0,0"]

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
-from boatyard.core import files, paths
+from boatyard.core import paths, tables
 from boatyard.core.splits import Sample
 from boatyard.evaluation import label_issues
 from boatyard.evaluation.label_issues import FOLDS, LabelIssue, doubtful, find, folds
@@ -75,7 +75,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_planted_label_errors_are_the_first_suspects(checked: Path) -> None:
     found = label_issues.read_suspects(checked / paths.SUSPECTS)
-    split_of = {row["path"]: row["split"] for row in files.read_csv(checked / paths.SPLITS)}
+    split_of = {row["path"]: row["split"] for row in tables.read_csv(checked / paths.SPLITS)}
 
     first = {suspect.path: suspect for suspect in found[: len(WRONG)]}
 

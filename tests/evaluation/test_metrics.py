@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
-from boatyard.core import files
+from boatyard.core import tables
 from boatyard.evaluation import metrics
 from boatyard.evaluation.intervals import bootstrap, wilson
 
@@ -149,7 +149,7 @@ def test_per_class_by_hand():
 
 def test_a_class_without_a_test_photo_has_empty_cells(tmp_path):
     rows = metrics.per_class(log(PROBABILITIES), ACTUAL, ["a", "b", "c"], [10, 20, 30])
-    files.write_csv(tmp_path / "rows.csv", list(vars(rows[0])), map(astuple, rows))
+    tables.write_csv(tmp_path / "rows.csv", list(vars(rows[0])), map(astuple, rows))
     lines = (tmp_path / "rows.csv").read_text().splitlines()
     assert lines[0] == "label,train_images,test_images,top1,top1_low,top1_high,top3,top5,loss,precision,f1"
     assert lines[1] == "a,10,4,0.5,0.150039,0.849961,1.0,1.0,1.139095,1.0,0.666667"

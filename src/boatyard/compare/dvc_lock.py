@@ -48,5 +48,5 @@ def read_lock(source: files.Source) -> Lock:
             for key, value in leaves(stage.get("params", {}).get(paths.PARAMS.name, {})).items():
                 params.setdefault(key, []).append(value)
     except (AttributeError, KeyError, TypeError) as error:
-        raise DamagedFile(f"{source} is no lock file of DVC ({error})", files.MAKE_AGAIN) from None
+        raise DamagedFile(f"{source} is no lock file of DVC ({error})", files.REGENERATE) from None
     return Lock(sums, code, params)

@@ -70,7 +70,7 @@ class WorkingTree:
     head: str
     dirty: bool
     name: str = "the working tree"
-    mend: str = files.MAKE_AGAIN
+    mend: str = files.REGENERATE
     make: str = "run `dvc repro` to make it"
     rerun: str = "Run `dvc repro` before you trust this."
 

@@ -110,7 +110,7 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], PhotoViews]:
         try:
             policy, count = str(chosen["policy"]), int(chosen["views"])
         except (KeyError, ValueError, TypeError):
-            raise DamagedFile(f"{paths.TTA_METRICS} names no policy", files.MAKE_AGAIN) from None
+            raise DamagedFile(f"{paths.TTA_METRICS} names no policy", files.REGENERATE) from None
     recipe = about.recipe()
     plan = tta.plan([policy], count, recipe.augment.horizontal_flip, recipe.augment.vertical_flip)
     if policy == "flips" and not plan.flips:
