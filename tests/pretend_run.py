@@ -45,8 +45,8 @@ def make(root: Path, labels: Sequence[str], each: int, rare: int = 6) -> Path:
     """Every input of the report stage, in `root`."""
     draw_photos(root / paths.RAW, labels, each)
     write(root, rare=rare)
-    for name in (paths.PARAMS, paths.PIPELINE):
-        shutil.copy(REPOSITORY / name, root / name)
+    shutil.copy(REPOSITORY / "presets/solar_cells.yaml", root / paths.PARAMS)
+    shutil.copy(REPOSITORY / paths.PIPELINE, root)
     return root
 
 

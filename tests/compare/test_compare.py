@@ -110,7 +110,7 @@ def pretend(folder: Path, labels: tuple[str, ...], each: int) -> Repository:
     test = files.read_json(folder / paths.EVALUATE_METRICS)
     tta = files.read_json(folder / paths.TTA_METRICS)
     files.write_json(folder / paths.TTA_METRICS, tta | test | {"top1_gain": 0.0})
-    shutil.copy(REPOSITORY / paths.PARAMS, folder)
+    shutil.copy(REPOSITORY / "presets/solar_cells.yaml", folder / paths.PARAMS)
     (folder / "stages").mkdir()
     (folder / "stages/all.py").write_text("pass\n", encoding="utf-8")
     (folder / ".gitignore").write_text("/data\n", encoding="utf-8")
@@ -497,7 +497,7 @@ def test_classes_that_came_and_went(repository: Repository) -> None:
         (paths.EVALUATE_METRICS, '{"images": 9, "top1": NaN}', "{name}: metrics/evaluate.json has no sound"),
         (paths.TTA_METRICS, '{"images": 9, "top1": 7}', "{name}: metrics/tta_evaluate.json has no sound number 'top1'"),
         (paths.PREDICTIONS, "path,actual\na,b\n", "{prefix}plots/predictions.csv is no table of predictions ("),
-        (paths.PREDICTIONS, "path,actual\na,b,c\n", "{prefix}plots/predictions.csv, line 2: damaged (expected 2 cells, found 3)"),
+        (paths.PREDICTIONS, "path,actual\na,b,c\n", "{prefix}plots/predictions.csv, line 2: damaged (expected 2"),
         (paths.CLASS_COUNTS, "label,images,kept\na,x,1\n", "{prefix}plots/class_counts.csv, line 2: damaged"),
         (paths.PARAMS, "a: [1\n", "{prefix}params.yaml, line 2: not valid YAML"),
         (paths.LOCK, "stages: [1]\n", "{prefix}dvc.lock is no lock file of DVC ('list' object"),

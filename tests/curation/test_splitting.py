@@ -329,7 +329,7 @@ def test_the_stage(
     printed: str,
 ) -> None:
     yaml = YAML(typ="safe", pure=True)
-    values = yaml.load(REPOSITORY / "params.yaml")
+    values = yaml.load(REPOSITORY / "presets/solar_cells.yaml")
     layout = {"kind": "split_folders", "root": "."}
     values |= {"seed": 0, "split": settings, "dataset": {"source": "folder", "licence": "", "layout": layout}}
     yaml.dump(values, tmp_path / "params.yaml")

@@ -57,7 +57,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
             drawn_photos.draw_photo(raw, label, number)
     for name, (label, number) in WRONG.items():
         drawn_photos.draw_photo(raw, label, number).rename(raw / name)
-    params = YAML(typ="safe").load((REPOSITORY / paths.PARAMS).read_text(encoding="utf-8"))
+    params = YAML(typ="safe").load((REPOSITORY / "presets/solar_cells.yaml").read_text(encoding="utf-8"))
     params["filter"]["min_images"] = 8
     params["image"]["size"] = 64
     params["features"]["views"] = 0

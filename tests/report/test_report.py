@@ -84,7 +84,7 @@ def run(six: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def shown(six: Path, run: Run) -> pictures.Pictures:
-    settings = params.read(REPOSITORY / paths.PARAMS)
+    settings = params.read(REPOSITORY / "presets/solar_cells.yaml")
     return pictures.collect(run, six / paths.RAW, pretend_run.PREPROCESSING, settings.augment, 0)
 
 
@@ -247,7 +247,7 @@ def test_no_leak_is_said_once(parsed: Parsed, six: Path) -> None:
 
 
 def test_a_leak_is_told_with_its_photos_and_what_is_left_without_it(leaking: Run, six: Path) -> None:
-    settings = params.read(REPOSITORY / paths.PARAMS)
+    settings = params.read(REPOSITORY / "presets/solar_cells.yaml")
     shown = pictures.collect(leaking, six / paths.RAW, pretend_run.PREPROCESSING, settings.augment, 0)
     text = Parsed(render(leaking, shown)).text
     leaked = {leak.path for leak in leaking.leaks}
@@ -340,7 +340,7 @@ def test_the_confusion_matrix_counts_the_predictions(parsed: Parsed, run: Run) -
 
 
 def test_every_setting_is_there(parsed: Parsed) -> None:
-    settings = params.read(REPOSITORY / paths.PARAMS).model_dump()
+    settings = params.read(REPOSITORY / "presets/solar_cells.yaml").model_dump()
     for section, values in settings.items():
         rows = formatting.flatten(values) if isinstance(values, dict) else [(section, formatting.setting(values))]
         for key, value in rows:
@@ -569,7 +569,7 @@ def test_the_augmented_photo_is_a_training_photo() -> None:
 def test_the_views_are_those_of_training(six: Path, run: Run, shown: pictures.Pictures) -> None:
     row = pictures.augmented(run.rows, 0)
     photo = open_photo(six / paths.RAW / row.path)
-    augment = params.read(REPOSITORY / paths.PARAMS).augment
+    augment = params.read(REPOSITORY / "presets/solar_cells.yaml").augment
     assert shown.source.path == row.path
     assert len(shown.views) == 16
     for number in (0, 15):
@@ -579,7 +579,7 @@ def test_the_views_are_those_of_training(six: Path, run: Run, shown: pictures.Pi
 
 
 def test_a_photo_that_has_gone_is_one_line(six: Path, run: Run, tmp_path: Path) -> None:
-    augment = params.read(REPOSITORY / paths.PARAMS).augment
+    augment = params.read(REPOSITORY / "presets/solar_cells.yaml").augment
     with pytest.raises(UserError, match=r"can't be read .*: run `dvc repro --force download`"):
         pictures.collect(run, tmp_path, pretend_run.PREPROCESSING, augment, 0)
 
