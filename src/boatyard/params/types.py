@@ -5,7 +5,8 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-LONGEST = 255  # bytes in the name of a file or folder, on every common file system
+from boatyard.core.file_names import LONGEST
+
 LONGEST_PATH = 1024  # bytes that every system accepts, with room for the folders above
 
 T = TypeVar("T")
