@@ -34,8 +34,8 @@ repro: $(INSTALLED)  ## run what changed of the pipeline, from the photos to rep
 	@$(BIN)/python -m dvc repro
 	@echo "The report: $(CURDIR)/report/index.html"
 
-presets: $(INSTALLED)  ## write the comments of presets/*.yaml and params.yaml anew, from the schema
-	@$(BIN)/python -m boatyard.params.comments presets/*.yaml params.yaml
+presets: $(INSTALLED)  ## bring keys and comments of presets/*.yaml and params.yaml up to date with the schema
+	@$(BIN)/python -m boatyard.params.write presets/*.yaml params.yaml
 
 test: check  ## check, then the unit tests and runs of the whole pipeline on a few drawn photos
 	@$(BIN)/python -m pytest

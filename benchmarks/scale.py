@@ -1,8 +1,8 @@
 """How the pipeline scales with the number of photos: seconds and peak memory of each stage, and DVC's share.
 
 The photos are synthetic, 96 × 96 pixels and a few kB each, and are resized to 64 pixels, with one random view per
-training photo, so that the costs are those of their number and not of their size. Each stage runs by itself, followed by
-`dvc commit`, which is what DVC does after a stage. Then come a `dvc repro` with nothing to do and a `dvc push` to a
+training photo, so that the costs are those of their number and not of their size. Each stage runs by itself, followed
+by `dvc commit`, which is what DVC does after a stage. Then come a `dvc repro` with nothing to do and a `dvc push` to a
 folder. Prints a Markdown table to standard output, progress to standard error.
 
 Example, from the repository's root (100,000 photos take about half an hour on 2 cores):

@@ -68,9 +68,7 @@ def _explain_one(problem: dict[str, Any]) -> str:
         field = section.model_fields.get(name) if section else None
         if not field or not field.examples:
             return f"{key}: missing; add the section, as in the files in presets/"
-        example = field.examples[0]
-        text = example if isinstance(example, str) else json.dumps(example, ensure_ascii=False)
-        return f"{key}: missing; add it, for example `{name}: {text}`"
+        return f"{key}: missing; add it, for example `{name}: {yaml_text(field.examples[0])}`"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         tag = problem["ctx"]["discriminator"].strip("'")
         found = f"{_shown(value[tag])} is unknown" if isinstance(value, dict) and tag in value else "missing"
@@ -81,6 +79,11 @@ def _explain_one(problem: dict[str, Any]) -> str:
         return f"{key or 'params'}: {shown}{message}"
     fix = f"input should be {_expected(problem)}" if message.startswith("Input should be ") else _lower_first(message)
     return f"{key}: {_shown(value)} does not fit; {fix}"
+
+
+def yaml_text(example: object) -> str:
+    """An example of the schema as YAML."""
+    return example if isinstance(example, str) else json.dumps(example, ensure_ascii=False)
 
 
 def _expected(problem: dict[str, Any]) -> str:

@@ -20,9 +20,17 @@ def read(path: Path = paths.PARAMS) -> Params:
     Raises:
         UserError: the file is missing, is not YAML, or does not fit the schema.
     """
-    raw = files.read_yaml(path)
+    return check(files.read_yaml(path), path)
+
+
+def check(values: dict[str, Any], path: Path) -> Params:
+    """The values of a params file, if they fit the schema.
+
+    Raises:
+        UserError: they do not fit; the message starts with `path`.
+    """
     try:
-        return Params.model_validate(raw)
+        return Params.model_validate(values)
     except ValidationError as error:
         raise UserError(f"{path}: {explain(error)}") from None
 

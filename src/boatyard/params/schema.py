@@ -2,7 +2,7 @@
 
 Every key must be in params.yaml: the file is the one record of what a run did. So no field has a default; its first
 example is what an error message suggests where the key is missing. A field's description is its comment in the presets
-(`make presets`); `{range}` in it stands for the numbers or words that the field takes.
+(`make presets`); `{range}` in it is replaced by the numbers or words that the field accepts.
 """
 
 from typing import Annotated, Literal, Self, TypeVar

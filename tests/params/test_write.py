@@ -1,15 +1,18 @@
-"""The comments of params.yaml and the presets, written from the schema."""
+"""Keys and comments of params.yaml and the presets, written from the schema."""
 
 import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from boatyard.core import files
 from boatyard.core.errors import UserError
-from boatyard.params import comments
+from boatyard.params import write
+from boatyard.params.schema import Params
 
 ROOT = Path(__file__).parents[2]
+PIPELINE = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
 PRESET = (ROOT / "presets/solar_cells.yaml").read_text(encoding="utf-8")
 IMAGE = "image:\n  size: 64\n  crop: 1.0"
 STAGES = {
@@ -21,7 +24,7 @@ STAGES = {
 
 def comment(text: str, key: str) -> str:
     """The comment that `key: value`, anywhere in a file, gets."""
-    lines = [line for line in comments.rewrite(text, STAGES).splitlines() if line.strip().startswith(f"{key}:")]
+    lines = [line for line in write.write_comments(text, STAGES).splitlines() if line.strip().startswith(f"{key}:")]
     assert len(lines) == 1
     return lines[0].partition("#")[2].strip()
 
@@ -65,6 +68,38 @@ def test_a_comment_has_the_range_the_description_and_the_first_stage(text: str, 
 
 
 @pytest.mark.parametrize(
+    "gone",
+    [
+        ["seed: "],
+        ["  min_images: "],
+        ["  drop: "],
+        ["  rotation: ", "  saturation: ", "  hue: "],
+        ["    dropout: "],
+        ["    file: ", "    header: "],
+        ["evaluate:", "  resamples: ", "  bins: "],
+        ["features:", "  views: 4"],
+    ],
+    ids=str,
+)
+def test_a_missing_key_is_added_in_its_place_with_its_example(gone: list[str]) -> None:
+    lines = PRESET.splitlines()
+    kept = [line for line in lines if not line.startswith(tuple(gone))]
+    assert len(kept) == len(lines) - len(gone)
+    added = write.add_keys("\n".join(kept)).splitlines()
+
+    def keys(lines: list[str]) -> list[str]:
+        return [line.partition(":")[0] for line in lines if line and not line.startswith("#")]
+
+    assert keys(added) == keys(lines)
+    Params.model_validate(YAML(typ="safe", pure=True).load("\n".join(added)))
+
+
+def test_a_missing_section_without_examples_is_not_invented() -> None:
+    text = PRESET[: PRESET.index("dataset:")] + PRESET[PRESET.index("filter:") :]
+    assert "dataset" not in YAML(typ="safe", pure=True).load(write.add_keys(text))
+
+
+@pytest.mark.parametrize(
     ("old", "new"),
     [
         ("  lr: 0.1", "  lr: 0.1                     # (0, 10] · learning rate"),
@@ -79,12 +114,12 @@ def test_a_comment_has_the_range_the_description_and_the_first_stage(text: str, 
     ],
 )
 def test_only_the_comment_at_the_end_of_a_known_keys_line_changes(old: str, new: str) -> None:
-    assert comments.rewrite(f"train:\n{old}\n", {}).partition("\n")[2] == f"{new}\n"
+    assert write.write_comments(f"train:\n{old}\n", {}).partition("\n")[2] == f"{new}\n"
 
 
 def test_a_flow_mapping_gets_no_comment_inside() -> None:
     text = "dataset:\n  source: folder\n  layout: {kind: folders, root: .}  # mine\n"
-    assert comments.rewrite(text, {}).splitlines()[2] == "  layout: {kind: folders, root: .}  # mine"
+    assert write.write_comments(text, {}).splitlines()[2] == "  layout: {kind: folders, root: .}  # mine"
 
 
 def test_writing_comments_twice_or_into_a_file_without_any_gives_the_same_file(
@@ -95,11 +130,11 @@ def test_writing_comments_twice_or_into_a_file_without_any_gives_the_same_file(
     (tmp_path / "params.yaml").write_text(bare, encoding="utf-8")
     (tmp_path / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["comments", "params.yaml"])
+    monkeypatch.setattr(sys, "argv", ["write", "params.yaml"])
     own = ("  package: elpv-dataset", "  sha256: ")  # whose comments are the preset's own
     expected = [line.partition("   #")[0].rstrip() if line.startswith(own) else line for line in PRESET.splitlines()]
     for _ in range(2):
-        comments.main()
+        write.main()
         assert (tmp_path / "params.yaml").read_text(encoding="utf-8").splitlines() == expected
     assert files.read_yaml(tmp_path / "params.yaml") == files.read_yaml(ROOT / "presets/solar_cells.yaml")
 
@@ -110,7 +145,7 @@ def test_a_file_that_does_not_fit_the_schema_is_refused_and_stays(
     path = tmp_path / "params.yaml"
     path.write_text("seed: -1\n")
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, "argv", ["comments", str(path)])
+    monkeypatch.setattr(sys, "argv", ["write", str(path)])
     with pytest.raises(UserError, match="seed: -1 does not fit"):
-        comments.main()
+        write.main()
     assert path.read_text() == "seed: -1\n"

@@ -1,21 +1,24 @@
-"""Writes the end-of-line comments of params.yaml and the presets from the schema (`make presets`).
+"""Brings params.yaml and the presets up to date with the schema (`make presets`): new keys and end-of-line comments.
 
-    python -m boatyard.params.comments presets/*.yaml params.yaml
+    python -m boatyard.params.write presets/*.yaml params.yaml
 
-A key's comment is its description in the schema, with its range, and the first stage that a change reruns. Values,
-layout and comments on lines of their own stay as they are, as does a line for which the schema has no comment.
+A key that a file lacks is added with its first example in the schema. A key's comment is its description in the schema,
+with its range, and the first stage that a change reruns. Values, layout and comments on lines of their own stay as they
+are, as does a line for which the schema has no comment.
 """
 
 import sys
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.nodes import MappingNode, Node
+from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
 
 from boatyard.core import errors, files, paths
 from boatyard.params import reading
+from boatyard.params.explain import yaml_text
 from boatyard.params.schema import Params
 
 _COLUMN = 30  # where comments start, except behind long values
@@ -24,11 +27,20 @@ _SCHEMA = Params.model_json_schema()
 Fields = Mapping[str, Any]
 
 
-def rewrite(text: str, stages: Mapping[str, Any]) -> str:
-    """A params file's text with the comments that the schema gives its keys.
+def add_keys(text: str) -> str:
+    """A params file's text with the keys that it lacks: in the order of the schema, each with its example."""
+    lines = text.splitlines()
+    missing = sorted(_missing(YAML(pure=True).compose(text), _SCHEMA), key=itemgetter(0))
+    for row, added in reversed(missing):  # from the end, as every insertion moves the rows after it
+        lines[row:row] = added
+    return "\n".join(lines) + "\n"
+
+
+def write_comments(text: str, stages: Mapping[str, Any]) -> str:
+    """A params file's text with the schema's comments.
 
     Args:
-        text: YAML that fits the schema.
+        text: YAML, a mapping.
         stages: the stages of dvc.yaml in order; their params say what a change reruns.
     """
     lines = text.splitlines()
@@ -44,6 +56,40 @@ def rewrite(text: str, stages: Mapping[str, Any]) -> str:
         if comment and line[end:].lstrip()[:1] in ("", "#"):
             lines[row] = f"{line[:end]:{_COLUMN - 2}}  # {comment}"
     return "\n".join(lines) + "\n"
+
+
+def _missing(node: MappingNode, schema: Fields) -> Iterator[tuple[int, list[str]]]:
+    """The lines of each key that a section lacks, with the row to insert them at."""
+    present = {key.value: value for key, value in node.value}
+    if not present or node.flow_style:
+        return
+    first = node.value[0][0].start_mark
+    row = first.line
+    for name, field in _properties(schema, node).items():
+        if name not in present:
+            yield row, _example(name, field, " " * first.column)
+            continue
+        row = _last_row(present[name]) + 1
+        if isinstance(present[name], MappingNode):
+            yield from _missing(present[name], field)
+
+
+def _example(name: str, field: Fields, indent: str) -> list[str]:
+    """A key with its example; for a section, with those of its keys. Empty if the schema has none."""
+    if "examples" in field:
+        return [f"{indent}{name}: {yaml_text(field['examples'][0])}"]
+    keys = _definition(field).get("properties", {}).items()
+    below = [line for inner, value in keys for line in _example(inner, value, f"{indent}  ")]
+    return [f"{indent}{name}:", *below] if below else []
+
+
+def _last_row(node: Node) -> int:
+    """The row in which a value ends; a block's own end mark is after the blank lines and comments that follow it."""
+    if isinstance(node, CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _last_row(last[1] if isinstance(last, tuple) else last)
+    row: int = node.end_mark.line
+    return row
 
 
 def _comments(
@@ -79,13 +125,12 @@ def _properties(schema: Fields, node: MappingNode) -> dict[str, Any]:
     return kinds[chosen] | {tag: {"description": " · ".join(choices)}}
 
 
-def _definition(schema: Fields) -> Fields:
-    definition: Fields = _SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
-    return definition
+def _definition(schema: Fields) -> Any:
+    return _SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
 
 
 def _range(field: Fields) -> str:
-    """The numbers or the words that a field takes, as text; empty if it takes any."""
+    """The numbers or words that a field accepts, as text; empty if it accepts any."""
     if "anyOf" in field:
         return " · ".join(filter(None, (_range(kind) for kind in field["anyOf"] if "enum" not in kind)))
     if "items" in field:
@@ -108,7 +153,7 @@ def _number(bound: float | None) -> str:
 
 
 def _first_stages(key: str, value: Node, stages: Mapping[str, Any]) -> list[str]:
-    """The stages that changes of a setting, or of the settings of a section, can be the first to rerun."""
+    """The first stage that reads a setting; for a section, those of all its settings."""
     if isinstance(value, MappingNode) and value.value:
         found = [stage for name, inner in value.value for stage in _first_stages(f"{key}.{name.value}", inner, stages)]
         return list(dict.fromkeys(found))
@@ -122,8 +167,10 @@ def main() -> None:
     stages = files.read_yaml(paths.PIPELINE)["stages"]
     for name in sys.argv[1:]:
         path = Path(name)
-        reading.read(path)  # whatever is wrong with it is one line
-        files.write_bytes(path, rewrite(path.read_text(encoding="utf-8"), stages).encode())
+        files.read_yaml(path)  # refuses what is not YAML
+        text = write_comments(add_keys(path.read_text(encoding="utf-8")), stages)
+        reading.check(YAML(typ="safe", pure=True).load(text), path)
+        files.write_bytes(path, text.encode())
 
 
 if __name__ == "__main__":
