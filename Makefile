@@ -21,7 +21,7 @@ MINUTES ?= 5
 # The stages say `python stages/<name>.py`, and DVC's queue calls `dvc`: both are to be .venv's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help repro test test-browser test-remotes fuzz check audit lock
+.PHONY: help repro presets test test-browser test-remotes fuzz check audit lock
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -33,6 +33,9 @@ repro: $(INSTALLED)  ## run what changed of the pipeline, from the photos to rep
 	  echo "error: this folder is in no git repository, which DVC needs: clone it, or run 'git init' here" >&2; exit 2; }
 	@$(BIN)/python -m dvc repro
 	@echo "The report: $(CURDIR)/report/index.html"
+
+presets: $(INSTALLED)  ## bring keys and comments of presets/*.yaml and params.yaml up to date with the schema
+	@$(BIN)/python -m boatyard.params.write presets/*.yaml params.yaml
 
 test: check  ## check, then the unit tests and runs of the whole pipeline on a few drawn photos
 	@$(BIN)/python -m pytest

@@ -29,7 +29,7 @@ import scratch
 from ratios import Samples, rows, table
 from timing import Ran, head_seconds, machine, run, stages, views
 
-from boatyard.core import errors, files, paths
+from boatyard.core import errors, files, paths, tables
 from boatyard.core.errors import UserError
 
 TO_TTA = ("split", "featurize", "train", "export", "evaluate", "tta_evaluate")
@@ -102,7 +102,7 @@ def nothing_computed(folder: Path) -> Iterator[None]:
 @contextmanager
 def held_back(folder: Path) -> Iterator[Callable[[], None]]:
     """Take ten photos of the largest class out of data/incoming; yields what puts them back."""
-    photos = files.read_csv(folder / paths.SPLITS)
+    photos = tables.read_csv(folder / paths.SPLITS)
     (label, size), *_ = Counter(photo["label"] for photo in photos).most_common(1)
     if size < 2 * ADDED:
         raise UserError(
@@ -147,7 +147,7 @@ def repetition(folder: Path, arguments: argparse.Namespace, number: int) -> dict
     found["validation"] = scratch.read_metrics(folder, "train")["validation_top1"]
     scratch.dvc(folder, "repro")
     repro("no-op")
-    photo = files.read_csv(folder / paths.SPLITS)[0]["path"]
+    photo = tables.read_csv(folder / paths.SPLITS)[0]["path"]
     measure("predict", "-m", "boatyard", "predict", paths.RAW / photo)
     found["head"] = head_seconds(measure("train", "stages/train.py"))
     found |= json.loads(run(folder, HERE / "limits.py").text)

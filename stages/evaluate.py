@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from boatyard import params
-from boatyard.core import distributed, files, machine, paths, splits
+from boatyard.core import distributed, files, machine, paths, splits, tables
 from boatyard.core.machine import Machine
 from boatyard.evaluation import calibration, class_results, metrics, predictions, temperature
 from boatyard.evaluation.answers import Answers
@@ -40,9 +40,9 @@ def evaluate(here: Machine) -> None:
     predictions.write_predictions(paths.PREDICTIONS, table)
     trained = Counter(row.label for row in rows if row.split == "train")
     per_class = class_results.per_class(plain, actual, classes, [trained[label] for label in classes])
-    files.write_rows(paths.PER_CLASS, class_results.ClassResult, per_class)
+    tables.write_rows(paths.PER_CLASS, class_results.ClassResult, per_class)
     answers = Answers.from_log_probabilities(plain, actual, bins=bins)
-    files.write_rows(paths.RELIABILITY, calibration.ConfidenceBin, calibration.reliability(answers))
+    tables.write_rows(paths.RELIABILITY, calibration.ConfidenceBin, calibration.reliability(answers))
     summary = metrics.summary(answers, resamples=resamples, seed=seed)
     # The model applies its temperature; undoing it gives the uncalibrated output without another run.
     uncalibrated = temperature.scale(plain, 1 / model.about.temperature)

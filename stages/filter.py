@@ -7,7 +7,7 @@ from collections import Counter
 from tqdm import tqdm
 
 from boatyard import params
-from boatyard.core import files, machine, paths
+from boatyard.core import files, machine, paths, tables
 from boatyard.curation import catalog, inspections
 
 
@@ -23,9 +23,9 @@ def main() -> None:
     catalog.write_rejected(paths.REJECTED, rejected)
     images, kept = Counter(entry.label for entry in found), Counter(photo.label for photo in staying)
     counts = [(label, images[label], kept[label]) for label in sorted(images)]
-    files.write_csv(paths.CLASS_COUNTS, ["label", "images", "kept"], counts)
+    tables.write_csv(paths.CLASS_COUNTS, ["label", "images", "kept"], counts)
     sizes = sorted(Counter((photo.width, photo.height) for photo in staying).items())
-    files.write_csv(paths.IMAGE_SIZES, ["width", "height", "images"], [(*size, count) for size, count in sizes])
+    tables.write_csv(paths.IMAGE_SIZES, ["width", "height", "images"], [(*size, count) for size, count in sizes])
     reasons = catalog.reason_counts(rejected)
     leaks = catalog.leaks(found)
     metrics = {"images": len(found), "kept": len(staying), "classes": len(kept), "rejected": reasons, "leaks": leaks}

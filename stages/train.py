@@ -5,7 +5,7 @@ from boatyard.core.stage import run_stage
 from dataclasses import replace
 
 from boatyard import params
-from boatyard.core import distributed, files, machine, paths, splits
+from boatyard.core import distributed, files, machine, paths, splits, tables
 from boatyard.core.machine import Machine
 from boatyard.features import feature_files
 from boatyard.models import checkpoint
@@ -27,7 +27,7 @@ def train(here: Machine) -> None:
     result = classifier_training.train(settings, samples, features, folders, here, print_epoch)
     if distributed.rank() == 0:
         checkpoint.save(paths.MODEL, result.network, result.header)
-        files.write_rows(paths.HISTORY, Epoch, result.history)
+        tables.write_rows(paths.HISTORY, Epoch, result.history)
         files.write_json(paths.TRAIN_METRICS, result.metrics)
         print_summary(result.metrics)
         if result.state:

@@ -5,7 +5,7 @@ from boatyard.core.stage import run_stage
 from dataclasses import asdict
 
 from boatyard import params
-from boatyard.core import distributed, files, machine, paths, splits
+from boatyard.core import distributed, files, machine, paths, splits, tables
 from boatyard.core.machine import Machine
 from boatyard.evaluation import comparison, metrics, predictions, tta, tta_outputs
 from boatyard.evaluation.answers import Answers
@@ -39,7 +39,7 @@ def tta_evaluate(here: Machine) -> None:
     table = predictions.tabulate([row.path for row in test], averaged, actual, classes, plain_answers.predicted)
     predictions.write_predictions(paths.TTA_PREDICTIONS, table)
     changes = comparison.per_class(plain_answers.predicted, answers.predicted, actual, classes)
-    files.write_rows(paths.TTA_PER_CLASS, comparison.TtaClassResult, map(comparison.TtaClassResult.of, changes))
+    tables.write_rows(paths.TTA_PER_CLASS, comparison.TtaClassResult, map(comparison.TtaClassResult.of, changes))
 
     summary = metrics.summary(answers, resamples=resamples, seed=seed)
     gain = comparison.compare(plain_answers.right, answers.right, resamples=resamples, seed=seed)

@@ -21,7 +21,7 @@ from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
 from boatyard.compare import code_changes, command, results
-from boatyard.core import files, paths
+from boatyard.core import files, paths, tables
 from boatyard.core.errors import UserError
 from boatyard.core.splits import Sample, read_splits, write_splits
 from boatyard.evaluation.plot_tables import ClassCount
@@ -113,7 +113,7 @@ def pretend(folder: Path, labels: tuple[str, ...], each: int) -> Repository:
     test = files.read_json(folder / paths.EVALUATE_METRICS)
     tta = files.read_json(folder / paths.TTA_METRICS)
     files.write_json(folder / paths.TTA_METRICS, tta | test | {"top1_gain": 0.0})
-    shutil.copy(REPOSITORY / paths.PARAMS, folder)
+    shutil.copy(REPOSITORY / "presets/solar_cells.yaml", folder / paths.PARAMS)
     (folder / "stages").mkdir()
     (folder / "stages/all.py").write_text("pass\n", encoding="utf-8")
     (folder / "src/library").mkdir(parents=True)
@@ -445,10 +445,10 @@ def more_photos(repository: Repository) -> None:
         return [*kept, *new, replace(moved, split="validation"), replace(relabelled, label="thin-film")]
 
     repository.splits(change)
-    counts = files.read_rows(repository.path(paths.CLASS_COUNTS), ClassCount)
+    counts = tables.read_rows(repository.path(paths.CLASS_COUNTS), ClassCount)
     grown = [replace(row, kept=row.kept + 3) if row.label == "thin-film" else row for row in counts]
     grown = [replace(row, kept=row.kept - 2) if row.label == pretend_run.SIX[0] else row for row in grown]
-    files.write_rows(repository.path(paths.CLASS_COUNTS), ClassCount, grown)
+    tables.write_rows(repository.path(paths.CLASS_COUNTS), ClassCount, grown)
     repository.lock()
 
 
@@ -501,9 +501,9 @@ def test_photos_are_known_to_be_the_same_without_reading_them(repository: Reposi
 
 
 def test_classes_added_and_removed(repository: Repository) -> None:
-    counts = files.read_rows(repository.path(paths.CLASS_COUNTS), ClassCount)
+    counts = tables.read_rows(repository.path(paths.CLASS_COUNTS), ClassCount)
     gone = [replace(row, kept=0) if row.label == "thin-film" else row for row in counts]
-    files.write_rows(repository.path(paths.CLASS_COUNTS), ClassCount, [*gone, ClassCount("a_new_one", 9, 9)])
+    tables.write_rows(repository.path(paths.CLASS_COUNTS), ClassCount, [*gone, ClassCount("a_new_one", 9, 9)])
     repository.lock()
     assert (
         r"**Classes added: a\_new\_one; removed: thin-film.** The metrics before and after are for different tasks."
@@ -515,14 +515,14 @@ def test_classes_added_and_removed(repository: Repository) -> None:
     [
         (paths.EVALUATE_METRICS, None, "{name} has no metrics/evaluate.json: {make}"),
         (paths.EVALUATE_METRICS, "{", "{prefix}metrics/evaluate.json, line 1: damaged (Expecting property name"),
-        (paths.EVALUATE_METRICS, "[]", "{prefix}metrics/evaluate.json holds no JSON object; {repair}"),
+        (paths.EVALUATE_METRICS, "[]", "{prefix}metrics/evaluate.json is not a JSON object; {repair}"),
         (paths.EVALUATE_METRICS, "{}", "{name}: metrics/evaluate.json has no valid number 'images'; {repair}"),
         (paths.EVALUATE_METRICS, '{"images": 0, "top1": 1}', "{name}: metrics/evaluate.json has no valid"),
         (paths.EVALUATE_METRICS, '{"images": 9, "top1": NaN}', "{name}: metrics/evaluate.json has no valid"),
         (paths.TTA_METRICS, '{"images": 9, "top1": 7}', "{name}: metrics/tta_evaluate.json has no valid number 'top1'"),
         (paths.PREDICTIONS, "path,actual\na,b\n", "{prefix}plots/predictions.csv is not a table of predictions ("),
-        (paths.PREDICTIONS, "path,actual\na,b,c\n", "{prefix}plots/predictions.csv, line 2: damaged (not 2 cells)"),
-        (paths.CLASS_COUNTS, "label,images,kept\na,x,1\n", "{prefix}plots/class_counts.csv, row 1: damaged"),
+        (paths.PREDICTIONS, "path,actual\na,b,c\n", "{prefix}plots/predictions.csv, line 2: damaged (expected 2"),
+        (paths.CLASS_COUNTS, "label,images,kept\na,x,1\n", "{prefix}plots/class_counts.csv, line 2: damaged"),
         (paths.PARAMS, "a: [1\n", "{prefix}params.yaml, line 2: not valid YAML"),
         (paths.LOCK, "stages: [1]\n", "{prefix}dvc.lock is not a DVC lock file ('list' object"),
     ],
@@ -539,7 +539,7 @@ def test_a_damaged_file_is_a_one_line_error_on_either_side(
     damage()
     with pytest.raises(UserError) as caught:
         repository.compare()
-    repair, make = "run `dvc repro` to make it again", "run `dvc repro` to make it"
+    repair, make = "run `dvc repro` to regenerate it", "run `dvc repro` to make it"
     assert str(caught.value).startswith(message.format(name="the working tree", prefix="", repair=repair, make=make))
 
     repository.git("commit", "--quiet", "--all", "--message", "damaged")
@@ -584,8 +584,8 @@ def test_hostile_names_stay_names(tmp_path: Path) -> None:
     repository.set(filter={"drop": ["<img src=x onerror=alert(1)>", "a|b", "[x](http://y)", "```"]})
     repository.metrics(paths.DOWNLOAD_METRICS, licence="<script>alert(1)</script> | @all")
     repository.answer(lambda number, row: replace(row, predicted=labels[number % 9]))
-    counts = files.read_rows(repository.path(paths.CLASS_COUNTS), ClassCount)
-    files.write_rows(repository.path(paths.CLASS_COUNTS), ClassCount, [*counts, ClassCount("<u>new</u> @all", 9, 9)])
+    counts = tables.read_rows(repository.path(paths.CLASS_COUNTS), ClassCount)
+    tables.write_rows(repository.path(paths.CLASS_COUNTS), ClassCount, [*counts, ClassCount("<u>new</u> @all", 9, 9)])
     repository.lock()
     text = repository.compare()
     page = Page(text)
@@ -617,7 +617,7 @@ def test_the_longest_comparison_fits_into_a_comment(tmp_path: Path) -> None:
     ]
     repository.splits(lambda old: [*old[40:], *rows])
     counts = [ClassCount(label, 3, 3) for label in labels]
-    files.write_rows(repository.path(paths.CLASS_COUNTS), ClassCount, counts)
+    tables.write_rows(repository.path(paths.CLASS_COUNTS), ClassCount, counts)
     repository.lock()
     text = repository.compare()
     assert len(text) < GITHUBS_LIMIT

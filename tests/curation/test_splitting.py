@@ -294,7 +294,7 @@ def test_classes_and_their_numbers() -> None:
     assert splits.class_names(rows) == ["B", "a", "b", "ä"]
     numbers = splits.labels(rows, ["B", "a", "b", "ä"])
     assert (numbers.dtype, numbers.tolist()) == (np.int64, [2, 0, 1, 2, 3])
-    with pytest.raises(UserError, match=r"^the model knows no class 'ä': run `dvc repro`"):
+    with pytest.raises(UserError, match=r"^the model has no class 'ä': run `dvc repro`"):
         splits.labels(rows, ["B", "a", "b"])
 
 
@@ -329,7 +329,7 @@ def test_the_stage(
     printed: str,
 ) -> None:
     yaml = YAML(typ="safe", pure=True)
-    values = yaml.load(REPOSITORY / "params.yaml")
+    values = yaml.load(REPOSITORY / "presets/solar_cells.yaml")
     layout = {"kind": "split_folders", "root": "."}
     values |= {"seed": 0, "split": settings, "dataset": {"source": "folder", "licence": "", "layout": layout}}
     yaml.dump(values, tmp_path / "params.yaml")

@@ -7,7 +7,7 @@ import pytest
 from clone import Clone
 from safetensors.torch import load_file, save_file
 
-from boatyard.core import files, paths
+from boatyard.core import paths, tables
 from boatyard.models import model_header
 
 SHARED = {
@@ -56,7 +56,7 @@ def test_a_damaged_backbone_is_one_line_for_all(clone: Clone) -> None:
 
 def test_fine_tuning_comes_to_its_end_and_what_it_embeds_is_there_for_the_next_stage(clone: Clone) -> None:
     stores = clone.folder / ".work/features"
-    validation = [row for row in files.read_csv(clone.folder / "data/splits.csv") if row["split"] == "validation"]
+    validation = [row for row in tables.read_csv(clone.folder / "data/splits.csv") if row["split"] == "validation"]
     clone.set_param("finetune.epochs", 1)
     losses = []
     for command, environment in STARTED_BY.values():
@@ -64,7 +64,7 @@ def test_fine_tuning_comes_to_its_end_and_what_it_embeds_is_there_for_the_next_s
 
         clone.run(*command, "stages/train.py", **environment)
 
-        history = files.read_csv(clone.folder / "plots/history.csv")
+        history = tables.read_csv(clone.folder / "plots/history.csv")
         assert history[-1]["phase"] == "finetune"
         losses.append([float(row["validation_loss"]) for row in history])
         (tuned,) = set(stores.iterdir()) - before

@@ -18,7 +18,13 @@ READ_ENVIRONMENT = {
     *("boatyard.models.onnx_runtime", "boatyard.serving.app"),
 }
 # They name files of the repository; what they name is relative to a folder that the caller gives, or a default.
-NAME_PATHS = {"boatyard.cli", "boatyard.core.stage", "boatyard.params.reading", "boatyard.report.run_files"}
+NAME_PATHS = {
+    "boatyard.cli",
+    "boatyard.core.stage",
+    "boatyard.params.reading",
+    "boatyard.params.write",
+    "boatyard.report.run_files",
+}
 
 
 def package(module: str) -> str:

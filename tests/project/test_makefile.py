@@ -74,7 +74,18 @@ def test_the_default_goal_lists_every_target(project: Project) -> None:
 
     assert [line.split()[:2] for line in lines] == [
         ["make", target]
-        for target in ("help", "repro", "test", "test-browser", "test-remotes", "fuzz", "check", "audit", "lock")
+        for target in (
+            "help",
+            "repro",
+            "presets",
+            "test",
+            "test-browser",
+            "test-remotes",
+            "fuzz",
+            "check",
+            "audit",
+            "lock",
+        )
     ]
     assert project.calls() == []
 

@@ -60,7 +60,7 @@ class Project:
         self.folder = folder
         self._capsys = capsys
         yaml = YAML(typ="safe", pure=True)
-        self._params = yaml.load(REPOSITORY / "params.yaml")
+        self._params = yaml.load(REPOSITORY / "presets/solar_cells.yaml")
         self._params["filter"] |= {"min_images": 3}
         self.set_layout("folders")
         shutil.copy(REPOSITORY / "dvc.yaml", folder)

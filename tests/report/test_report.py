@@ -84,7 +84,7 @@ def run(six: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def shown(six: Path, run: Run) -> pictures.Pictures:
-    settings = params.read(REPOSITORY / paths.PARAMS)
+    settings = params.read(REPOSITORY / "presets/solar_cells.yaml")
     return pictures.collect(run, six / paths.RAW, pretend_run.PREPROCESSING, settings.augment, 0)
 
 
@@ -338,7 +338,7 @@ def test_the_confusion_matrix_counts_the_predictions(parsed: Parsed, run: Run) -
 
 
 def test_every_setting_is_there(parsed: Parsed) -> None:
-    settings = params.read(REPOSITORY / paths.PARAMS).model_dump()
+    settings = params.read(REPOSITORY / "presets/solar_cells.yaml").model_dump()
     for section, values in settings.items():
         rows = formatting.flatten(values) if isinstance(values, dict) else [(section, formatting.setting(values))]
         for key, value in rows:
@@ -573,7 +573,7 @@ def test_the_augmented_photo_is_a_training_photo() -> None:
 def test_the_views_are_those_of_training(six: Path, run: Run, shown: pictures.Pictures) -> None:
     row = pictures.augmented(run.rows, 0)
     photo = open_photo(six / paths.RAW / row.path)
-    augment = params.read(REPOSITORY / paths.PARAMS).augment
+    augment = params.read(REPOSITORY / "presets/solar_cells.yaml").augment
     assert shown.source.path == row.path
     assert len(shown.views) == 16
     for number in (0, 15):

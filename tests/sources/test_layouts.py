@@ -178,9 +178,9 @@ def test_a_table_without_the_right_to_read_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        ("a\0b", "take out the zero byte"),
-        ("a" * 256, "no file's name has more than 255 bytes"),
-        ("é" * 128, "no file's name has more than 255 bytes"),
+        ("a\0b", "remove the null byte"),
+        ("a" * 256, "a file name cannot be longer than 255 bytes"),
+        ("é" * 128, "a file name cannot be longer than 255 bytes"),
         ("a/" * 600, "write a path of at most 1,024 bytes"),
     ],
 )

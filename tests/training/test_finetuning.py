@@ -14,7 +14,7 @@ from small_disk import blocks, small_disk
 from torch import nn
 from torchvision import models
 
-from boatyard.core import files, paths, splits
+from boatyard.core import paths, splits, tables
 from boatyard.core.errors import UserError
 from boatyard.core.machine import Machine
 from boatyard.features.embeddings import Embeddings
@@ -259,7 +259,7 @@ def test_several_processes_follow_the_same_curve_as_one(photos: Path, tmp_path: 
     script = Path(__file__).parents[1] / "finetune_in_processes.py"
     command = [sys.executable, str(script), str(photos), str(tmp_path / "history.csv"), str(processes)]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
-    together = files.read_rows(tmp_path / "history.csv", Epoch)
+    together = tables.read_rows(tmp_path / "history.csv", Epoch)
     assert [epoch.epoch for epoch in together] == [epoch.epoch for epoch in history]
     for name in ("train_loss", "validation_loss", "train_top1", "validation_top1", "lr"):
         ours, theirs = ([getattr(epoch, name) for epoch in run] for run in (history, together))

@@ -49,5 +49,5 @@ def read_lock(source: files.Source) -> Lock:
             for key, value in leaves(stage.get("params", {}).get(paths.PARAMS.name, {})).items():
                 params.setdefault(key, []).append(value)
     except (AttributeError, KeyError, TypeError) as error:
-        raise DamagedFile(f"{source} is not a DVC lock file ({error})", files.MAKE_AGAIN) from None
+        raise DamagedFile(f"{source} is not a DVC lock file ({error})", files.REGENERATE) from None
     return Lock(sums, code, params)

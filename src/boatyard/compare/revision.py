@@ -74,7 +74,7 @@ class WorkingTree:
     head: str
     dirty: bool
     name: str = "the working tree"
-    repair: str = files.MAKE_AGAIN
+    repair: str = files.REGENERATE
     make: str = "run `dvc repro` to make it"
     rerun: str = "Run `dvc repro` before you rely on this."
 

@@ -38,7 +38,7 @@ def lock(stage: str, path: Path) -> IO[str]:
         file.write(str(os.getpid()))
         file.flush()
     except OSError as error:
-        raise errors.unwritable(path, error) from None
+        raise errors.cannot_write(path, error) from None
     return file
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from boatyard.core import files
+from boatyard.core import tables
 from boatyard.core.errors import UserError
 from boatyard.core.file_names import is_clutter
 from boatyard.core.splits import split_of
@@ -171,19 +171,19 @@ def reason_counts(rejected: Iterable[Rejected]) -> dict[str, int]:
 
 def write_catalog(path: Path, photos: Iterable[Photo]) -> None:
     """Write data/catalog.csv."""
-    files.write_rows(path, Photo, photos)
+    tables.write_rows(path, Photo, photos)
 
 
 def read_catalog(path: Path) -> list[Photo]:
     """Read data/catalog.csv."""
-    return files.read_rows(path, Photo)
+    return tables.read_rows(path, Photo)
 
 
 def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
     """Write data/rejected.csv, sorted by path."""
-    files.write_rows(path, Rejected, sorted(rejected, key=lambda photo: photo.path))
+    tables.write_rows(path, Rejected, sorted(rejected, key=lambda photo: photo.path))
 
 
 def read_rejected(path: Path) -> list[Rejected]:
     """Read data/rejected.csv."""
-    return files.read_rows(path, Rejected)
+    return tables.read_rows(path, Rejected)

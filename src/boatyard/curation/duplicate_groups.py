@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from boatyard.core import files
+from boatyard.core import tables
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def numbers(paths: Sequence[str], rows: Iterable[Alike]) -> list[int]:
 
 def write_alike(path: Path, rows: Iterable[Alike]) -> None:
     """Write data/near_duplicates.csv."""
-    files.write_rows(path, Alike, rows)
+    tables.write_rows(path, Alike, rows)
 
 
 def read_alike(path: Path) -> list[Alike]:
     """Read data/near_duplicates.csv."""
-    return files.read_rows(path, Alike)
+    return tables.read_rows(path, Alike)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from boatyard.core import cache_keys
-from boatyard.core.errors import UserError, unwritable
+from boatyard.core.errors import UserError, cannot_write
 from boatyard.core.files import sha256_of
 from boatyard.curation.catalog import Photo, Rejected
 from boatyard.curation.perceptual_hash import phash
@@ -145,7 +145,7 @@ def cached(folder: Path, key: str) -> Iterator[Inspections]:
         folder.mkdir(parents=True, exist_ok=True)
         database = _opened(path)
     except OSError as error:  # here alone: one of the block below is not the database's
-        raise unwritable(path, error) from error
+        raise cannot_write(path, error) from error
     except sqlite3.OperationalError as error:
         raise _refused(path, error) from error
     try:
@@ -164,7 +164,7 @@ def _refused(path: Path, error: sqlite3.OperationalError) -> UserError:
             f"{path} can't be locked ({error}): end the process that has it open, or put the repository on a file "
             "system that has file locks"
         )
-    return unwritable(path, error)
+    return cannot_write(path, error)
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from boatyard.core import files
+from boatyard.core import tables
 from boatyard.core.splits import Sample
 from boatyard.curation import near_duplicates
 from boatyard.curation.catalog import Photo
@@ -60,9 +60,9 @@ def find(photos: Sequence[Photo], rows: Sequence[Sample]) -> list[Leak]:
 
 def write_leaks(path: Path, leaks: Iterable[Leak]) -> None:
     """Write data/leaks.csv."""
-    files.write_rows(path, Leak, leaks)
+    tables.write_rows(path, Leak, leaks)
 
 
 def read_leaks(path: Path) -> list[Leak]:
     """Read data/leaks.csv."""
-    return files.read_rows(path, Leak)
+    return tables.read_rows(path, Leak)

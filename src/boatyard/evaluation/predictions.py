@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boatyard.core import files
+from boatyard.core import files, tables
 from boatyard.core.errors import DamagedFile
 from boatyard.evaluation.checks import Floats, Integers, check
 
@@ -120,7 +120,7 @@ def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
         raise ValueError("no photo was predicted")
     with_plain = predictions[0].plain_predicted is not None
     columns = _columns(len(predictions[0].top), with_plain)
-    files.write_csv(path, columns, (list(_cells(prediction, with_plain)) for prediction in predictions))
+    tables.write_csv(path, columns, (list(_cells(prediction, with_plain)) for prediction in predictions))
 
 
 def read_predictions(path: files.Source) -> list[Prediction]:
@@ -131,9 +131,9 @@ def read_predictions(path: files.Source) -> list[Prediction]:
 
     """
     try:
-        return [_parse(row) for row in files.read_csv(path)]
+        return [_parse(row) for row in tables.read_csv(path)]
     except (KeyError, TypeError, ValueError) as error:
-        raise DamagedFile(f"{path} is not a table of predictions ({error})", files.MAKE_AGAIN) from error
+        raise DamagedFile(f"{path} is not a table of predictions ({error})", files.REGENERATE) from error
 
 
 def _columns(top: int, with_plain: bool) -> list[str]:

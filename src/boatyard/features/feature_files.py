@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 
-from boatyard.core import files
+from boatyard.core import files, tables
 from boatyard.core.errors import UserError
 from boatyard.core.splits import Sample, labels
 from boatyard.features.store import FeatureStore
@@ -46,7 +46,7 @@ def write(folder: Path, rows: Sequence[Sample], views: int, recipe: Recipe, stor
     _write_array(folder / "plain.npy", (len(rows), store.width), plain_keys, store)
     view_keys = [recipe.name(row.sha256, number) for row in training for number in range(views)]
     _write_array(folder / "views.npy", (len(training), views, store.width), view_keys, store)
-    files.write_csv(folder / "photos.csv", ["sha256", "split"], ((row.sha256, row.split) for row in rows))
+    tables.write_csv(folder / "photos.csv", ["sha256", "split"], ((row.sha256, row.split) for row in rows))
 
 
 def _write_array(path: Path, shape: tuple[int, ...], keys: Sequence[str], store: FeatureStore) -> None:
@@ -82,7 +82,7 @@ def read(folder: Path, rows: list[Sample]) -> Features:
     Raises:
         UserError: it is missing or damaged, or was made for other photos or another split.
     """
-    stored = files.read_csv(folder / "photos.csv")
+    stored = tables.read_csv(folder / "photos.csv")
     if [(row.sha256, row.split) for row in rows] != [(row["sha256"], row["split"]) for row in stored]:
         raise UserError(f"{folder} was made for other photos than data/splits.csv lists: run `dvc repro featurize`")
     training = sum(row.split == "train" for row in rows)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boatyard.core import locking
-from boatyard.core.errors import unwritable
+from boatyard.core.errors import cannot_write
 
 Rows = NDArray[np.float32]
 
@@ -38,7 +38,7 @@ class FeatureStore:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise unwritable(folder, error) from None
+            raise cannot_write(folder, error) from None
         self.width, self._folder, self._numbers = width, folder, (rank, size)
         self._own: tuple[_Part, IO[bytes]] | None = None
         self.reopen()
@@ -67,7 +67,7 @@ class FeatureStore:
                 self.reopen()
             self._own[0].add(keys, rows)
         except OSError as error:
-            raise unwritable(self._folder, error) from error
+            raise cannot_write(self._folder, error) from error
 
     def read(self, keys: Iterable[str]) -> Rows:
         """The rows of n keys, float32 [n, width], read from the disk.

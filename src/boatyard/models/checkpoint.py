@@ -5,7 +5,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from boatyard.core.errors import UserError, unwritable
+from boatyard.core.errors import UserError, cannot_write
 from boatyard.core.files import replacing
 from boatyard.models import backbones, model_header
 from boatyard.models.network import Network, embedder, head
@@ -24,7 +24,7 @@ def save(path: Path, network: Network, about: model_header.Header) -> None:
         try:
             save_file(state, temporary, metadata=model_header.encode(about))
         except SafetensorError as error:
-            raise unwritable(path, error) from None
+            raise cannot_write(path, error) from None
         temporary.chmod(rights)
 
 

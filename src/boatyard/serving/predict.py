@@ -111,9 +111,9 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], PhotoViews]:
         try:
             policy, count = str(chosen["policy"]), int(chosen["views"])
         except (KeyError, ValueError, TypeError):
-            raise DamagedFile(f"{paths.TTA_METRICS} names no policy", files.MAKE_AGAIN) from None
+            raise DamagedFile(f"{paths.TTA_METRICS} names no policy", files.REGENERATE) from None
         if policy not in POLICIES:
-            raise DamagedFile(f"{paths.TTA_METRICS} names the unknown policy {policy!r}", files.MAKE_AGAIN)
+            raise DamagedFile(f"{paths.TTA_METRICS} names the unknown policy {policy!r}", files.REGENERATE)
     recipe = about.recipe()
     plan = tta.plan([policy], count, recipe.augment)
     if len(plan.numbers) == 1 and count > 1:

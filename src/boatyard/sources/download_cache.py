@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from boatyard.core.errors import UserError, unwritable
+from boatyard.core.errors import UserError, cannot_write
 from boatyard.core.files import sha256_of
 
 
@@ -51,7 +51,7 @@ def make_folder(path: Path) -> None:
     except (FileExistsError, NotADirectoryError):
         raise no_folder(next(place for place in (path, *path.parents) if os.path.lexists(place))) from None
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 def no_folder(path: Path) -> UserError:

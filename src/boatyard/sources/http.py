@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, cast
 from urllib.parse import urlsplit
 
-from boatyard.core.errors import UserError, unwritable
+from boatyard.core.errors import UserError, cannot_write
 from boatyard.sources.base import Progress
 
 TIMEOUT = 60.0  # seconds without an answer or a byte
@@ -82,7 +82,7 @@ def download(url: str, target: Path, progress: Progress) -> None:
                 raise UserError(f"{public(url)} can't be fetched: {stopped}{kept}") from stopped
             time.sleep(PAUSE * 2**fruitless / 2)
         except OSError as error:  # none of the network's, which are `_Stopped`
-            raise unwritable(part, error) from error
+            raise cannot_write(part, error) from error
 
 
 def _attempt(url: str, part: Path, progress: Progress) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.error import URLError
 
-from boatyard.core.errors import UserError, unwritable
+from boatyard.core.errors import UserError, cannot_write
 from boatyard.params.dataset import TorchvisionDataset
 from boatyard.sources import http
 from boatyard.sources.base import Progress, SourceFiles
@@ -179,7 +179,7 @@ def _parts(
             raise
         except Exception as error:  # torchvision raises whatever its reading of the files raises
             if download and isinstance(error, OSError) and error.errno and _of_the_machine(error):
-                raise unwritable(error.filename or root, error) from error
+                raise cannot_write(error.filename or root, error) from error
             fix = "" if download and _of_the_machine(error) else "mend dataset.options, "
             raise UserError(f"torchvision's {dataset.name}: {error}; {fix}{BY_HAND}") from error
         yield part, samples

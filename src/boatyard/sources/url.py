@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from boatyard.core.errors import UserError, unwritable
+from boatyard.core.errors import UserError, cannot_write
 from boatyard.core.files import sha256_of
 from boatyard.params.dataset import Archive, UrlDataset
 from boatyard.sources import archives, http
@@ -93,7 +93,7 @@ def _write(target: Path, content: bytes, mode: str) -> None:
         with target.open(mode) as file:
             file.write(content)
     except OSError as error:
-        raise unwritable(target, error) from error
+        raise cannot_write(target, error) from error
 
 
 def _name(url: str) -> str:
