@@ -30,7 +30,8 @@ from boatyard.core import machine
 from boatyard.curation import hash_index
 from boatyard.curation.near_duplicates import DISTANCE, FLIPS, Match, group, nearest
 from boatyard.curation.perceptual_hash import BITS, phash
-from boatyard.images.decoding import FORMATS, open_photo
+from boatyard.images.decoding import open_photo
+from boatyard.images.formats import has_photo_suffix
 
 Photo = Image.Image
 Bits = NDArray[np.uint8]
@@ -146,8 +147,7 @@ def crossed(seen: Bits, count: int, generator: np.random.Generator) -> Bits:
 
 
 def photos_below(folder: Path) -> list[Path]:
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    return sorted(filter(has_photo_suffix, folder.rglob("*")))
 
 
 def hashes_of(paths: list[Path]) -> list[str]:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from permissions import nobody
 from PIL import Image
 from properties import check_told, examples
-from rights import nobody
 
 from boatyard.core.errors import UserError
 from boatyard.core.splits import split_of

@@ -17,9 +17,9 @@ from block_photos import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from permissions import nobody
 from PIL import Image, PngImagePlugin
 from properties import damaged, examples
-from rights import nobody
 
 from boatyard.core.errors import UserError
 from boatyard.images.decoding import UnreadablePhoto, inspect_photo, open_checked, open_photo

@@ -19,7 +19,7 @@ import pytest
 import torch
 from block_photos import blocks_of
 from hostile_folders import SOUND, SPLIT_SOUND
-from rights import nobody
+from permissions import nobody
 from ruamel.yaml import YAML
 from sources_drawing import sha256, tree, write
 from sources_server import certificate, encrypted, serving

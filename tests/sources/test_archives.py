@@ -82,8 +82,8 @@ def test_a_bomb_is_stopped_by_what_it_unpacks_to(tmp_path: Path, monkeypatch: py
 
 
 def test_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MOST_FILES", 2)
-    with pytest.raises(UserError, match=r"^boats holds more than 2 files"):
+    monkeypatch.setattr(archives, "MAX_FILES", 2)
+    with pytest.raises(UserError, match=r"^boats contains more than 2 files"):
         unpack(tmp_path, zipped(CONTENTS))
 
 

@@ -42,5 +42,5 @@ def test_the_stage_ends_with_2_and_one_line_for_a_mistake(tmp_path: Path) -> Non
     (tmp_path / "data/incoming").mkdir(parents=True)
     ended = run(tmp_path)
     assert (ended.stdout, ended.returncode) == ("", 2)
-    assert ended.stderr.startswith("error: data/incoming holds no files: put the photos there, a folder per class")
+    assert ended.stderr.startswith("error: data/incoming has no files: put your photos there, one folder per class")
     assert ended.stderr.count("\n") == 1

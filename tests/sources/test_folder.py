@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from rights import nobody
+from permissions import nobody
 from sources_drawing import photo, sha256, silent, tree, write
 
 from boatyard import sources
@@ -95,7 +95,7 @@ def test_what_dvc_would_not_see_is_no_photo(tmp_path: Path) -> None:
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     write(tmp_path / "incoming", {"cat/a.jpg": photo(1), "dog/b.jpg": photo(2)})
     os.mkfifo(tmp_path / "incoming/dog/pipe.jpg")
-    with pytest.raises(UserError, match=r"incoming: dog/pipe\.jpg is a pipe or a device, and no file: take it out"):
+    with pytest.raises(UserError, match=r"incoming: dog/pipe\.jpg is a pipe or a device, not a file: remove it"):
         fetch(tmp_path)
 
 
@@ -103,19 +103,22 @@ def test_folders_too_deep_to_walk(tmp_path: Path) -> None:
     write(tmp_path / "incoming", {"cat/a.jpg": photo(1), f"dog/{'d/' * 99}b.jpg": photo(2)})
     assert fetch(tmp_path).images == 2
     write(tmp_path / "incoming", {f"dog/{'d/' * 100}b.jpg": photo(3)})
-    with pytest.raises(UserError, match=r"incoming: folders lie more than 100 deep in one another: flatten them"):
+    with pytest.raises(UserError, match=r"incoming: folders are nested more than 100 deep: flatten them"):
         fetch(tmp_path)
 
 
 def test_files_and_folders_without_rights(tmp_path: Path) -> None:
     write(tmp_path / "incoming", {"cat/a.jpg": photo(1), "dog/b.jpg": photo(2)})
     (tmp_path / "incoming/dog/b.jpg").chmod(0)
-    with nobody(tmp_path), pytest.raises(UserError, match=r"incoming/dog/b\.jpg can't be put into dog/ \(Permission"):
+    with (
+        nobody(tmp_path),
+        pytest.raises(UserError, match=r"incoming/dog/b\.jpg can't be copied into dog/ \(Permission"),
+    ):
         fetch(Path())
     (tmp_path / "incoming/dog").chmod(0)
     with (
         nobody(tmp_path),
-        pytest.raises(UserError, match=r"incoming/dog can't be read \(Permission denied\): mend its"),
+        pytest.raises(UserError, match=r"incoming/dog can't be read \(Permission denied\): fix its"),
     ):
         fetch(Path())
     assert not (tmp_path / "raw").exists()
@@ -125,7 +128,7 @@ def test_files_and_folders_without_rights(tmp_path: Path) -> None:
 def test_an_empty_folder_says_how_to_fill_it(tmp_path: Path, contents: dict[str, bytes]) -> None:
     (tmp_path / "incoming").mkdir()
     write(tmp_path / "incoming", contents)
-    with pytest.raises(UserError, match=r"incoming holds no files: put the photos there, a folder per class"):
+    with pytest.raises(UserError, match=r"incoming has no files: put your photos there, one folder per class"):
         fetch(tmp_path)
 
 
@@ -141,7 +144,7 @@ def test_a_link_inside_gives_the_photo_itself(tmp_path: Path) -> None:
 def test_a_link_elsewhere_is_not_followed(tmp_path: Path, target: str) -> None:
     write(tmp_path, {"secret.jpg": photo(7), "incoming/cat/a.jpg": photo(1), "incoming/dog/b.jpg": photo(2)})
     (tmp_path / "incoming/cat/link.jpg").symlink_to(target)
-    with pytest.raises(UserError, match=r"incoming: cat/link.jpg is a link to a folder, to nothing, or out of"):
+    with pytest.raises(UserError, match=r"incoming: cat/link.jpg is a link to a folder, to nothing or out of"):
         fetch(tmp_path)
     assert not (tmp_path / "raw").exists()
 

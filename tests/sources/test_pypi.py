@@ -88,7 +88,7 @@ def test_another_checksum_stops_it_and_leaves_raw_alone(tmp_path: Path, index: P
     found = sha256(content)
     write(tmp_path / "raw", {"cat/old.png": photo(9)})
     with pytest.raises(
-        UserError, match=f"^the wheel of solar-cells 1.2 has sha256 {found}, and dataset.sha256 is {'0' * 64}"
+        UserError, match=f"^the wheel of solar-cells 1.2 has sha256 {found}, but dataset.sha256 is {'0' * 64}"
     ):
         fetch(tmp_path, dataset("0" * 64))
     assert tree(tmp_path / "raw") == {"cat/old.png": photo(9)}

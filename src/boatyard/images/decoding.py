@@ -12,8 +12,8 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from boatyard.core.errors import UserError
+from boatyard.images.formats import FORMATS
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # an MPO opens as the JPEG that it starts with
 MAX_PIXELS = 128_000_000
 # As long as a JPEG or a GIF can be. A WebP or a TIFF may claim rows of millions, over which Pillow takes minutes.
 MAX_SIDE = 65_535
@@ -108,7 +108,7 @@ def check_file(path: Path) -> os.stat_result:
 def _decode(path: Path, short_side: int | None = None) -> Image.Image:
     try:
         check_file(path)
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=list(FORMATS)) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise UnreadablePhoto(f"{width}×{height} is over {MAX_PIXELS // 1_000_000} megapixels")

