@@ -24,7 +24,7 @@ def write(folder: Path) -> dict[str, str]:
         "drawing.png": (SCRIPT, "Not a photo of a known format."),
         "page.gif": (b"<html><script>run()</script>", "Not a photo of a known format."),
         "<img src=x onerror=run()>.jpg": (b"GIF89a", "Not a photo of a known format."),
-        "32 bits.tiff": (_deep(), "Pixels of 32 bits have no agreed range."),
+        "32 bits.tiff": (_deep(), "32-bit pixels have no standard range."),
     }
     for name, (content, _) in contents.items():
         (folder / name).write_bytes(content)

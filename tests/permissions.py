@@ -6,18 +6,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 NOBODY = 65534
+SEARCH = 0o011  # passing through a folder: its group, which stays root's, and others
 
 
 @contextmanager
 def nobody(folder: Path) -> Iterator[None]:
-    """Go to `folder` and be, if this process is root's, a user without rights until the block ends.
+    """Change to `folder`, and to a user without special permissions if this process is root's, until the block ends.
 
-    Paths must be relative in the block: the folders around a test's own are closed to others.
+    Pytest closes the folders above a test's own to other users; they are passable until then.
     """
-    before = Path.cwd()
+    before, root = Path.cwd(), os.geteuid() == 0
     os.chdir(folder)
     folder.chmod(0o777)
-    root = os.geteuid() == 0
+    closed = {parent: parent.stat().st_mode for parent in folder.resolve().parents if root}
+    closed = {parent: mode for parent, mode in closed.items() if mode & SEARCH != SEARCH}
+    for parent, mode in closed.items():
+        parent.chmod(mode | SEARCH)
     if root:
         os.seteuid(NOBODY)
     try:
@@ -25,4 +29,6 @@ def nobody(folder: Path) -> Iterator[None]:
     finally:
         if root:
             os.seteuid(0)
+        for parent, mode in closed.items():
+            parent.chmod(mode)
         os.chdir(before)

@@ -143,7 +143,7 @@ def test_a_wrong_checksum_and_the_corrected_one(tmp_path: Path, site: Site) -> N
         (Resource(status=302, headers={"Location": "file:///etc/passwd"}), 1),
     ],
 )
-def test_which_answers_are_retried_and_no_secret_is_shown(
+def test_which_answers_are_retried_without_secrets(
     tmp_path: Path, site: Site, resource: Resource, requests: int
 ) -> None:
     site.resources = {"/a.zip": resource}

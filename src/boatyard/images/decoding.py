@@ -113,9 +113,9 @@ def _decode(path: Path, short_side: int | None = None) -> Image.Image:
             if width * height > MAX_PIXELS:
                 raise UnreadablePhoto(f"{width}×{height} is over {MAX_PIXELS // 1_000_000} megapixels")
             if max(width, height) > MAX_SIDE:
-                raise UnreadablePhoto(f"{width}×{height} is over {MAX_SIDE} pixels long")
+                raise UnreadablePhoto(f"{width}×{height} has a side over {MAX_SIDE} pixels")
             if image.format in ("JPEG", "MPO") and _has_too_many_scans(path):
-                raise UnreadablePhoto(f"over {MAX_SCANS} scans, which only a JPEG made to be slow has")
+                raise UnreadablePhoto(f"over {MAX_SCANS} scans, as only a JPEG that is made to be slow has")
             if short_side:
                 image.draft(None, (short_side, short_side))  # of other formats than JPEG it takes no notice
             image.load()
@@ -178,7 +178,7 @@ def _damaged_orientation(exif: bytes) -> int:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
-        raise UnreadablePhoto("pixels of 32 bits have no agreed range")
+        raise UnreadablePhoto("32-bit pixels have no standard range")
     if image.mode.startswith("I;16"):
         # Keep the upper 8 bits; Pillow's own conversion would clip at 255.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
