@@ -100,7 +100,7 @@ def cost(counts: list[int], real: list[str], all_pairs: int) -> None:
             done = timed(hashes)
             told = [f"{seconds:.1f}" for _, seconds in done]
             if count <= all_pairs:
-                with mock.patch.object(hash_index, "parts", return_value=[]):
+                with mock.patch.object(hash_index, "choose_parts", return_value=[]):
                     beside = timed(hashes)
                 if [found for found, _ in done] != [found for found, _ in beside]:
                     raise SystemExit(f"{count:,} hashes, {kind}: comparing all pairs finds others")
@@ -170,7 +170,7 @@ def compare(folder: Path, photos: int) -> None:
             # The nearest earlier one under its flip: each photo counts once.
             (match,) = nearest([hashes[place]], [hashes[earlier] for earlier in places[:number]], DISTANCE)
             if match:
-                pairs[match.flip].append((match.bits, paths[places[match.place]], paths[place]))
+                pairs[match.flip].append((match.bits, paths[places[match.other]], paths[place]))
     for flip, those in pairs.items():
         print(f"{flip}: {len(those):,} photos that an earlier one is nearly the same as")
         for bits, *both in sorted(those)[-3:]:

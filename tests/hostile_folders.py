@@ -94,7 +94,7 @@ def only(*names: str) -> Callable[[Path], object]:
 
 
 LINK = "data/incoming: a/link.png is a link to a folder, to nothing or out of data/incoming: replace it …"
-LEAK = "  a leak: photos in two of the data set's own splits: 1 (see data/rejected.csv)"
+LEAK = "  a leak: 1 photos are in two published splits (see data/rejected.csv)"
 LONG = "x" * 251 + ".png"
 
 CASES = [

@@ -127,11 +127,11 @@ def test_a_planted_leak_is_found_and_counted(tmp_path: Path) -> None:
     metrics = json.loads((tmp_path / "metrics/split.json").read_text(encoding="utf-8"))
     assert (metrics["leaked_test"], metrics["leaked_validation"]) == (len(leaked), 0)
     assert metrics["near_duplicate_photos"] == len(leaked) + len(planted)
-    alike = duplicate_groups.read_alike(tmp_path / "data/near_duplicates.csv")
+    alike = duplicate_groups.read_table(tmp_path / "data/near_duplicates.csv")
     assert {row.path for row in alike} == leaked | planted.keys()
     first = {row.path: row.first for row in alike}
     assert all(first[copy] == first[original] for copy, (original, _) in planted.items())
-    assert f"LEAK: {len(leaked)} test and 0 validation photos nearly show one of an earlier split" in said
+    assert f"LEAK: {len(leaked)} test and 0 validation photos are near duplicates of photos in an earlier split" in said
     with (tmp_path / "data/rejected.csv").open(encoding="utf-8", newline="") as file:
         rejected = [(row["path"], row["reason"]) for row in csv.DictReader(file)]
     reason = "duplicate: same bytes as isles/test__11.jpg, a leak: the data set has it in train and in test"
@@ -150,7 +150,7 @@ def test_a_stratified_split_of_the_same_photos_has_no_leak(tmp_path: Path) -> No
     assert json.loads((tmp_path / "metrics/split.json").read_text(encoding="utf-8"))["leaked_test"] == 0
     # Told to keep nothing but equal hashes together, it leaks, and says which setting would mend it.
     set_params(tmp_path, {**stratified, "near_duplicates": 0})
-    assert "split.near_duplicates keeps such photos on one side" in run(tmp_path, "split")
+    assert "split.near_duplicates keeps such photos in the same split" in run(tmp_path, "split")
     assert leaks.read_leaks(tmp_path / "data/leaks.csv") != []
 
 
@@ -188,7 +188,7 @@ def test_splits_without_near_duplicates_have_none(tmp_path: Path) -> None:
         (tmp_path / label).mkdir()
         for number in range(12):
             drawn_photos.draw_photo(tmp_path, label, number)
-    decoded = inspections.inspect(tmp_path, catalog.list_photos(tmp_path), 2, inspections.none())
+    decoded = inspections.inspect(tmp_path, catalog.list_photos(tmp_path), 2, inspections.in_memory())
     found = [photo for photo in decoded if isinstance(photo, Photo)]
     assert leaks.find(found, splitting.by_counts(found, 6, 3)) == []
 

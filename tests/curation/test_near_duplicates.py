@@ -70,7 +70,7 @@ def search(way: str) -> Iterator[None]:
         elif way != "cheapest":
             for cost in ("_SORTED", "_LOOK_UP", "_CANDIDATE", "_CALLS"):
                 patch.setattr(hash_index, cost, 0)
-            patch.setattr(near_duplicates, "_CROWDED", 0.1 if way == "crowds" else 1.0)
+            patch.setattr(near_duplicates, "_DENSE", 0.1 if way == "crowds" else 1.0)
             patch.setattr(near_duplicates, "_MANY", 3)
             patch.setattr(near_duplicates, "_BLOCK", 10)
         yield
@@ -146,7 +146,7 @@ def test_the_nearest_of_many_is_found_in_little_memory(monkeypatch: pytest.Monke
     found = near_duplicates.nearest(hashes[:1_500], hashes[1_400:], 24)
     assert tracemalloc.get_traced_memory()[1] < 30e6
     tracemalloc.stop()
-    assert [match and match.place for match in found] == [None] * 1_400 + list(range(100))
+    assert [match and match.other for match in found] == [None] * 1_400 + list(range(100))
     monkeypatch.setattr(near_duplicates, "_BLOCK", 4_000)
     assert near_duplicates.nearest(hashes[:1_500], hashes[1_400:], 24) == found
 
@@ -254,44 +254,44 @@ def test_the_index_looks_at_few_pairs_of_many_photos(monkeypatch: pytest.MonkeyP
             looked.append(len(left))
             yield left, right
 
-    spread: Callable[..., Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]] = hash_index.spread
-    monkeypatch.setattr(hash_index, "spread", counted)
+    spread: Callable[..., Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]] = hash_index.pairs_of_ranges
+    monkeypatch.setattr(hash_index, "pairs_of_ranges", counted)
     count = 20_000
     near_duplicates.group(hexadecimal(random_bits(count, seed=3)), 24)
     assert 0 < sum(looked) < count * (count - 1) / 2 / 500
 
 
-@pytest.mark.parametrize("crowded", [0.1, 1e9])
+@pytest.mark.parametrize("dense", [0.1, 1e9])
 @pytest.mark.parametrize("seed", range(20))
 def test_what_is_linked_already_is_left_out_and_nothing_else(
-    monkeypatch: pytest.MonkeyPatch, seed: int, crowded: float
+    monkeypatch: pytest.MonkeyPatch, seed: int, dense: float
 ) -> None:
     """One narrow part, so that many share a key, at a distance at which a few in a hundred random pairs are linked."""
     monkeypatch.setattr(near_duplicates, "_MANY", 1)
     monkeypatch.setattr(near_duplicates, "_BLOCK", 10)
-    monkeypatch.setattr(near_duplicates, "_CROWDED", crowded)
+    monkeypatch.setattr(near_duplicates, "_DENSE", dense)
     count, distance = 60, 108
     generator = np.random.default_rng(seed)
     hashes = np.packbits(random_bits(count, seed), axis=1).view(np.uint64).T.copy()
     part = hash_index.Part(0, 32, radius=1)
-    monkeypatch.setattr(hash_index, "parts", lambda *_: [part])
+    monkeypatch.setattr(hash_index, "choose_parts", lambda *_: [part])
     links = near_duplicates._Links(count)
     ends = generator.integers(0, count, (2, 30))
     links.add(*ends)
-    brought = np.zeros(count, np.int64)
-    near_duplicates._link_by_part(hashes, distance, part, links, brought)
+    candidates = np.zeros(count, np.int64)
+    near_duplicates._link_by_part(hashes, distance, part, links, candidates)
     components = links.components()
 
     near = np.minimum.reduce(near_duplicates._bits(hashes[:, :, None], hashes[:, None])) <= distance
     keys = part.keys(hashes)
     met = near & np.isin(keys[:, None] ^ keys, part.changes)
-    out = brought > crowded * count
+    out = candidates > dense * count
     before = connected_components(coo_array((np.ones(30), ends), shape=(count, count)), directed=False)[1]
     met[out] = met[:, out] = False
     left, right = np.nonzero(met)
     assert (components[left] == components[right]).all()
     assert len(set(components.tolist())) < len(set(before.tolist()))
-    assert out.any() == (crowded < 1)
+    assert out.any() == (dense < 1)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -301,18 +301,20 @@ def test_a_crowded_photo_is_compared_with_all_that_it_is_not_linked_to(
     count, distance = 60, 108
     generator = np.random.default_rng(seed)
     hashes = np.packbits(random_bits(count, seed), axis=1).view(np.uint64).T.copy()
-    known, crowded = generator.integers(0, count, (2, 30)), generator.random(count) < 0.3
+    known, dense = generator.integers(0, count, (2, 30)), generator.random(count) < 0.3
 
-    def crowd(_hashes: object, _distance: int, _part: object, links: near_duplicates._Links, brought: object) -> None:
-        assert isinstance(brought, np.ndarray)
+    def mark_dense(
+        _hashes: object, _distance: int, _part: object, links: near_duplicates._Links, candidates: object
+    ) -> None:
+        assert isinstance(candidates, np.ndarray)
         links.add(*known)
-        brought[crowded] = count
+        candidates[dense] = count
 
-    monkeypatch.setattr(hash_index, "parts", lambda *_: [hash_index.Part(0, 12, radius=0)])
-    monkeypatch.setattr(near_duplicates, "_link_by_part", crowd)
+    monkeypatch.setattr(hash_index, "choose_parts", lambda *_: [hash_index.Part(0, 12, radius=0)])
+    monkeypatch.setattr(near_duplicates, "_link_by_part", mark_dense)
     monkeypatch.setattr(near_duplicates, "_BLOCK", 10)
     near = np.minimum.reduce(near_duplicates._bits(hashes[:, :, None], hashes[:, None])) <= distance
-    near &= crowded[:, None] | crowded
+    near &= dense[:, None] | dense
     near[*known] = True
     expected = connected_components(near, directed=False)[1]
     found = near_duplicates._link(hashes, distance)
@@ -323,7 +325,7 @@ def test_a_crowded_photo_is_compared_with_all_that_it_is_not_linked_to(
 def test_what_differs_in_so_many_bits_is_met_in_some_part(distance: int) -> None:
     """Parts share no bit, and to be missed by each of them takes more than `distance` bits."""
     with search("index"):
-        parts = hash_index.parts(2, 2, 1, distance)
+        parts = hash_index.choose_parts(2, 2, 1, distance)
     taken = [set(range(part.start, BITS, part.stride)) for part in parts]
     assert all(not one & other for one, other in itertools.combinations(taken, 2))
     assert sum(part.radius + 1 for part in parts) == distance + 1

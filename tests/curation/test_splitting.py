@@ -190,7 +190,7 @@ def test_every_class_must_be_everywhere() -> None:
         split(several("a", 10) + several("b", 3))
     assert str(caught.value) == (
         "class 'b' (3 photos) has none in validation: raise filter.min_images, change the fractions, add photos, "
-        "or lower split.near_duplicates if many of them count as one"
+        "or lower split.near_duplicates if many of them are grouped"
     )
     with pytest.raises(UserError, match=r"class 'a' \(10 photos\) has none in validation"):
         split(several("a", 10), groups=[0] * 10)
@@ -224,18 +224,18 @@ def test_by_counts_goes_by_file_name() -> None:
 GIVEN = [photo(label, f"{side}__{number}") for label in "ab" for side in splits.SPLITS for number in (1, 2)]
 
 
-def test_as_given() -> None:
-    rows = splitting.as_given(GIVEN[::-1])
+def test_published() -> None:
+    rows = splitting.published(GIVEN[::-1])
     assert sides(rows) == {entry.path: entry.path[2:].split("__")[0] for entry in GIVEN}
     assert [row.path for row in rows] == sorted(entry.path for entry in GIVEN)
     with pytest.raises(UserError) as caught:
-        splitting.as_given([*GIVEN, photo("a", "boat__3")])
+        splitting.published([*GIVEN, photo("a", "boat__3")])
     assert str(caught.value) == (
-        "a/boat__3.jpg came with no split, and split.method is 'folders': set dataset.layout.kind to split_folders, "
-        "or choose another split.method"
+        "a/boat__3.jpg has no published split, but split.method is 'folders': "
+        "set dataset.layout.kind to split_folders, or choose another split.method"
     )
     with pytest.raises(UserError) as caught:
-        splitting.as_given([entry for entry in GIVEN if not entry.path.startswith("b/validation")])
+        splitting.published([entry for entry in GIVEN if not entry.path.startswith("b/validation")])
     assert str(caught.value) == (
         "class 'b' (4 photos) has none in validation: add photos, name the class in filter.drop, "
         "or choose another split.method"
@@ -268,7 +268,7 @@ def test_every_photo_is_in_one_split_or_the_user_is_told(
         for label, splits in drawn.items()
         for number, split in enumerate(splits)
     ]
-    for split_by in (splitting.as_given, lambda photos: splitting.by_counts(photos, train, validation)):
+    for split_by in (splitting.published, lambda photos: splitting.by_counts(photos, train, validation)):
         try:
             rows = split_by(photos)
         except UserError as error:
@@ -315,8 +315,8 @@ def test_classes_and_their_numbers() -> None:
             {"method": "folders"},
             {"near_duplicate_groups": 1, "near_duplicate_photos": 3, "leaked_validation": 0, "leaked_test": 2},
             "4 train · 4 validation · 4 test\n3 photos in 1 groups of near duplicates\n"
-            "LEAK: 2 test and 0 validation photos nearly show one of an earlier split (see data/leaks.csv); "
-            "split.method: stratified keeps such photos on one side\n",
+            "LEAK: 2 test and 0 validation photos are near duplicates of photos in an earlier split "
+            "(see data/leaks.csv); split.method: stratified keeps such photos in the same split\n",
         ),
     ],
 )

@@ -172,7 +172,7 @@ def test_a_file_without_rights(tmp_path: Path) -> None:
 
 def test_a_photo_that_passed_the_filter_and_is_gone_is_the_users_to_mend(tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"missing\.jpg passed the filter and can't be opened now \(.*\): run `dvc repro`"
+        UserError, match=r"missing\.jpg passed the filter but can't be opened now \(.*\): run `dvc repro`"
     ):
         open_checked(tmp_path / "missing.jpg")
     assert (blocks_of(open_checked(saved(tmp_path, drawn(), "PNG"))) == BLOCKS).all()

@@ -44,7 +44,7 @@ def by_pillow(shots: Sequence[PhotoViews]) -> NDArray[np.uint8]:
 
 def by_torch(shots: Sequence[PhotoViews]) -> NDArray[np.uint8]:
     pixels = [torch.from_numpy(np.array(shot.photo)) for shot in shots]
-    drawn = device_views.draw(pixels, [shot.looks for shot in shots], shots[0].preprocessing, "cpu")
+    drawn = device_views.draw(pixels, [shot.specs for shot in shots], shots[0].preprocessing, "cpu")
     assert drawn.is_contiguous(memory_format=torch.channels_last)
     views: NDArray[np.uint8] = drawn.numpy()
     return views
@@ -52,7 +52,7 @@ def by_torch(shots: Sequence[PhotoViews]) -> NDArray[np.uint8]:
 
 def shots(preprocessing: Preprocessing, settings: Augment) -> list[PhotoViews]:
     recipe = Recipe(preprocessing, settings, seed=0)
-    return [recipe.shot(photo(*size), str(size), NUMBERS) for size in SIZES]
+    return [recipe.plan(photo(*size), str(size), NUMBERS) for size in SIZES]
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
@@ -72,7 +72,7 @@ def test_photos_squeezed_to_a_square(rotation: float) -> None:
 @pytest.mark.parametrize("size", [16, 224])
 def test_photos_of_the_usual_sizes(interpolation: str, size: int) -> None:
     recipe = Recipe(wanted(interpolation, size), augment(scale=[0.6, 1.0], rotation=15), seed=1)
-    taken = [recipe.shot(photo(width, height), "a", [PLAIN, 0]) for width, height in [(300, 200), (640, 480)]]
+    taken = [recipe.plan(photo(width, height), "a", [PLAIN, 0]) for width, height in [(300, 200), (640, 480)]]
     assert np.array_equal(by_torch(taken), by_pillow(taken))
 
 
@@ -115,12 +115,12 @@ def test_a_view_is_the_same_in_any_company_and_in_parts(monkeypatch: pytest.Monk
     taken = shots(wanted("bicubic"), augment(rotation=20, contrast=0.3, hue=0.2))
     together = by_torch(taken)
     assert np.array_equal(np.concatenate([by_torch([shot]) for shot in taken]), together)
-    monkeypatch.setattr(device_views, "_AT_ONCE", 1)  # a view at a time
+    monkeypatch.setattr(device_views, "_BATCH_PIXELS", 1)  # a view at a time
     assert np.array_equal(by_torch(taken), together)
 
 
 def test_a_photo_without_views_and_no_views_at_all() -> None:
     recipe = Recipe(wanted("bilinear"), augment(), seed=0)
-    none, some = recipe.shot(photo(30, 20), "a", []), recipe.shot(photo(20, 30), "b", [PLAIN, 0])
+    none, some = recipe.plan(photo(30, 20), "a", []), recipe.plan(photo(20, 30), "b", [PLAIN, 0])
     assert np.array_equal(by_torch([none, some, none]), by_pillow([some]))
     assert by_torch([none]).shape == (0, 3, 24, 24)

@@ -51,7 +51,7 @@ def blocks(colours: NDArray[np.uint8], side: int) -> Image.Image:
     return Image.fromarray(colours.repeat(side, axis=0).repeat(side, axis=1))
 
 
-def drawn(width: int = 90, height: int = 60) -> Image.Image:
+def draw_view(width: int = 90, height: int = 60) -> Image.Image:
     """Smooth colours with a hard edge; the same pixels everywhere, computed in whole numbers."""
     y, x = np.mgrid[:height, :width]
     red, green, blue = x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height)
@@ -100,7 +100,7 @@ def test_squash_shows_all_of_a_photo_of_any_shape() -> None:
         photo = Image.fromarray(pixels)
         assert wanted.box(*photo.size) == (0, 0, *photo.size)
         assert (plain_view(photo, wanted) == COLOURS.transpose(2, 0, 1)).all()
-    photo = drawn(500, 333)
+    photo = draw_view(500, 333)
     for name in REFERENCE:
         resized = F.resize(photo, [64, 64], REFERENCE[name])
         assert (plain_view(photo, preprocessing(64, "squash", name)) == np.asarray(resized).transpose(2, 0, 1)).all()
@@ -108,7 +108,7 @@ def test_squash_shows_all_of_a_photo_of_any_shape() -> None:
 
 def test_a_square_photo_squashed_is_its_whole_middle_square() -> None:
     assert (
-        plain_view(drawn(90, 90), preprocessing(24, "squash")) == plain_view(drawn(90, 90), preprocessing(24))
+        plain_view(draw_view(90, 90), preprocessing(24, "squash")) == plain_view(draw_view(90, 90), preprocessing(24))
     ).all()
 
 
@@ -125,7 +125,7 @@ REFERENCE = {
 def test_it_is_torchvisions_resize_and_centre_crop(
     interpolation: str, size: int, crop: float, photo_size: tuple[int, int]
 ) -> None:
-    photo = drawn(*photo_size)
+    photo = draw_view(*photo_size)
     ours = plain_view(photo, preprocessing(size, crop, interpolation)).astype(int)
     resized = F.resize(photo, round(size / crop), REFERENCE[interpolation])
     reference = np.asarray(F.center_crop(resized, [size, size])).transpose(2, 0, 1).astype(int)
@@ -148,7 +148,7 @@ def test_settings_of_params_yaml_replace_the_backbones() -> None:
 
 
 def test_nothing_but_its_arguments_decides() -> None:
-    photo = drawn()
+    photo = draw_view()
     everything = augment(
         scale=[0.3, 1.0],
         aspect=[0.5, 2.0],
@@ -176,7 +176,7 @@ def test_nothing_but_its_arguments_decides() -> None:
 
 
 def test_known_views() -> None:
-    photo = drawn()
+    photo = draw_view()
     flipped = seen(photo, augment(scale=[0.5, 0.9], horizontal_flip=True, vertical_flip=True), number=3, size=4)
     # The box is 54.5 pixels wide and high from (16.7, 1.7); its columns 23, 37, 50, 64 and rows 8, 22, 35, 49 are seen,
     # mirrored left to right: red is column · 255 // 90.
@@ -199,7 +199,7 @@ def test_known_views() -> None:
 
 
 def test_without_augmentation_it_is_the_plain_view() -> None:
-    photo = drawn(64, 64)
+    photo = draw_view(64, 64)
     for crop in (1.0, 0.875, 0.5):
         for interpolation in ("nearest", "bilinear", "bicubic"):
             wanted = preprocessing(24, crop, interpolation)
@@ -209,7 +209,7 @@ def test_without_augmentation_it_is_the_plain_view() -> None:
 
 @pytest.mark.parametrize("photo_size", [(64, 64), (131, 40), (40, 131)])
 def test_without_augmentation_a_squashed_photo_is_seen_whole(photo_size: tuple[int, int]) -> None:
-    photo, wanted = drawn(*photo_size), preprocessing(24, "squash", "bicubic")
+    photo, wanted = draw_view(*photo_size), preprocessing(24, "squash", "bicubic")
     for number in range(3):
         assert (random_view(photo, wanted, augment(), SHA256, number, 0) == plain_view(photo, wanted)).all()
 
@@ -221,7 +221,7 @@ def test_training_and_testing_draw_different_numbers() -> None:
 
 
 def test_a_change_of_one_setting_leaves_the_other_draws_alone() -> None:
-    photo = drawn()
+    photo = draw_view()
     cropped = augment(scale=[0.3, 0.8], aspect=[0.7, 1.4])
     for number in range(12):
         plain = seen(photo, cropped, number)
@@ -393,8 +393,8 @@ def test_rotation_is_about_the_middle_and_clockwise() -> None:
     for degrees, x, y in [(0, 20, 0), (90, 0, 20), (180, -20, 0), (-90, 0, -20), (45, 14.14, 14.14)]:
         turned = np.asarray(views._rotate(marked(52, 32), degrees, 65))[..., 0]
         assert mark_of(turned) == pytest.approx((x, y), abs=0.05)
-    turned = np.asarray(views._rotate(drawn(65, 65), 90, 65)).astype(int)
-    assert abs(turned - np.rot90(np.asarray(drawn(65, 65)), -1)).max() <= 1
+    turned = np.asarray(views._rotate(draw_view(65, 65), 90, 65)).astype(int)
+    assert abs(turned - np.rot90(np.asarray(draw_view(65, 65)), -1)).max() <= 1
     # A smaller view is the middle of it, at the same scale.
     assert mark_of(np.asarray(views._rotate(marked(42, 32), 90, 31))[..., 0]) == pytest.approx((0, 10), abs=0.05)
 
@@ -483,19 +483,19 @@ def test_hue_turns_colours_and_leaves_grey_alone() -> None:
 
 
 def test_a_recipe_opens_a_photo_once_and_draws_its_views(tmp_path: Path) -> None:
-    drawn().save(tmp_path / "x.png")
+    draw_view().save(tmp_path / "x.png")
     settings = augment(scale=[0.5, 0.8])
     recipe = Recipe(preprocessing(12), settings, seed=5)
     plain, first, third = recipe.draw(tmp_path / "x.png", SHA256, [PLAIN, 0, 2])
-    assert (plain == plain_view(drawn(), preprocessing(12))).all()
-    assert (first == random_view(drawn(), preprocessing(12), settings, SHA256, 0, 5)).all()
-    assert (third == random_view(drawn(), preprocessing(12), settings, SHA256, 2, 5)).all()
-    with pytest.raises(UserError, match=r"y\.png passed the filter and can't be opened now"):
+    assert (plain == plain_view(draw_view(), preprocessing(12))).all()
+    assert (first == random_view(draw_view(), preprocessing(12), settings, SHA256, 0, 5)).all()
+    assert (third == random_view(draw_view(), preprocessing(12), settings, SHA256, 2, 5)).all()
+    with pytest.raises(UserError, match=r"y\.png passed the filter but can't be opened now"):
         recipe.draw(tmp_path / "y.png", SHA256, [PLAIN])
 
 
 def test_a_large_jpeg_is_decoded_no_larger_than_a_view_needs(tmp_path: Path) -> None:
-    large, path = drawn(1200, 800), tmp_path / "x.jpg"
+    large, path = draw_view(1200, 800), tmp_path / "x.jpg"
     large.save(path, quality=95)
     wanted = preprocessing(80, crop=0.875, interpolation="bicubic")
     recipe = Recipe(wanted, augment(scale=[0.1, 0.1]), seed=5)
@@ -513,8 +513,8 @@ def test_a_large_jpeg_is_decoded_no_larger_than_a_view_needs(tmp_path: Path) -> 
 
 def test_mirror_images_are_those_of_the_plain_view() -> None:
     recipe = Recipe(preprocessing(12), augment(), seed=5)
-    plain = plain_view(drawn(), preprocessing(12))
-    found = recipe.views(drawn(), SHA256, [views.HORIZONTAL, PLAIN, views.VERTICAL, views.BOTH])
+    plain = plain_view(draw_view(), preprocessing(12))
+    found = recipe.views(draw_view(), SHA256, [views.HORIZONTAL, PLAIN, views.VERTICAL, views.BOTH])
     for view, expected in zip(found, [plain[:, :, ::-1], plain, plain[:, ::-1], plain[:, ::-1, ::-1]], strict=True):
         assert (view == expected).all()
     assert len({recipe.name(SHA256, number) for number in (PLAIN, *views.FLIPS, 0)}) == 5

@@ -110,7 +110,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 def test_a_file(tmp_path: Path, case: hostile_photos.Case) -> None:
     contents = {f"a/{number:03d}.jpg": content for number, content in enumerate(case.make())}
     write(tmp_path, contents)
-    found = list(inspections.inspect(tmp_path, sorted(contents), 2, inspections.none()))
+    found = list(inspections.inspect(tmp_path, sorted(contents), 2, inspections.in_memory()))
     assert [entry.path for entry in found] == sorted(contents)
     for entry in found:
         if case.reasons:
@@ -140,7 +140,7 @@ def test_filter_lists_every_file_once_and_changes_none(project: Project) -> None
     rejected = project.rejected()
     assert (ended.status, ended.stdout.splitlines()[0]) == (
         0,
-        f"{len(project.kept())} of {len(contents)} photos stay, in 2 classes",
+        f"{len(project.kept())} of {len(contents)} photos are kept, in 2 classes",
     )
     assert sorted([*project.kept(), *rejected]) == sorted(contents)
     assert project.raw() == contents
