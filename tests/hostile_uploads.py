@@ -1,4 +1,4 @@
-"""Files that are no photos, or none that anyone should open; and the reason that the page gives for each."""
+"""Files that are not photos, or that nobody should open, and the reason that the page gives for each."""
 
 import io
 import struct
@@ -15,7 +15,7 @@ def write(folder: Path) -> dict[str, str]:
     jpeg = io.BytesIO()
     Image.effect_noise((200, 200), 80).save(jpeg, "JPEG")
     contents = {
-        "text.jpg": (b"This is no photo.", "Not a photo of a known format."),
+        "text.jpg": (b"This is not a photo.", "Not a photo of a known format."),
         "empty.png": (b"", "Empty file."),
         "cut off.jpg": (jpeg.getvalue()[: len(jpeg.getvalue()) // 2], "Damaged or unreadable"),
         "bomb.png": (_bomb(20_000, 10_000), "Over 128 megapixels."),

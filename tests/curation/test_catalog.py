@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def photo(path: str, content: str = "") -> Photo:
-    """A photo whose content is its path, or what is named."""
+    """A photo with the given content, or its path as the content."""
     sha256 = hashlib.sha256((content or path).encode()).hexdigest()
     return Photo(path, path.split("/")[0], 640, 480, "RGB", sha256, "0" * 64)
 
@@ -44,7 +44,7 @@ BOTH = several("a", 3) + several("b", 3)
 # Selecting photos
 
 
-def test_all_stay_sorted_by_path() -> None:
+def test_photos_are_kept_sorted_by_path() -> None:
     found = several("b", 3) + several("a", 4)
     kept, rejected = catalog.select(found[::-1], 3, [], [])
     assert kept == sorted(found, key=lambda entry: entry.path)
@@ -63,14 +63,14 @@ def test_classes_by_name() -> None:
         assert reasons(rejected) == {entry.path: "dropped_class" for entry in found if entry.label not in stay}
 
 
-def test_the_same_photo_under_two_labels_stays_under_none() -> None:
+def test_no_copy_of_a_photo_under_two_labels_is_kept() -> None:
     found = [*several("a", 3), *several("b", 3), photo("a/x.jpg", "X"), photo("b/y.jpg", "X")]
     kept, rejected = catalog.select(found, 3, [], [])
     assert paths(kept) == paths(several("a", 3) + several("b", 3))
     assert reasons(rejected) == {"a/x.jpg": "two_labels: also b/y.jpg", "b/y.jpg": "two_labels: also a/x.jpg"}
 
 
-def test_many_copies_under_several_labels_name_one_another_in_few_words() -> None:
+def test_the_reasons_of_many_copies_under_several_labels_are_short() -> None:
     copies = [photo(f"{label}/copy{number}.jpg", "X") for label in "abc" for number in range(3)]
     _, rejected = catalog.select([*several("a", 3), *several("b", 3), *copies], 3, [], [])
     assert reasons(rejected) == {
@@ -78,7 +78,7 @@ def test_many_copies_under_several_labels_name_one_another_in_few_words() -> Non
     }
 
 
-def test_of_copies_under_one_label_the_first_path_stays() -> None:
+def test_the_first_of_copies_under_one_label_is_kept() -> None:
     found = [photo("a/z.jpg", "X"), photo("a/m.jpg", "X"), photo("a/b.jpg", "X"), *several("a", 2), *several("b", 3)]
     kept, rejected = catalog.select(found, 3, [], [])
     assert paths(kept) == ["a/00.jpg", "a/01.jpg", "a/b.jpg", *paths(several("b", 3))]
@@ -88,7 +88,7 @@ def test_of_copies_under_one_label_the_first_path_stays() -> None:
     }
 
 
-def test_of_copies_in_given_splits_the_one_that_measures_stays() -> None:
+def test_of_copies_in_several_published_splits_the_one_in_test_is_kept() -> None:
     copies = {
         "X": ["a/train__1.jpg", "a/validation__1.jpg", "a/test__1.jpg"],
         "Y": ["a/train__0.jpg", "a/validation__2.jpg"],
@@ -118,15 +118,15 @@ def test_of_copies_in_given_splits_the_one_that_measures_stays() -> None:
     assert catalog.count_leaks([Rejected("a/test__1.jpg", "a", "unreadable: empty file"), *several("a", 3)]) == 0
 
 
-def test_a_copy_in_a_dropped_class_is_no_second_label() -> None:
+def test_a_copy_in_a_dropped_class_is_not_a_second_label() -> None:
     found = [*several("a", 3), *several("b", 3), *several("c", 1), photo("a/x.jpg", "X"), photo("c/y.jpg", "X")]
     kept, rejected = catalog.select(found, 1, [], ["c"])
     assert "a/x.jpg" in paths(kept)
     assert reasons(rejected) == {"c/00.jpg": "dropped_class", "c/y.jpg": "dropped_class"}
 
 
-def test_rare_classes_are_counted_after_all_else() -> None:
-    # c has five files: one can't be read, one is a copy, one also stands in a. Two are left, a has three.
+def test_rare_classes_are_rejected_last() -> None:
+    # c has five files: one can't be read, one is a copy, one is also in a. Two are left; a has three.
     broken = Rejected("c/broken.jpg", "c", "unreadable: empty file")
     found = [
         *several("a", 3),
@@ -156,12 +156,12 @@ def test_rare_classes_are_counted_after_all_else() -> None:
     }
 
 
-def test_a_class_of_exactly_min_images_stays() -> None:
+def test_a_class_with_exactly_min_images_is_kept() -> None:
     kept, _ = catalog.select(several("a", 5) + several("b", 4), 4, [], [])
     assert len(kept) == 9
 
 
-# Paths and contents: most contents are a class's own, some may stand in several, and none at all can't be read.
+# Paths and contents: most contents are in one class, some in several; an empty one can't be read.
 FOUND = st.lists(
     st.builds(
         lambda label, split, number, content: (
@@ -180,7 +180,7 @@ FOUND = st.lists(
 
 @examples(150)
 @given(FOUND, st.integers(1, 4), st.sets(st.sampled_from("abc"), max_size=1), st.randoms(use_true_random=False))
-def test_every_photo_stays_or_has_a_reason_whatever_was_found(
+def test_every_photo_is_kept_or_has_a_reason(
     drawn: list[tuple[str, str]], min_images: int, drop: set[str], order: Random
 ) -> None:
     found: list[Photo | Rejected] = [
@@ -201,7 +201,7 @@ def test_every_photo_stays_or_has_a_reason_whatever_was_found(
     assert len(counts) >= 2
     assert min(counts.values()) >= max(min_images, catalog.SMALLEST_CLASS)
     assert not drop & set(counts)
-    # Of the same content in several splits, what measures stays.
+    # Of the same content in several splits, the copy in test is kept.
     order_of = {"test": 0, "validation": 1, "train": 2, "": 3}
     first: dict[str, int] = {}
     for entry in found:
@@ -262,7 +262,7 @@ def test_every_photo_stays_or_has_a_reason_whatever_was_found(
         ),
     ],
 )
-def test_what_can_not_be_split(
+def test_selections_that_can_not_be_split(
     found: list[Photo | Rejected], min_images: int, keep: list[str], drop: list[str], message: str
 ) -> None:
     with pytest.raises(UserError) as caught:
@@ -270,7 +270,7 @@ def test_what_can_not_be_split(
     assert str(caught.value) == message
 
 
-def test_a_class_of_which_no_photo_can_be_read_may_be_named() -> None:
+def test_a_class_without_readable_photos_may_be_named() -> None:
     broken = Rejected("c/1.heic", "c", "unreadable: not a photo of a known format")
     kept, rejected = catalog.select([*several("a", 3), *several("b", 3), broken], 1, [], ["c"])
     assert (len(kept), rejected) == (6, [broken])
@@ -279,7 +279,7 @@ def test_a_class_of_which_no_photo_can_be_read_may_be_named() -> None:
 # Finding and inspecting
 
 
-def test_files_in_one_order_without_what_file_managers_leave(tmp_path: Path) -> None:
+def test_photos_are_listed_in_order_and_without_clutter(tmp_path: Path) -> None:
     ignored = (REPOSITORY / ".dvcignore").read_text(encoding="utf-8").splitlines()
     clutter = [name.replace("*", "x").rstrip("/") for name in ignored if not name.startswith("#")]
     # What DVC does not see must not change what the filter finds.
@@ -311,12 +311,12 @@ def test_files_in_one_order_without_what_file_managers_leave(tmp_path: Path) -> 
     assert nested == Rejected("b/nested", "b", "unreadable: not a file")
 
 
-def test_without_the_folder_the_user_is_told() -> None:
+def test_a_missing_folder_is_a_user_error() -> None:
     with pytest.raises(UserError, match=r"^nowhere does not exist: run `dvc repro download`$"):
         catalog.list_photos(Path("nowhere"))
 
 
-def test_what_is_written_down_of_a_photo(tmp_path: Path) -> None:
+def test_the_facts_of_a_photo(tmp_path: Path) -> None:
     (tmp_path / "cats").mkdir()
     exif = Image.Exif()
     exif[274] = 6
@@ -356,7 +356,7 @@ def test_the_order_does_not_depend_on_the_workers(tmp_path: Path) -> None:
     assert list(inspections.inspect(tmp_path, names, 8, inspections.in_memory())) == alone
 
 
-def test_a_photo_without_rights_is_unreadable(tmp_path: Path) -> None:
+def test_a_photo_without_read_permission_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     Image.new("RGB", (4, 4)).save(tmp_path / "a/1.png")
     (tmp_path / "a/1.png").chmod(0)
@@ -372,7 +372,7 @@ def test_a_photo_without_rights_is_unreadable(tmp_path: Path) -> None:
 ODD = ['quo"te', "com,ma", "new\nline", "return\r", "größe 船 🛥", " blank ", "=1+1"]
 
 
-def test_the_catalogue_comes_back_whatever_the_names(tmp_path: Path) -> None:
+def test_the_catalogue_is_read_back_with_any_names(tmp_path: Path) -> None:
     photos = [Photo(f"{name}/{name}.jpg", name, 3, 4, "I;16", "ab" * 32, "cd" * 32) for name in ODD]
     catalog.write_catalog(tmp_path / "catalog.csv", photos)
     assert catalog.read_catalog(tmp_path / "catalog.csv") == photos
@@ -382,7 +382,7 @@ def test_the_catalogue_comes_back_whatever_the_names(tmp_path: Path) -> None:
     )
 
 
-def test_the_rejected_come_back_sorted(tmp_path: Path) -> None:
+def test_rejected_photos_are_read_back_sorted(tmp_path: Path) -> None:
     rejected = [Rejected(f"{name}/{name}", name, f"unreadable: damaged ({name})") for name in ODD]
     catalog.write_rejected(tmp_path / "rejected.csv", rejected)
     assert catalog.read_rejected(tmp_path / "rejected.csv") == sorted(rejected, key=lambda entry: entry.path)

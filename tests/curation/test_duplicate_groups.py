@@ -10,7 +10,7 @@ from boatyard.curation.duplicate_groups import NearDuplicate
 PATHS = ["a/1", "a/2", "b/1", "b/2", "c/1"]
 
 
-def test_only_photos_with_near_duplicates_are_listed_under_the_first_of_them() -> None:
+def test_only_photos_with_near_duplicates_are_listed() -> None:
     expected = [
         NearDuplicate("a/1", "a/1"),
         NearDuplicate("b/2", "a/1"),

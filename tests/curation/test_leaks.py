@@ -30,7 +30,7 @@ Change = Callable[[Image.Image], Image.Image]
 
 
 def scene(seed: int) -> Image.Image:
-    """Shades of every size, the larger the stronger, as photos of the world have them; 200 × 150 pixels."""
+    """Noise with more power at lower frequencies, as in natural photos; 200 × 150 pixels."""
     generator = np.random.default_rng(seed)
     levels = np.full((150, 200, 3), 128.0)
     for octave in range(1, 7):
@@ -66,7 +66,7 @@ PLANTED: dict[str, tuple[tuple[Change, ...], str]] = {
 
 
 def plant(raw: Path) -> dict[str, tuple[str, str]]:
-    """Photos already split, and beside them copies of test photos in train: each copy's original, and the flip."""
+    """Write a split data set with copies of test photos in train; return each copy's original and flip."""
     for label in CLASSES:
         (raw / label).mkdir(parents=True)
         for number in range(EACH):
@@ -79,12 +79,12 @@ def plant(raw: Path) -> dict[str, tuple[str, str]]:
         photo = open_photo(original)
         for change in changes:
             photo = change(photo)
-        # Some copies stand under their own label, the others under another one.
+        # Some copies have the same label, the others have another.
         label = CLASSES[number % len(CLASSES)]
         path = raw / label / splits.mark("train", f"planted {number}.png")
         photo.save(path)
         planted[path.relative_to(raw).as_posix()] = (original.relative_to(raw).as_posix(), flip)
-    # The same bytes are no leak, since the filter keeps one of the two.
+    # The same bytes are not a leak, since filter keeps only one of the two.
     shutil.copy(tests[-1], tests[-1].with_name(splits.mark("train", "same bytes.jpg")))
     assert tests[-1].relative_to(raw).as_posix() not in dict(planted.values())
     return planted
@@ -148,7 +148,7 @@ def test_a_stratified_split_of_the_same_photos_has_no_leak(tmp_path: Path) -> No
 
     assert leaks.read_leaks(tmp_path / "data/leaks.csv") == []
     assert json.loads((tmp_path / "metrics/split.json").read_text(encoding="utf-8"))["leaked_test"] == 0
-    # Told to keep nothing but equal hashes together, it leaks, and says which setting would mend it.
+    # If it keeps only equal hashes together, there is a leak, and the message names the setting that fixes it.
     set_params(tmp_path, {**stratified, "near_duplicates": 0})
     assert "split.near_duplicates keeps such photos in the same split" in run(tmp_path, "split")
     assert leaks.read_leaks(tmp_path / "data/leaks.csv") != []
@@ -183,7 +183,7 @@ def test_a_leak_points_from_the_later_split_to_the_earlier(
     assert all((leak.bits, leak.flip) == (1, "plain") for leak in found)
 
 
-def test_splits_without_near_duplicates_have_none(tmp_path: Path) -> None:
+def test_splits_without_near_duplicates_have_no_leak(tmp_path: Path) -> None:
     for label in drawn_photos.CLASSES:
         (tmp_path / label).mkdir()
         for number in range(12):
@@ -193,7 +193,7 @@ def test_splits_without_near_duplicates_have_none(tmp_path: Path) -> None:
     assert leaks.find(found, splitting.by_counts(found, 6, 3)) == []
 
 
-def test_the_table_comes_back(tmp_path: Path) -> None:
+def test_the_table_is_read_back(tmp_path: Path) -> None:
     leak = leaks.Leak('b/"1", x.png', "b", "test", "a/2.png", "a", "train", "both", 24)
     written = [leak, replace(leak, path="b/3", bits=0)]
     leaks.write_leaks(tmp_path / "leaks.csv", written)

@@ -72,7 +72,7 @@ def test_a_known_split() -> None:
     assert on(rows, "validation") == {"a/0", "a/6"}
 
 
-def test_neither_order_nor_names_nor_other_classes_decide() -> None:
+def test_order_names_and_other_classes_do_not_matter() -> None:
     rows = split(HAND_MADE)
     for seed in range(5):
         shuffled = random.Random(seed).sample(HAND_MADE, len(HAND_MADE))
@@ -87,14 +87,14 @@ def test_neither_order_nor_names_nor_other_classes_decide() -> None:
 
 
 @pytest.mark.parametrize("parts", [SIXTY, Parts(0.5, 0.25), Parts(0.7, 0.1), Parts(0.34, 0.33)])
-def test_every_class_is_cut_by_the_fractions(parts: Parts) -> None:
+def test_every_class_is_divided_by_the_fractions(parts: Parts) -> None:
     for count in (*range(10, 60), 117, 588, 920):
         found = Counter(row.split for row in split(several("a", count), parts))
         assert abs(found["train"] - parts.train * count) <= 0.5 + 1e-9
         assert abs(found["train"] + found["validation"] - (parts.train + parts.validation) * count) <= 0.5 + 1e-9
 
 
-def test_sizes_written_out() -> None:
+def test_known_sizes() -> None:
     sizes = {}
     for count in (4, 5, 10, 11, 12, 13, 588, 117, 313, 920, 178, 402):
         found = Counter(row.split for row in split(several("a", count)))
@@ -115,7 +115,7 @@ def test_sizes_written_out() -> None:
     }
 
 
-def test_an_added_photo_moves_at_most_one_over_each_boundary() -> None:
+def test_an_added_photo_moves_at_most_one_photo_across_each_boundary() -> None:
     moved = Counter[int]()
     for seed in range(150):
         photos = several("a", 20 + seed % 37)
@@ -135,7 +135,7 @@ def test_seeds_shuffle() -> None:
     assert max(seen.values()) < 14  # no photo is always there
 
 
-def test_a_group_stands_at_its_first_photos_place_and_takes_as_many_as_it_has() -> None:
+def test_a_group_has_its_first_photos_rank_and_occupies_a_position_per_photo() -> None:
     photos = several("a", 10)
     # In order: 4 and 1 together, 2 9 0 6 | 8 7 | 3 5. The middles of their places: 0.1, 0.25 … 0.55 | 0.65, 0.75 | …
     groups = [0, 1, 2, 3, 1, 4, 5, 6, 7, 8]
@@ -150,7 +150,7 @@ def test_a_group_stands_at_its_first_photos_place_and_takes_as_many_as_it_has() 
     assert (on(rows, "validation"), on(rows, "test")) == ({"a/7"}, {"a/5"})
 
 
-def test_a_group_over_two_classes_stands_in_its_first_photos_class() -> None:
+def test_a_group_with_two_classes_is_ranked_in_its_first_photos_class() -> None:
     # a/5 is the last of class a; with b/0, the last of b, it makes a group. a/5 comes first of the two.
     groups = list(range(15))
     groups[HAND_MADE.index(photo("b", 0))] = groups[HAND_MADE.index(photo("a", 5))]
@@ -163,7 +163,7 @@ def test_a_group_over_two_classes_stands_in_its_first_photos_class() -> None:
 
 @examples(50)
 @given(st.integers(0, 2**32), st.integers(0, 99))
-def test_groups_stay_together_and_everything_is_given_out_once(draw: int, seed: int) -> None:
+def test_groups_stay_together_and_every_photo_is_assigned_once(draw: int, seed: int) -> None:
     generator = np.random.default_rng(draw)
     photos = several("a", 60) + several("b", 40) + several("c", 30)
     groups = [int(group) for group in generator.integers(0, 90, len(photos))]
@@ -180,12 +180,12 @@ def test_groups_stay_together_and_everything_is_given_out_once(draw: int, seed: 
     )
 
 
-def test_a_large_class_is_no_slower_than_its_size() -> None:
+def test_the_time_is_proportional_to_the_class_size() -> None:
     rows = split(several("a", 30_000))  # minutes, if each place took a look at all
     assert Counter(row.split for row in rows) == {"train": 18_000, "validation": 6_000, "test": 6_000}
 
 
-def test_every_class_must_be_everywhere() -> None:
+def test_every_class_must_be_in_every_split() -> None:
     with pytest.raises(UserError) as caught:
         split(several("a", 10) + several("b", 3))
     assert str(caught.value) == (
@@ -198,7 +198,7 @@ def test_every_class_must_be_everywhere() -> None:
         splitting.stratified(several("a", 10), [0], SIXTY, 0)
 
 
-def test_by_counts_goes_by_file_name() -> None:
+def test_by_counts_is_in_file_name_order() -> None:
     photos = [photo("b", 3), photo("b", 1), photo("b", 10), photo("b", 2), *several("a", 5)]
     rows = splitting.by_counts(photos, 2, 1)
     assert [(row.path, row.split) for row in rows] == [
@@ -247,7 +247,7 @@ def test_published() -> None:
     st.sampled_from(["", *splits.SPLITS]),
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.text("_a", min_size=1),
 )
-def test_a_split_in_front_of_any_name_is_found_again(split: str, name: str) -> None:
+def test_the_split_is_read_back_from_any_name(split: str, name: str) -> None:
     marked = given_split.mark(split, name)
     assert marked.endswith(name)
     if split:
@@ -260,7 +260,7 @@ def test_a_split_in_front_of_any_name_is_found_again(split: str, name: str) -> N
     st.integers(1, 4),
     st.integers(1, 4),
 )
-def test_every_photo_is_in_one_split_or_the_user_is_told(
+def test_every_photo_is_in_one_split_or_there_is_an_error_of_one_line(
     drawn: dict[str, list[str]], train: int, validation: int
 ) -> None:
     photos = [
@@ -279,7 +279,7 @@ def test_every_photo_is_in_one_split_or_the_user_is_told(
             assert {row.split for row in rows if row.label == label} == set(splits.SPLITS)
 
 
-def test_splits_come_back(tmp_path: Path) -> None:
+def test_splits_are_read_back(tmp_path: Path) -> None:
     rows = [Sample('a,"b"/new\nline.jpg', 'a,"b"', "train", "0" * 64), Sample("ü/1.jpg", "ü", "test", "1" * 64)]
     splits.write_splits(tmp_path / "splits.csv", rows)
     assert splits.read_splits(tmp_path / "splits.csv") == rows

@@ -1,4 +1,4 @@
-"""Views drawn by PyTorch are those that Pillow draws, in every level."""
+"""PyTorch draws exactly the same views as Pillow."""
 
 import random
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def wanted(interpolation: str, size: int = 24, crop: float | Literal["squash"] =
 
 
 def augment(**changes: object) -> Augment:
-    """Crops of every kind, mirrored either way."""
+    """Crops of every kind, mirrored along each axis."""
     crops = {"scale": [0.1, 1.0], "aspect": [0.5, 2.0], "horizontal_flip": True, "vertical_flip": True}
     return test_views.augment(**(crops | changes))
 
@@ -63,14 +63,14 @@ def test_crops_and_rotations(interpolation: str, rotation: float) -> None:
 
 
 @pytest.mark.parametrize("rotation", [0, 30])
-def test_photos_squeezed_to_a_square(rotation: float) -> None:
+def test_photos_squashed_to_a_square(rotation: float) -> None:
     taken = shots(wanted("bicubic", crop="squash"), augment(rotation=rotation))
     assert np.array_equal(by_torch(taken), by_pillow(taken))
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize("size", [16, 224])
-def test_photos_of_the_usual_sizes(interpolation: str, size: int) -> None:
+def test_photos_of_common_sizes(interpolation: str, size: int) -> None:
     recipe = Recipe(wanted(interpolation, size), augment(scale=[0.6, 1.0], rotation=15), seed=1)
     taken = [recipe.plan(photo(width, height), "a", [PLAIN, 0]) for width, height in [(300, 200), (640, 480)]]
     assert np.array_equal(by_torch(taken), by_pillow(taken))
@@ -91,8 +91,8 @@ def test_colours(jitter: dict[str, float]) -> None:
     assert np.array_equal(by_torch(taken), by_pillow(taken))
 
 
-def test_every_kind_of_colour_and_turn_of_the_hue() -> None:
-    """64³ colours, black, greys and white among them, in pieces that are turned by as many angles."""
+def test_colours_and_hue_shifts_of_every_kind() -> None:
+    """64³ colours, with black, greys and white, in blocks that are shifted by as many hues."""
     levels = np.linspace(0, 255, 64).round().astype(np.uint8)
     colours = np.stack(np.meshgrid(levels, levels, levels), 3).reshape(512, 512, 3)
     pieces = [
@@ -111,7 +111,7 @@ def test_every_kind_of_colour_and_turn_of_the_hue() -> None:
     assert (expected[1] != pieces[0].transpose(2, 0, 1)).any()  # 8-bit HSV loses levels, and so must we
 
 
-def test_a_view_is_the_same_in_any_company_and_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_view_does_not_depend_on_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = shots(wanted("bicubic"), augment(rotation=20, contrast=0.3, hue=0.2))
     together = by_torch(taken)
     assert np.array_equal(np.concatenate([by_torch([shot]) for shot in taken]), together)

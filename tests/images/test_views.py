@@ -32,7 +32,7 @@ def preprocessing(size: int, crop: Crop = 1.0, interpolation: str = "nearest") -
 
 
 def augment(**changes: Any) -> schema.Augment:
-    """No augmentation but what is named."""
+    """No augmentation except the given one."""
     nothing: dict[str, Any] = {
         "scale": [1.0, 1.0],
         "aspect": [1.0, 1.0],
@@ -52,7 +52,7 @@ def blocks(colours: NDArray[np.uint8], side: int) -> Image.Image:
 
 
 def draw_view(width: int = 90, height: int = 60) -> Image.Image:
-    """Smooth colours with a hard edge; the same pixels everywhere, computed in whole numbers."""
+    """Smooth colours with a hard edge, computed in integers: the same pixels everywhere."""
     y, x = np.mgrid[:height, :width]
     red, green, blue = x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height)
     return Image.fromarray(np.stack([red, np.where(x > y, green, 255 - green), blue], axis=2).astype(np.uint8))
@@ -79,14 +79,14 @@ def test_blocks_of_a_square_photo() -> None:
     assert view[2, :, 3].tolist() == [55, 115, 175, 235]  # blue, the right column from the top
 
 
-def test_the_middle_of_a_wide_and_of_a_high_photo() -> None:
+def test_the_centre_of_a_wide_and_of_a_tall_photo() -> None:
     wide = np.concatenate([COLOURS, 255 - COLOURS], axis=1)  # 8 × 4 blocks: the middle is columns 2 to 5
     assert (plain_view(blocks(wide, 4), preprocessing(4)) == wide[:, 2:6].transpose(2, 0, 1)).all()
     high = wide.swapaxes(0, 1).copy()
     assert (plain_view(blocks(high, 4), preprocessing(4)) == high[2:6].transpose(2, 0, 1)).all()
 
 
-def test_crop_is_a_part_of_the_short_side() -> None:
+def test_crop_is_a_fraction_of_the_short_side() -> None:
     assert (plain_view(blocks(COLOURS, 4), preprocessing(2, crop=0.5)) == COLOURS[1:3, 1:3].transpose(2, 0, 1)).all()
     assert (
         plain_view(blocks(COLOURS, 4), preprocessing(8, crop=0.5))[:, ::4, ::4] == COLOURS[1:3, 1:3].transpose(2, 0, 1)
@@ -106,7 +106,7 @@ def test_squash_shows_all_of_a_photo_of_any_shape() -> None:
         assert (plain_view(photo, preprocessing(64, "squash", name)) == np.asarray(resized).transpose(2, 0, 1)).all()
 
 
-def test_a_square_photo_squashed_is_its_whole_middle_square() -> None:
+def test_a_squashed_square_photo_is_its_uncropped_view() -> None:
     assert (
         plain_view(draw_view(90, 90), preprocessing(24, "squash")) == plain_view(draw_view(90, 90), preprocessing(24))
     ).all()
@@ -122,7 +122,7 @@ REFERENCE = {
 @pytest.mark.parametrize("interpolation", REFERENCE)
 @pytest.mark.parametrize(("size", "crop"), [(224, 224 / 256), (64, 1.0), (96, 0.95)])
 @pytest.mark.parametrize("photo_size", [(300, 300), (500, 333), (240, 410), (70, 64)])
-def test_it_is_torchvisions_resize_and_centre_crop(
+def test_the_plain_view_is_torchvisions_resize_and_centre_crop(
     interpolation: str, size: int, crop: float, photo_size: tuple[int, int]
 ) -> None:
     photo = draw_view(*photo_size)
@@ -147,7 +147,7 @@ def test_settings_of_params_yaml_replace_the_backbones() -> None:
 # Random views: a pure function
 
 
-def test_nothing_but_its_arguments_decides() -> None:
+def test_a_view_depends_only_on_its_arguments() -> None:
     photo = draw_view()
     everything = augment(
         scale=[0.3, 1.0],
@@ -198,7 +198,7 @@ def test_known_views() -> None:
     )
 
 
-def test_without_augmentation_it_is_the_plain_view() -> None:
+def test_without_augmentation_a_random_view_is_the_plain_view() -> None:
     photo = draw_view(64, 64)
     for crop in (1.0, 0.875, 0.5):
         for interpolation in ("nearest", "bilinear", "bicubic"):
@@ -208,19 +208,19 @@ def test_without_augmentation_it_is_the_plain_view() -> None:
 
 
 @pytest.mark.parametrize("photo_size", [(64, 64), (131, 40), (40, 131)])
-def test_without_augmentation_a_squashed_photo_is_seen_whole(photo_size: tuple[int, int]) -> None:
+def test_without_augmentation_a_squashed_view_shows_the_whole_photo(photo_size: tuple[int, int]) -> None:
     photo, wanted = draw_view(*photo_size), preprocessing(24, "squash", "bicubic")
     for number in range(3):
         assert (random_view(photo, wanted, augment(), SHA256, number, 0) == plain_view(photo, wanted)).all()
 
 
-def test_training_and_testing_draw_different_numbers() -> None:
+def test_training_and_testing_use_different_view_numbers() -> None:
     most = schema.Features.model_fields["views"].metadata
     assert max(bound.le for bound in most if hasattr(bound, "le")) < views.FIRST_TTA_VIEW
     assert PLAIN < 0
 
 
-def test_a_change_of_one_setting_leaves_the_other_draws_alone() -> None:
+def test_changing_one_setting_does_not_change_the_other_draws() -> None:
     photo = draw_view()
     cropped = augment(scale=[0.3, 0.8], aspect=[0.7, 1.4])
     for number in range(12):
@@ -236,7 +236,7 @@ def test_a_change_of_one_setting_leaves_the_other_draws_alone() -> None:
 # Flips
 
 
-def test_half_of_the_views_are_flipped_either_way() -> None:
+def test_half_of_the_views_are_flipped_along_each_axis() -> None:
     photo = blocks(COLOURS, 1)
     found = [0, 0, 0, 0]
     both_ways = augment(horizontal_flip=True, vertical_flip=True)
@@ -281,7 +281,7 @@ def box_of(width: int, height: int, settings: schema.Augment, number: int, crop:
     return camera.box
 
 
-def test_area_aspect_and_place_fill_their_ranges() -> None:
+def test_area_aspect_and_position_cover_their_ranges() -> None:
     settings = augment(scale=[0.2, 0.4], aspect=[0.5, 2.0])
     boxes = np.array([box_of(200, 200, settings, number) for number in range(400)])
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
@@ -298,7 +298,7 @@ def test_area_aspect_and_place_fill_their_ranges() -> None:
         assert abs(place.mean() - 0.5) < 0.08
 
 
-def test_a_crop_that_does_not_fit_is_made_smaller_in_its_aspect() -> None:
+def test_a_crop_that_does_not_fit_is_scaled_down_with_its_aspect() -> None:
     for number in range(5):
         left, top, right, bottom = box_of(200, 50, augment(), number)
         assert (top, bottom) == (0, 50)
@@ -308,13 +308,13 @@ def test_a_crop_that_does_not_fit_is_made_smaller_in_its_aspect() -> None:
         assert bottom - top == pytest.approx(12.5)  # 100 × 25, a quarter of the photo, would not fit
 
 
-def test_the_middle_of_the_crop_is_cut_as_in_the_plain_view() -> None:
+def test_a_random_view_has_the_central_crop_of_the_plain_view() -> None:
     settings = augment(scale=[0.25, 0.25])
     whole, middle = box_of(200, 200, settings, 3), box_of(200, 200, settings, 3, crop=0.8)
     assert [inner - outer for inner, outer in zip(middle, whole, strict=True)] == pytest.approx([10, 10, -10, -10])
 
 
-def test_under_squash_crops_lie_around_the_photos_own_shape() -> None:
+def test_squashed_crops_vary_around_the_photos_own_aspect() -> None:
     settings = augment(scale=[0.2, 0.4], aspect=[0.5, 2.0])
     boxes = np.array([box_of(400, 100, settings, number, "squash") for number in range(400)])
     width, height = (boxes[:, 2] - boxes[:, 0]) / 400, (boxes[:, 3] - boxes[:, 1]) / 100
@@ -383,13 +383,13 @@ def marked(x: int, y: int) -> Image.Image:
 
 
 def mark_of(image: NDArray[np.uint8]) -> tuple[float, float]:
-    """Where the white square is, from the middle, x to the right and y down."""
+    """The position of the white square relative to the centre, x to the right and y down."""
     weight = image.astype(float)
     y, x = np.mgrid[: weight.shape[0], : weight.shape[1]] - (weight.shape[0] - 1) / 2
     return float((x * weight).sum() / weight.sum()), float((y * weight).sum() / weight.sum())
 
 
-def test_rotation_is_about_the_middle_and_clockwise() -> None:
+def test_rotation_is_clockwise_about_the_centre() -> None:
     for degrees, x, y in [(0, 20, 0), (90, 0, 20), (180, -20, 0), (-90, 0, -20), (45, 14.14, 14.14)]:
         turned = np.asarray(views._rotate(marked(52, 32), degrees, 65))[..., 0]
         assert mark_of(turned) == pytest.approx((x, y), abs=0.05)
@@ -399,7 +399,7 @@ def test_rotation_is_about_the_middle_and_clockwise() -> None:
     assert mark_of(np.asarray(views._rotate(marked(42, 32), 90, 31))[..., 0]) == pytest.approx((0, 10), abs=0.05)
 
 
-def test_random_rotations_fill_their_range_either_way() -> None:
+def test_random_rotations_cover_their_range_in_both_directions() -> None:
     degrees = []
     for number in range(150):
         x, y = mark_of(seen(marked(52, 32), augment(rotation=30.0), number, size=65)[0])
@@ -410,7 +410,7 @@ def test_random_rotations_fill_their_range_either_way() -> None:
     assert abs(np.mean(degrees)) < 5
 
 
-def test_what_comes_from_outside_is_black() -> None:
+def test_pixels_from_outside_are_black() -> None:
     white = Image.new("RGB", (40, 40), "white")
     turned = np.asarray(views._rotate(white, 45, 40))
     assert turned[0, 0].tolist() == turned[39, 0].tolist() == [0, 0, 0]
@@ -465,7 +465,7 @@ def test_saturation_is_about_grey() -> None:
     assert (found[:, 1] == found[:, 2]).all()
 
 
-def test_hue_turns_colours_and_leaves_grey_alone() -> None:
+def test_hue_shifts_colours_and_does_not_change_grey() -> None:
     for level in (0, 1, 90, 254, 255):
         assert (colours(flat(level, level, level), augment(hue=0.5), 30) == level).all()
     found = colours(flat(255, 0, 0), augment(hue=0.1))
@@ -511,7 +511,7 @@ def test_a_large_jpeg_is_decoded_no_larger_than_a_view_needs(tmp_path: Path) -> 
     assert differences.mean() < 0.5
 
 
-def test_mirror_images_are_those_of_the_plain_view() -> None:
+def test_mirrored_views_are_flips_of_the_plain_view() -> None:
     recipe = Recipe(preprocessing(12), augment(), seed=5)
     plain = plain_view(draw_view(), preprocessing(12))
     found = recipe.views(draw_view(), SHA256, [views.HORIZONTAL, PLAIN, views.VERTICAL, views.BOTH])
@@ -520,7 +520,7 @@ def test_mirror_images_are_those_of_the_plain_view() -> None:
     assert len({recipe.name(SHA256, number) for number in (PLAIN, *views.FLIPS, 0)}) == 5
 
 
-def test_views_have_different_names_unless_they_are_the_same() -> None:
+def test_only_identical_views_share_a_name() -> None:
     recipe = Recipe(preprocessing(12), augment(scale=[0.5, 0.8]), seed=5)
     others = [replace(recipe, seed=6), replace(recipe, augment=augment(scale=[0.5, 0.81]))]
     assert {one.name(SHA256, PLAIN) for one in [recipe, *others]} == {f"{SHA256} plain"}

@@ -28,7 +28,7 @@ def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """A server in Kaggle's place: the one that kagglehub's own tests use, on a port that it chose."""
+    """A server instead of Kaggle's, at the address that kagglehub's own tests use."""
     pytest.importorskip("kagglehub", reason="kagglehub is an optional extra")
     monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "TEST")
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
@@ -45,7 +45,7 @@ def test_a_data_set_of_a_version(tmp_path: Path, site: Site) -> None:
     assert (fetched.source, fetched.version, fetched.images) == ("kaggle someone/boats", "3", 2)
     fetch(tmp_path)
     assert len(site.requests) == 1
-    assert len(tree(tmp_path / "cache")) == 3  # two photos and the mark that they are all
+    assert len(tree(tmp_path / "cache")) == 3  # two photos and the marker of a complete download
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_kaggle_refuses(tmp_path: Path, site: Site, status: int, problem: str) -
     assert str(caught.value).startswith(f"someone/boats version 3 can't be fetched from Kaggle: {problem}")
 
 
-def test_a_download_that_stops_is_not_taken_for_whole(tmp_path: Path, site: Site) -> None:
+def test_an_interrupted_download_is_not_mistaken_for_a_complete_one(tmp_path: Path, site: Site) -> None:
     headers = {"Content-Type": "application/zip"}
     site.resources = {DOWNLOAD: Resource(ZIP, headers=headers, stops=[100])}
     with pytest.raises(UserError, match=r"^someone/boats version 3 can't be fetched from Kaggle: "):

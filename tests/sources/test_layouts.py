@@ -66,7 +66,7 @@ def test_table_with_numbered_columns_joined_and_renamed(tmp_path: Path) -> None:
     assert tree(tmp_path / "raw") == {"x-bad/a.png": photo(1), "y-bad/c.png": photo(3), "y-good/b.png": photo(2)}
 
 
-def test_paths_start_at_the_root(tmp_path: Path) -> None:
+def test_paths_are_relative_to_the_root(tmp_path: Path) -> None:
     contents = {f"set/{name}": content for name, content in PHOTOS.items()}
     rows = b"file,label\nimages/a.png,cat\nimages/b.png,dog\n"
     fetched = fetch(tmp_path, table(root="set"), contents | {"set/labels.csv": rows, "other/x.png": photo(9)})
@@ -77,7 +77,7 @@ def test_paths_start_at_the_root(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "path", "label"), [(True, "images/{id}.{form}", "kind"), (False, "images/{0}.{1}", 2)]
 )
-def test_a_path_made_of_columns(tmp_path: Path, header: bool, path: str, label: str | int) -> None:
+def test_a_path_made_of_several_columns(tmp_path: Path, header: bool, path: str, label: str | int) -> None:
     rows = b"a,png,cat\nb,png,dog\n"
     layout = table(header=header, path=path, label=[label])
     fetch(tmp_path, layout, PHOTOS | {"labels.csv": b"id,form,kind\n" * header + rows})
@@ -136,7 +136,7 @@ def test_the_same_name_in_two_folders_of_one_class(tmp_path: Path) -> None:
         ("", "labels.csv of "),
     ],
 )
-def test_a_row_that_does_not_fit_is_named(tmp_path: Path, rows: str, problem: str) -> None:
+def test_the_error_for_an_invalid_row_names_it(tmp_path: Path, rows: str, problem: str) -> None:
     write(tmp_path, {"secret.png": photo(9)})
     with pytest.raises(UserError) as caught:
         fetch(tmp_path, table(), PHOTOS | {"labels.csv": f"file,label\n{rows}".encode()})
@@ -157,13 +157,13 @@ def test_a_row_that_does_not_fit_is_named(tmp_path: Path, rows: str, problem: st
         (table(rename={"Cat": "tiger"}), "dataset.layout.rename: no row of labels.csv has 'Cat'; its values are cat"),
     ],
 )
-def test_a_table_layout_that_does_not_fit(tmp_path: Path, layout: TableLayout, problem: str) -> None:
+def test_a_table_layout_that_does_not_match_the_table(tmp_path: Path, layout: TableLayout, problem: str) -> None:
     with pytest.raises(UserError) as caught:
         fetch(tmp_path, layout, PHOTOS | {"labels.csv": b"file,label\nimages/a.png,cat\n"})
     assert problem in str(caught.value)
 
 
-def test_a_table_without_the_right_to_read_it(tmp_path: Path) -> None:
+def test_a_table_without_read_permission(tmp_path: Path) -> None:
     write(tmp_path, {"incoming/labels.csv": b"file,label\nimages/a.png,cat\n", "incoming/images/a.png": photo(1)})
     (tmp_path / "incoming/labels.csv").chmod(0)
     asked = FolderDataset(source="folder", licence="private", layout=table())
@@ -207,7 +207,7 @@ ROWS = [b"file,label\nimages/a.png,cat\nimages/b.png,dog\n", b'label;file\r\n"a;
 
 @examples(150)
 @given(damaged(ROWS), st.sampled_from(["comma", "semicolon", "tab", "whitespace"]), st.booleans())
-def test_whatever_the_table_its_photos_are_labelled_or_the_user_is_told(
+def test_any_table_labels_its_photos_or_is_an_error_of_one_line(
     tmp_path: Path, content: bytes, delimiter: str, header: bool
 ) -> None:
     columns = {} if header else {"path": 0, "label": [1]}
@@ -236,7 +236,7 @@ def test_file_names_that_differ_only_in_case_are_kept_apart(tmp_path: Path) -> N
     assert tree(tmp_path / "raw") == {"cat/A.png": photo(1), "cat/sub__a.png": photo(2), "dog/c.png": photo(3)}
 
 
-def test_a_folder_around_the_classes_is_pointed_out(tmp_path: Path) -> None:
+def test_the_error_for_a_folder_around_the_classes_says_so(tmp_path: Path) -> None:
     contents = {"all/cat/a.png": photo(1), "all/dog/b.png": photo(2)}
     with pytest.raises(UserError, match=r"has a single class folder, 'all', and 2 folders in it"):
         fetch(tmp_path, FOLDERS, contents)
@@ -262,7 +262,7 @@ def test_photos_without_class_folders(tmp_path: Path) -> None:
         fetch(tmp_path, FOLDERS, {"a.png": photo(1), "b.png": photo(2)})
 
 
-def test_a_long_flattened_name_is_cut(tmp_path: Path) -> None:
+def test_a_long_flattened_name_is_truncated(tmp_path: Path) -> None:
     deep = "/".join(["folder" * 10] * 5)
     fetch(tmp_path, FOLDERS, {"cat/a.png": photo(1), f"cat/{deep}/a.png": photo(2), "dog/a.png": photo(3)})
     names = sorted(path.name for path in (tmp_path / "raw/cat").iterdir())

@@ -73,7 +73,7 @@ def test_an_interrupted_download_resumes(tmp_path: Path, site: Site) -> None:
     assert len(tree(tmp_path / "raw")) == 301
 
 
-def test_a_server_that_keeps_stopping_and_the_next_run(tmp_path: Path, site: Site) -> None:
+def test_a_server_that_keeps_failing_and_the_next_run(tmp_path: Path, site: Site) -> None:
     site.resources = {"/a.zip": Resource(ZIP, stops=[7000, 0, 0, 0])}
     total = f"{len(ZIP):,}"
     with pytest.raises(
@@ -196,7 +196,7 @@ def test_a_file_in_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert fetch(tmp_path, ("file://data/a.zip", sha256(ZIP))).images == 301
 
 
-def test_what_fsspec_opens(tmp_path: Path) -> None:
+def test_an_archive_that_fsspec_opens(tmp_path: Path) -> None:
     import fsspec
 
     with fsspec.open("memory://bucket/a.zip", "wb") as stream:
@@ -213,7 +213,7 @@ def test_what_fsspec_opens(tmp_path: Path) -> None:
         ("nosuch://bucket/a.zip", "nosuch://bucket/a.zip can't be read (ValueError: Protocol not known: nosuch"),
     ],
 )
-def test_what_fsspec_does_not_open(tmp_path: Path, url: str, problem: str) -> None:
+def test_addresses_that_can_not_be_opened(tmp_path: Path, url: str, problem: str) -> None:
     with pytest.raises(UserError) as caught:
         fetch(tmp_path, (url, sha256(ZIP)))
     assert str(caught.value).startswith(problem)
