@@ -2,10 +2,10 @@
 
     python benchmarks/large_photos.py boats.zip [--photos 20]
 
-Photos of a zip archive are enlarged to 12 megapixels, as from a phone's camera, with some noise, and saved as JPEG. Then
-the views of a training photo, the plain one and four random ones of 224 pixels, are drawn from the photo at full size
-and at the smaller size, in turn, on one core. It prints seconds per photo, medians with minimum and maximum, and the
-difference between the views in levels of 255.
+Photos of a zip archive are enlarged to 12 megapixels, as from a phone's camera, with some noise, and saved as JPEG.
+Then the views of a training photo, the plain one and four random ones of 224 pixels, are drawn from the photo at full
+size and at the smaller size, in turn, on one core. It prints seconds per photo, medians with minimum and maximum, and
+the difference between the views in levels of 255.
 """
 
 import argparse
