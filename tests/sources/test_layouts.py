@@ -13,7 +13,7 @@ from boatyard import sources
 from boatyard.core.errors import UserError
 from boatyard.params.dataset import FolderDataset, FoldersLayout, Layout, SplitFoldersLayout, TableLayout
 from boatyard.sources import naming
-from boatyard.sources.base import LabelledPhoto
+from boatyard.sources.interface import LabelledPhoto
 
 
 def fetch(tmp_path: Path, layout: Layout, contents: dict[str, bytes]) -> sources.Fetched:

@@ -17,7 +17,7 @@ from boatyard.params import dataset
 from boatyard.params.dataset import DatasetSection, Layout
 from boatyard.params.types import PositiveCount
 from boatyard.sources import layouts, registry
-from boatyard.sources.base import Listing, SourceFiles, Workspace
+from boatyard.sources.interface import Listing, SourceFiles, Workspace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDERS = {"kind": "folders", "root": "."}

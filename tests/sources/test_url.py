@@ -141,6 +141,7 @@ def test_a_wrong_checksum_and_the_corrected_one(tmp_path: Path, site: Site) -> N
         (Resource(status=503), 3),
         (Resource(b"<html>log in</html>"), 1),
         (Resource(status=302, headers={"Location": "file:///etc/passwd"}), 1),
+        (Resource(b"no address to go to", status=302), 1),
     ],
 )
 def test_which_answers_are_retried_without_secrets(

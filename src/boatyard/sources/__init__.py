@@ -12,8 +12,8 @@ from pathlib import Path
 
 from boatyard.params.dataset import DatasetSection
 from boatyard.sources import naming
-from boatyard.sources.base import Progress, Workspace
 from boatyard.sources.copy_photos import copy_photos
+from boatyard.sources.interface import Progress, Workspace
 from boatyard.sources.registry import SOURCES
 
 __all__ = ["Fetched", "fetch"]
@@ -21,25 +21,15 @@ __all__ = ["Fetched", "fetch"]
 
 @dataclass(frozen=True)
 class Fetched:
-    """The content of data/raw and where it came from.
+    """The content of data/raw and where it came from."""
 
-    Attributes:
-        source: a package, a folder or an address, without secrets.
-        version: empty if the source has none.
-        sha256: of the archive, or over the photos' paths and contents if there is no archive.
-        licence: as params.yaml states it.
-        images: number of photos.
-        classes: number of classes.
-        notes: what was left out, one sentence each.
-    """
-
-    source: str
-    version: str
-    sha256: str
+    source: str  # a package, a folder or an address, without secrets
+    version: str  # empty if the source has none
+    sha256: str  # of the archive, or over the photos' paths and contents if there is no archive
     licence: str
-    images: int
+    images: int  # number of photos
     classes: int
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # what was left out, one sentence each
 
 
 def fetch(dataset: DatasetSection, raw: Path, downloads: Path, incoming: Path, progress: Progress) -> Fetched:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
 from boatyard.core.errors import UserError
-from boatyard.sources.base import Progress
+from boatyard.sources.interface import Progress
 from boatyard.sources.walk import MAX_DEPTH
 
 MAX_FILES = 3_000_000

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from boatyard.core.errors import UserError
 from boatyard.core.files import sha256_of
-from boatyard.sources.base import Progress
+from boatyard.sources.interface import Progress
 
 FICLONE = 0x40049409  # Linux's ioctl for a copy-on-write clone
 

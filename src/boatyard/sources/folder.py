@@ -3,7 +3,7 @@
 from boatyard.core.errors import UserError
 from boatyard.params.dataset import FolderDataset
 from boatyard.sources import layouts
-from boatyard.sources.base import Listing, SourceFiles, Workspace
+from boatyard.sources.interface import Listing, SourceFiles, Workspace
 from boatyard.sources.walk import list_files
 
 

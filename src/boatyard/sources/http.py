@@ -13,7 +13,7 @@ from requests.auth import HTTPBasicAuth
 from requests.utils import get_auth_from_url
 
 from boatyard.core.errors import UserError, unwritable
-from boatyard.sources.base import Progress
+from boatyard.sources.interface import Progress
 
 TIMEOUT = 60.0  # seconds without an answer or a byte
 ATTEMPTS = 3  # consecutive attempts without a new byte
@@ -137,7 +137,7 @@ def _get(session: requests.Session, url: str, start: int) -> requests.Response:
             raise DownloadError(f"{name} has a certificate that is not trusted ({cause.verify_message})") from error
         raise _Interrupted(f"no connection ({cause})") from error
     status = response.status_code
-    if response.ok or (start and status == RANGE_NOT_SATISFIABLE):
+    if 200 <= status < 300 or (start and status == RANGE_NOT_SATISFIABLE):
         return response
     response.close()
     if status in RETRIED:

@@ -6,7 +6,7 @@ from pathlib import Path
 from boatyard.core.errors import UserError
 from boatyard.params.dataset import KaggleDataset
 from boatyard.sources import layouts
-from boatyard.sources.base import Listing, SourceFiles, Workspace
+from boatyard.sources.interface import Listing, SourceFiles, Workspace
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
 

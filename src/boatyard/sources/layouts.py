@@ -8,7 +8,7 @@ from boatyard.core.file_names import is_clutter
 from boatyard.images.formats import has_photo_suffix
 from boatyard.params.dataset import FoldersLayout, Layout, SplitFoldersLayout, TableLayout
 from boatyard.sources import table
-from boatyard.sources.base import LabelledPhoto, Listing, SourceFiles
+from boatyard.sources.interface import LabelledPhoto, Listing, SourceFiles
 from boatyard.sources.walk import list_files
 
 # The names that data sets give their splits, in lower case, and the names used here.

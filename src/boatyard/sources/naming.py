@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from boatyard.core.errors import UserError
 from boatyard.core.file_names import MAX_NAME_BYTES, label_problem
 from boatyard.core.splits import SEPARATOR, mark
-from boatyard.sources.base import LabelledPhoto
+from boatyard.sources.interface import LabelledPhoto
 
 
 def assign(photos: Sequence[LabelledPhoto]) -> dict[PurePosixPath, PurePosixPath]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from boatyard.core.errors import UserError
 from boatyard.params.dataset import PypiDataset
 from boatyard.sources import archives, layouts
-from boatyard.sources.base import Listing, SourceFiles, Workspace
 from boatyard.sources.download_cache import cached
+from boatyard.sources.interface import Listing, SourceFiles, Workspace
 
 
 def fetch(dataset: PypiDataset, workspace: Workspace) -> Listing:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from boatyard.core.errors import UserError
 from boatyard.images.formats import has_photo_suffix
 from boatyard.params.dataset import COLUMN, TableLayout
-from boatyard.sources.base import LabelledPhoto
+from boatyard.sources.interface import LabelledPhoto
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 

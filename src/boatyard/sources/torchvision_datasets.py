@@ -21,8 +21,8 @@ from typing import Any
 from boatyard.core.errors import UserError, unwritable
 from boatyard.params.dataset import TorchvisionDataset
 from boatyard.sources import http
-from boatyard.sources.base import LabelledPhoto, Listing, Progress, SourceFiles, Workspace
 from boatyard.sources.download_cache import make_folder, not_a_directory
+from boatyard.sources.interface import LabelledPhoto, Listing, Progress, SourceFiles, Workspace
 from boatyard.sources.layouts import SPLIT_NAMES
 from boatyard.sources.naming import folded
 from boatyard.sources.walk import list_files

@@ -9,8 +9,8 @@ from boatyard.core.errors import UserError, unwritable
 from boatyard.core.files import sha256_of
 from boatyard.params.dataset import Archive, UrlDataset
 from boatyard.sources import archives, http, layouts
-from boatyard.sources.base import Listing, Progress, SourceFiles, Workspace
 from boatyard.sources.download_cache import cached, check_sha256
+from boatyard.sources.interface import Listing, Progress, SourceFiles, Workspace
 
 # DVC's names for the extras that install each protocol's package.
 DVC_EXTRAS = {"s3": "s3", "gs": "gs", "gcs": "gs", "abfs": "azure", "az": "azure", "oss": "oss", "webhdfs": "webhdfs"}
