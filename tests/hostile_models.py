@@ -55,7 +55,7 @@ def sound() -> tuple[Mapping[str, Tensor], Header]:
 
 
 def write(path: Path, about: Header | None = None, **changes: Tensor | None) -> None:
-    """A model file with another header, or with some tensors changed or taken out."""
+    """A model file with another header, or with some tensors changed or removed."""
     tensors, usual = sound()
     merged = {**tensors, **changes}
     there = {name: tensor for name, tensor in merged.items() if tensor is not None}

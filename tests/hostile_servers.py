@@ -17,7 +17,7 @@ PAGE = b"\n<!DOCTYPE html><title>Log in</title>"
 
 @dataclass(frozen=True)
 class Case:
-    """What a server does when it is asked for /photos.zip.
+    """A server's behaviour for /photos.zip.
 
     Attributes:
         what: its name on the page.

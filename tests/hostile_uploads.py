@@ -11,7 +11,7 @@ SCRIPT = b'<svg xmlns="http://www.w3.org/2000/svg"><script>run()</script></svg>'
 
 
 def write(folder: Path) -> dict[str, str]:
-    """Write the files; a name of a file, and what the page says of it."""
+    """Write the files; return each file's name and the page's reason."""
     jpeg = io.BytesIO()
     Image.effect_noise((200, 200), 80).save(jpeg, "JPEG")
     contents = {
@@ -32,7 +32,7 @@ def write(folder: Path) -> dict[str, str]:
 
 
 def _bomb(width: int, height: int) -> bytes:
-    """A PNG of a few hundred bytes that claims to have so many pixels."""
+    """A PNG of a few hundred bytes that claims this many pixels."""
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(1000)))]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

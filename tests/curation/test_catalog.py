@@ -35,7 +35,7 @@ def paths(photos: list[Photo]) -> list[str]:
 
 
 def reasons(rejected: list[Rejected]) -> dict[str, str]:
-    assert len({entry.path for entry in rejected}) == len(rejected)  # one reason a photo
+    assert len({entry.path for entry in rejected}) == len(rejected)  # one reason per photo
     return {entry.path: entry.reason for entry in rejected}
 
 
@@ -112,9 +112,8 @@ def test_of_copies_in_several_published_splits_the_one_in_test_is_kept() -> None
         "a/plain.jpg": "duplicate: same bytes as a/train__3.jpg",
     }
     assert catalog.count_leaks(found) == 2
-    assert (
-        catalog.count_leaks([*found, photo("b/test__1.jpg", "W"), photo("c/train__1.jpg", "W")]) == 3
-    )  # under two labels
+    two_labels = [photo("b/test__1.jpg", "W"), photo("c/train__1.jpg", "W")]
+    assert catalog.count_leaks([*found, *two_labels]) == 3
     assert catalog.count_leaks([Rejected("a/test__1.jpg", "a", "unreadable: empty file"), *several("a", 3)]) == 0
 
 
@@ -282,7 +281,7 @@ def test_a_class_without_readable_photos_may_be_named() -> None:
 def test_photos_are_listed_in_order_and_without_clutter(tmp_path: Path) -> None:
     ignored = (REPOSITORY / ".dvcignore").read_text(encoding="utf-8").splitlines()
     clutter = [name.replace("*", "x").rstrip("/") for name in ignored if not name.startswith("#")]
-    # What DVC does not see must not change what the filter finds.
+    # Files that DVC ignores must not change what filter finds.
     assert {"Thumbs.db", "x.part", "__pycache__"} < set(clutter)
     for name in [
         "b/2.jpg",
@@ -341,14 +340,14 @@ def test_the_facts_of_a_photo(tmp_path: Path) -> None:
     )
     assert isinstance(plain, Photo)
     assert (plain.mode, plain.width, plain.height) == ("CMYK", 7, 5)
-    # All its frequencies but the mean are 0: the first of 256 bits alone.
+    # All its frequencies except the mean are 0: only the first of 256 bits is set.
     assert plain.phash == "8" + "0" * 63
 
 
 def test_the_order_does_not_depend_on_the_workers(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     for number in range(24):
-        # The first are slow to decode, the last fast.
+        # The first ones are slow to decode, the last ones fast.
         Image.new("RGB", (400 - 16 * number, 300), (number, 0, 0)).save(tmp_path / f"a/{number:02d}.png")
     names = catalog.list_photos(tmp_path)
     alone = list(inspections.inspect(tmp_path, names, 1, inspections.in_memory()))

@@ -1,4 +1,4 @@
-"""A planted leak: test photos copied, recompressed, resized and mirrored into train are found, and nothing else is."""
+"""Planted leaks: copies of test photos in train, recompressed, resized and mirrored, are found, and nothing else."""
 
 import csv
 import io
@@ -49,11 +49,11 @@ def resized(photo: Image.Image) -> Image.Image:
     return photo.resize((photo.width * 3 // 2, photo.height * 3 // 2), Image.Resampling.BICUBIC)
 
 
-def half_turned(photo: Image.Image) -> Image.Image:
+def rotated_180(photo: Image.Image) -> Image.Image:
     return photo.rotate(180)
 
 
-# What is done to a test photo before it is planted, and how it is then found.
+# The changes to a test photo before it is planted, and the expected flip.
 PLANTED: dict[str, tuple[tuple[Change, ...], str]] = {
     "re-encoded": ((), "plain"),
     "recompressed": ((recompressed,), "plain"),
@@ -61,7 +61,7 @@ PLANTED: dict[str, tuple[tuple[Change, ...], str]] = {
     "mirrored": ((ImageOps.mirror,), "horizontal"),
     "mirrored, resized, recompressed": ((ImageOps.mirror, resized, recompressed), "horizontal"),
     "upside down": ((ImageOps.flip, recompressed), "vertical"),
-    "turned by half": ((half_turned, recompressed), "both"),
+    "turned by half": ((rotated_180, recompressed), "both"),
 }
 
 

@@ -18,8 +18,8 @@ from scipy.sparse.csgraph import connected_components
 from boatyard.curation import hash_index, near_duplicates
 from boatyard.curation.perceptual_hash import BITS, phash
 
-# A photo's mirror image has all bits turned in which an odd frequency goes across it, one upside down those of odd
-# frequencies down it, one turned by half both: two of the four words of a hash each.
+# Mirroring left to right inverts the bits of odd horizontal frequencies, top to bottom those of odd vertical ones, and
+# rotating by 180° the bits of frequencies that are odd in one of the two: two of the four words of a hash each.
 TURNED = {"plain": (), "horizontal": (1, 3), "vertical": (2, 3), "both": (1, 2)}
 
 
@@ -113,7 +113,7 @@ def test_a_mirror_image_is_found_from_its_distance_on(flip: str, distance: int) 
         assert near_duplicates.nearest(hashes[21:22], hashes[:21], distance - 1) == [None]
 
 
-# Distances at which the parts' number or their radius is another, and bits in which the photos of a scene differ.
+# Distances with different numbers or radii of parts, and the bits in which photos of a scene differ.
 NAMED = st.sampled_from([0, 1, 2, 12, 24, 25, 47])
 NOISE = st.sampled_from([0, 1, 6, 13, 20, 60])
 
@@ -200,7 +200,7 @@ def test_groups_agree_with_the_reference(seed: int, count: int, scenes: int, noi
 
 
 def test_groups_across_blocks_agree_with_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Blocks of a few rows: links that only later blocks find join groups that earlier ones made.
+    # Blocks of a few rows: links found in later blocks merge groups of earlier ones.
     monkeypatch.setattr(near_duplicates, "_BLOCK", 500)
     for seed in range(3):
         generator = np.random.default_rng(seed)
@@ -209,7 +209,7 @@ def test_groups_across_blocks_agree_with_the_reference(monkeypatch: pytest.Monke
         hashes = hexadecimal(bits)
         groups = near_duplicates.group(hashes, 24).tolist()
         assert groups == reference(hashes, 24)
-        assert 12 < len(set(groups)) < 100  # neither all found by equal hashes nor all alone
+        assert 12 < len(set(groups)) < 100  # some groups, found by more than equal hashes
 
 
 def cost(hashes: list[str], distance: int) -> tuple[list[int], float, float]:
@@ -234,7 +234,7 @@ def test_comparing_twenty_thousand_photos_needs_little_memory(distance: int) -> 
 
 @pytest.mark.parametrize("noise", [5, 14])
 def test_similar_frames_of_a_film_cost_no_more(noise: int) -> None:
-    # By 5 bits of noise all frames are within 24 bits of one another, by 14 few are, and most are linked by others.
+    # With 5 bits of noise all frames are within 24 bits of one another; with 14 few are, and most are linked by others.
     bits = np.repeat(random_bits(1, seed=4), 6_000, axis=0)
     bits ^= np.random.default_rng(5).random(bits.shape) < noise / BITS
     hashes = hexadecimal(bits)

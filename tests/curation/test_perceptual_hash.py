@@ -1,4 +1,4 @@
-"""The perceptual hash: the signs of the cosine transform, whole for whole, and what they say of a mirror image."""
+"""The perceptual hash: the signs of the cosine transform, in integers, and the hashes of mirror images."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_the_bits_are_the_signs_of_scipys_cosine_transform() -> None:
 
 def test_the_cosines_are_the_same_integers_everywhere() -> None:
     exact = 2**14 * np.cos(np.pi / 64 * np.outer(np.arange(16), np.arange(64) + 0.5))
-    # None is so near a half that a last-bit difference of a processor's cosine could round it otherwise.
+    # None is so close to a half that a last-bit difference of a processor's cosine could change the rounding.
     assert np.abs(np.abs(exact - np.floor(exact)) - 0.5).min() > 1e-6
     assert module._COSINES.sum(axis=1).tolist() == [64 * 2**14] + [0] * 15
 
@@ -42,14 +42,14 @@ def test_a_known_hash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("turn", "turned_words"),
+    ("flip", "inverted_words"),
     [(ImageOps.mirror, (1, 3)), (ImageOps.flip, (2, 3)), (lambda photo: photo.rotate(180), (1, 2))],
 )
-def test_mirroring_inverts_two_of_four_words(turn, turned_words) -> None:  # type: ignore[no-untyped-def]
+def test_mirroring_inverts_two_of_four_words(flip, inverted_words) -> None:  # type: ignore[no-untyped-def]
     for seed in range(20):
-        plain, flipped = words([phash(noise(seed))])[0], words([phash(turn(noise(seed)))])[0]
+        plain, flipped = words([phash(noise(seed))])[0], words([phash(flip(noise(seed)))])[0]
         for number in range(4):
-            expected = ~plain[number] if number in turned_words else plain[number]
+            expected = ~plain[number] if number in inverted_words else plain[number]
             assert flipped[number] == expected
 
 

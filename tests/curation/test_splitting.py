@@ -132,18 +132,18 @@ def test_seeds_shuffle() -> None:
     assert len(test_photos) == 20
     seen = Counter(path for chosen in test_photos for path in chosen)
     assert sum(seen.values()) == 20 * 8
-    assert max(seen.values()) < 14  # no photo is always there
+    assert max(seen.values()) < 14  # no photo is always in it
 
 
 def test_a_group_has_its_first_photos_rank_and_occupies_a_position_per_photo() -> None:
     photos = several("a", 10)
-    # In order: 4 and 1 together, 2 9 0 6 | 8 7 | 3 5. The middles of their places: 0.1, 0.25 … 0.55 | 0.65, 0.75 | …
+    # In order: 4 and 1 together, 2 9 0 6 | 8 7 | 3 5. The middles of their positions: 0.1, 0.25 … 0.55 | 0.65, 0.75 | …
     groups = [0, 1, 2, 3, 1, 4, 5, 6, 7, 8]
     rows = split(photos, groups=groups)
     assert on(rows, "train") == {"a/4", "a/1", "a/2", "a/9", "a/0", "a/6"}
     assert on(rows, "validation") == {"a/8", "a/7"}
     assert on(rows, "test") == {"a/3", "a/5"}
-    # A group of seven covers places 1 to 8 in an order 4 | 2 and its six | 7 5: its middle, 0.45, is in train.
+    # A group of seven covers positions 1 to 8 in the order 4 | 2 and its six | 7 5: its middle, 0.45, is in train.
     groups = [1, 1, 1, 1, 0, 2, 1, 3, 1, 1]
     rows = split(photos, Parts(0.5, 0.35), groups=groups)
     assert on(rows, "train") == {f"a/{number}" for number in (4, 0, 1, 2, 3, 6, 8, 9)}
@@ -151,11 +151,11 @@ def test_a_group_has_its_first_photos_rank_and_occupies_a_position_per_photo() -
 
 
 def test_a_group_with_two_classes_is_ranked_in_its_first_photos_class() -> None:
-    # a/5 is the last of class a; with b/0, the last of b, it makes a group. a/5 comes first of the two.
+    # a/5, the last of class a, and b/0, the last of b, form a group; a/5 is ranked first.
     groups = list(range(15))
     groups[HAND_MADE.index(photo("b", 0))] = groups[HAND_MADE.index(photo("a", 5))]
     rows = split(HAND_MADE, groups=groups)
-    # Class a as ever; class b without b/0: places (i + ½) / 4, so 4 2 | 1 | 3.
+    # Class a as before; class b without b/0: positions (i + ½) / 4, so 4 2 | 1 | 3.
     assert on(rows, "train") == {"a/4", "a/2", "a/9", "a/0", "a/6", "a/8", "b/4", "b/2"}
     assert on(rows, "validation") == {"a/7", "a/3", "b/1"}
     assert on(rows, "test") == {"a/1", "a/5", "b/3", "b/0"}
@@ -181,7 +181,7 @@ def test_groups_stay_together_and_every_photo_is_assigned_once(draw: int, seed: 
 
 
 def test_the_time_is_proportional_to_the_class_size() -> None:
-    rows = split(several("a", 30_000))  # minutes, if each place took a look at all
+    rows = split(several("a", 30_000))  # takes minutes if it is quadratic
     assert Counter(row.split for row in rows) == {"train": 18_000, "validation": 6_000, "test": 6_000}
 
 
@@ -335,7 +335,7 @@ def test_the_stage(
     yaml.dump(values, tmp_path / "params.yaml")
     shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    # Hashes far from one another, but for the first three photos of class a, 3 bits from one to the next.
+    # Hashes far from one another, except those of the first three photos of class a, each 3 bits from the next.
     near = {"a/test__1.jpg": 0, "a/test__2.jpg": 3, "a/train__1.jpg": 6}
     hashes = [
         f"{(1 << near[entry.path]) - 1:064x}" if entry.path in near else entry.sha256

@@ -26,7 +26,7 @@ from boatyard.images.decoding import UnreadablePhoto, inspect_photo, open_checke
 
 # The cases of tests/hostile_photos.py are tested in test_robustness.py.
 
-pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # as the module itself does; pytest undoes that
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # as the module does; pytest undoes that
 
 
 def written(folder: Path, content: bytes, name: str = "photo") -> Path:
@@ -124,12 +124,12 @@ def test_a_text_chunk_named_exif_is_not_exif(tmp_path: Path) -> None:
 
 def test_128_megapixels_are_allowed(tmp_path: Path) -> None:
     assert reason(written(tmp_path, grey_png(16_001, 8_000, rows=0))) == "16001×8000 is over 128 megapixels"
-    # Refused for what is missing and not for its size.
+    # Refused for the missing pixels, not for its size.
     assert reason(written(tmp_path, grey_png(16_000, 8_000, rows=0))).startswith("damaged")
 
 
 def test_rows_of_millions_of_pixels_are_refused_by_the_header(tmp_path: Path) -> None:
-    # Found by fuzzing: a file of 1 KB over which Pillow took a minute and a half.
+    # Found by fuzzing: a file of 1 KB that took Pillow a minute and a half.
     assert reason(written(tmp_path, wide_webp(7_000_000))) == "7000000×16 has a side over 65535 pixels"
     assert reason(written(tmp_path, grey_png(1, 65_536, rows=65_536))) == "1×65536 has a side over 65535 pixels"
     assert open_photo(written(tmp_path, grey_png(1, 65_535, rows=65_535))).size == (1, 65_535)
@@ -139,7 +139,7 @@ def test_a_jpeg_with_too_many_scans_is_refused(tmp_path: Path) -> None:
     slow = "over 100 scans, as only a JPEG that is made to be slow has"
     assert reason(written(tmp_path, slow_jpeg(101))) == slow
     assert open_photo(written(tmp_path, slow_jpeg(100))).size == (16, 16)
-    # The two bytes that begin a scan, in a thumbnail and behind the end, as in a photo with a film.
+    # The two bytes that begin a scan, in a thumbnail and after the end, as in a photo with a video.
     thumbnail = b"\xff\xe3" + struct.pack(">H", 2 + 2 * 200) + b"\xff\xda" * 200
     content = encode(drawn(), "JPEG", quality=95, subsampling=0)
     path = written(tmp_path, content[:2] + thumbnail + content[2:] + b"\xff\xda" * 200)
@@ -154,7 +154,7 @@ def test_paths_that_are_not_files(tmp_path: Path) -> None:
     dangling, loop, pipe = tmp_path / "dangling.jpg", tmp_path / "loop.jpg", tmp_path / "pipe.jpg"
     dangling.symlink_to(tmp_path / "missing.jpg")
     loop.symlink_to(loop)
-    os.mkfifo(pipe)  # reading it would wait for ever
+    os.mkfifo(pipe)  # reading it would block forever
     assert reason(dangling) == "no such file"
     assert reason(loop) == "damaged or unreadable (Too many levels of symbolic links)"
     assert reason(pipe) == "not a file"
@@ -178,7 +178,7 @@ def test_a_photo_that_disappeared_after_the_filter_is_a_user_error(tmp_path: Pat
     assert (blocks_of(open_checked(saved(tmp_path, drawn(), "PNG"))) == BLOCKS).all()
 
 
-# Whatever the bytes: a photo in RGB, or UnreadablePhoto with a reason in one line.
+# Any bytes: a photo in RGB, or UnreadablePhoto with a reason of one line.
 
 
 def small_photos() -> list[bytes]:

@@ -16,7 +16,7 @@ from boatyard.images.views import FLIPS, PLAIN, PhotoViews, Preprocessing, Recip
 from boatyard.params.schema import Augment
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
-# Square, wide, high, tiny, over 100 times as high as wide; the two larger than a view, smaller and as large.
+# Square, wide, tall, tiny, over 100 times as tall as wide; larger than a view, smaller, and the same size.
 SIZES = [(90, 90), (120, 41), (33, 70), (1, 1), (5, 3), (1, 240), (2, 230), (240, 2), (24, 24)]
 NUMBERS = [PLAIN, 0, *FLIPS, 1, 2]
 
@@ -108,14 +108,14 @@ def test_colours_and_hue_shifts_of_every_kind() -> None:
     ]
     expected = by_pillow(taken)
     assert np.array_equal(by_torch(taken), expected)
-    assert (expected[1] != pieces[0].transpose(2, 0, 1)).any()  # 8-bit HSV loses levels, and so must we
+    assert (expected[1] != pieces[0].transpose(2, 0, 1)).any()  # 8-bit HSV loses levels, and so must device_views
 
 
 def test_a_view_does_not_depend_on_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = shots(wanted("bicubic"), augment(rotation=20, contrast=0.3, hue=0.2))
     together = by_torch(taken)
     assert np.array_equal(np.concatenate([by_torch([shot]) for shot in taken]), together)
-    monkeypatch.setattr(device_views, "_BATCH_PIXELS", 1)  # a view at a time
+    monkeypatch.setattr(device_views, "_BATCH_PIXELS", 1)  # one view per batch
     assert np.array_equal(by_torch(taken), together)
 
 

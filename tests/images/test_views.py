@@ -80,7 +80,7 @@ def test_blocks_of_a_square_photo() -> None:
 
 
 def test_the_centre_of_a_wide_and_of_a_tall_photo() -> None:
-    wide = np.concatenate([COLOURS, 255 - COLOURS], axis=1)  # 8 × 4 blocks: the middle is columns 2 to 5
+    wide = np.concatenate([COLOURS, 255 - COLOURS], axis=1)  # 8 × 4 blocks: the centre is columns 2 to 5
     assert (plain_view(blocks(wide, 4), preprocessing(4)) == wide[:, 2:6].transpose(2, 0, 1)).all()
     high = wide.swapaxes(0, 1).copy()
     assert (plain_view(blocks(high, 4), preprocessing(4)) == high[2:6].transpose(2, 0, 1)).all()
@@ -129,7 +129,7 @@ def test_the_plain_view_is_torchvisions_resize_and_centre_crop(
     ours = plain_view(photo, preprocessing(size, crop, interpolation)).astype(int)
     resized = F.resize(photo, round(size / crop), REFERENCE[interpolation])
     reference = np.asarray(F.center_crop(resized, [size, size])).transpose(2, 0, 1).astype(int)
-    # They round to whole pixels in between, so that the hard edge may lie half a pixel aside.
+    # torchvision rounds to whole pixels in between, so the hard edge may be half a pixel off.
     difference = abs(ours - reference)
     assert difference.mean() < 1.6
     assert np.median(difference) <= 1
@@ -264,7 +264,7 @@ def test_only_allowed_flips(horizontal: int, vertical: int, allowed: set[int]) -
 
 
 class Camera:
-    """Stands for a photo, and keeps the box that is cut out of it."""
+    """A stand-in for a photo that records the box that is cropped."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height, self.size = width, height, (width, height)
@@ -290,7 +290,7 @@ def test_area_aspect_and_position_cover_their_ranges() -> None:
     assert 0.395 < area.max() <= 0.4 + 1e-9
     assert 0.5 - 1e-9 <= aspect.min() < 0.51
     assert 1.96 < aspect.max() <= 2 + 1e-9
-    assert abs(np.median(aspect) - 1) < 0.15  # as often wide as high
+    assert abs(np.median(aspect) - 1) < 0.15  # wide as often as tall
     for low, extent in ((boxes[:, 0], width), (boxes[:, 1], height)):
         place = low / (200 - extent)
         assert 0 <= place.min() < 0.02
@@ -319,12 +319,12 @@ def test_squashed_crops_vary_around_the_photos_own_aspect() -> None:
     boxes = np.array([box_of(400, 100, settings, number, "squash") for number in range(400)])
     width, height = (boxes[:, 2] - boxes[:, 0]) / 400, (boxes[:, 3] - boxes[:, 1]) / 100
     area, factor = width * height, width / height
-    assert 0.2 - 1e-9 <= area.min() < 0.205  # nothing is cut off
+    assert 0.2 - 1e-9 <= area.min() < 0.205  # nothing is cropped
     assert 0.395 < area.max() <= 0.4 + 1e-9
     assert 0.5 - 1e-9 <= factor.min() < 0.51
     assert 1.96 < factor.max() <= 2 + 1e-9
     assert abs(np.median(factor) - 1) < 0.15
-    # The same draws as of a square photo, stretched.
+    # The same draws as for a square photo, stretched.
     square = np.array([box_of(100, 100, settings, number, "squash") for number in range(400)])
     assert boxes == pytest.approx(square * (4, 1, 4, 1))
     assert square == pytest.approx(np.array([box_of(100, 100, settings, number) for number in range(400)]))
@@ -395,7 +395,7 @@ def test_rotation_is_clockwise_about_the_centre() -> None:
         assert mark_of(turned) == pytest.approx((x, y), abs=0.05)
     turned = np.asarray(views._rotate(draw_view(65, 65), 90, 65)).astype(int)
     assert abs(turned - np.rot90(np.asarray(draw_view(65, 65)), -1)).max() <= 1
-    # A smaller view is the middle of it, at the same scale.
+    # A smaller view is the central part, at the same scale.
     assert mark_of(np.asarray(views._rotate(marked(42, 32), 90, 31))[..., 0]) == pytest.approx((0, 10), abs=0.05)
 
 
@@ -442,7 +442,7 @@ def test_brightness_is_a_factor() -> None:
     assert abs(factor.mean() - 1) < 0.06
     assert abs(found[:, 1] - found[:, 0] / 2).max() <= 1
     assert abs(found[:, 2] - found[:, 0] / 10).max() <= 1
-    assert colours(flat(200, 200, 200), augment(brightness=1.0)).max() == 255  # cut off, not wrapped around
+    assert colours(flat(200, 200, 200), augment(brightness=1.0)).max() == 255  # clipped, not wrapped around
 
 
 def test_contrast_is_about_the_mean() -> None:
@@ -469,8 +469,8 @@ def test_hue_shifts_colours_and_does_not_change_grey() -> None:
     for level in (0, 1, 90, 254, 255):
         assert (colours(flat(level, level, level), augment(hue=0.5), 30) == level).all()
     found = colours(flat(255, 0, 0), augment(hue=0.1))
-    assert (found[:, 0] == 255).all()  # a tenth of the circle either way: red stays the strongest
-    assert (found[:, 1:].min(axis=1) == 0).all()  # and nothing pales
+    assert (found[:, 0] == 255).all()  # a tenth of the circle in both directions: red stays the strongest
+    assert (found[:, 1:].min(axis=1) == 0).all()  # and saturation does not change
     towards_yellow, towards_magenta = found[:, 1], found[:, 2]  # 0.1 of the circle is 0.6 of the way
     assert 135 < towards_yellow.max() <= 0.6 * 255 + 6
     assert 135 < towards_magenta.max() <= 0.6 * 255 + 6

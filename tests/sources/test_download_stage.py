@@ -10,7 +10,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def run(tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    """The stage on data/incoming of `tmp_path`."""
+    """Run the stage on data/incoming of `tmp_path`."""
     params = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     params["dataset"] = {"source": "folder", "licence": "private", "layout": {"kind": "folders", "root": "."}}
     with (tmp_path / "params.yaml").open("w", encoding="utf-8") as stream:

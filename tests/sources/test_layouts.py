@@ -102,7 +102,7 @@ def test_the_same_name_in_two_folders_of_one_class(tmp_path: Path) -> None:
     contents = {"x/1.png": photo(1), "y/1.png": photo(2), "y/2.png": photo(3), "x__1.png": photo(4)}
     rows = b"file,label\nx/1.png,cat\ny/1.png,cat\ny/2.png,cat\nx__1.png,cat\ny/1.png,dog\n"
     fetch(tmp_path, table(), contents | {"labels.csv": rows})
-    # x__1.png has its name from the start, so x/1.png takes eight digits of its path's sha256 as well.
+    # A file is already named x__1.png, so x/1.png also gets eight digits of its path's sha256.
     assert tree(tmp_path / "raw") == {
         "cat/x__1.png": photo(4),
         "cat/x__1-a789aed9.png": photo(1),

@@ -512,7 +512,7 @@ def test_a_partly_unpacked_folder_is_not_mistaken_for_a_complete_one(tmp_path: P
     site.requests.clear()
     fetch(tmp_path, "Food101", download=True)
     assert list(tree(tmp_path / "raw")) == DOWNLOADED
-    assert site.requests == []  # the archive was whole
+    assert site.requests == []  # the archive was complete
 
 
 def test_a_different_archive(tmp_path: Path, site: Site) -> None:
