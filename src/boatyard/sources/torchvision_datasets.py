@@ -213,7 +213,7 @@ def _resumable_downloads(progress: Progress) -> Iterator[list[str]]:
     This replaces two private functions of torchvision, which wait forever, do not resume, keep no partial files and
     follow redirects out of https. Without replacing them there is no way in: a class that finds an intact archive does
     not download it, but Caltech101, Caltech256, EuroSAT and GTSRB have their addresses only inside their `download`
-    methods, and the others in more than a dozen different attributes. An opener for urllib would not do either:
+    methods, and the others in about a dozen different attributes. An opener for urllib would not do either:
     torchvision copies what it reads into a file that the opener can't know, so every archive would be stored twice.
     """
     from torchvision.datasets import utils
