@@ -15,6 +15,7 @@ from boatyard.core.errors import UserError
 from boatyard.core.files import read_json
 from boatyard.params import dataset
 from boatyard.params.dataset import DatasetSection, Layout
+from boatyard.params.schema import Params
 from boatyard.params.types import PositiveCount
 from boatyard.sources import layouts, registry
 from boatyard.sources.interface import Listing, SourceFiles, Workspace
@@ -60,6 +61,16 @@ def test_each_section_has_a_source() -> None:
 def test_an_unregistered_source_is_unknown(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"dataset\.source: 'toy' is unknown; choose one of 'pypi', .*'kaggle'$"):
         params.read(write_params(tmp_path))
+
+
+@pytest.mark.usefixtures("_registered")
+def test_its_section_is_read_and_written_back(tmp_path: Path) -> None:
+    settings = params.read(write_params(tmp_path))
+    assert isinstance(settings.dataset, ToyDataset)
+    assert settings.model_dump()["dataset"] == TOY
+    assert list(settings.model_dump()["dataset"]) == list(TOY)
+    assert Params.model_validate(settings.model_dump()) == settings
+    assert Params.model_validate(dict(settings)) == settings
 
 
 @pytest.mark.usefixtures("_registered")

@@ -9,7 +9,15 @@ from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, Field, PlainValidator, TypeAdapter, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainValidator,
+    SerializeAsAny,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 
 from boatyard.params.types import Count, PositiveCount, RelativePath, Section, Sha256, possible
 
@@ -174,4 +182,4 @@ def _validate(value: object) -> DatasetSection:
     return TypeAdapter[DatasetSection](union()).validate_python(value)
 
 
-Dataset = Annotated[DatasetSection, PlainValidator(_validate)]
+Dataset = Annotated[SerializeAsAny[DatasetSection], PlainValidator(_validate)]
