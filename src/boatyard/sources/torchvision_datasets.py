@@ -30,16 +30,10 @@ from boatyard.sources.walk import list_files
 
 @dataclass(frozen=True)
 class _Published:
-    """How a torchvision class divides its photos.
+    """How a torchvision class divides its photos, and whether they are arrays rather than files."""
 
-    Attributes:
-        argument: of the class, that selects a part; empty if there is only one.
-        parts: the values of `argument` that together make up the data set.
-        arrays: the photos are arrays, not files.
-    """
-
-    argument: str = ""
-    parts: tuple[str | int, ...] = ()
+    argument: str = ""  # of the class, that selects a part; empty if there is only one
+    parts: tuple[str | int, ...] = ()  # the values of `argument` that together make up the data set
     arrays: bool = False
 
 
