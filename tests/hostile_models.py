@@ -1,4 +1,4 @@
-"""Model files and weights that are not sound, and what is said of each: docs/robustness.md says the same."""
+"""Model files and weights that are damaged or hostile, and the error for each: the rows of docs/robustness.md."""
 
 import functools
 import json
@@ -21,7 +21,7 @@ from boatyard.models.model_header import Header
 
 
 class Intruder:
-    """Unpickling it would make a file."""
+    """Unpickling it would create a file."""
 
     def __init__(self, trace: Path):
         self.trace = trace
@@ -35,15 +35,15 @@ class Case:
     """A kind of file.
 
     Attributes:
-        what: as the page calls it.
-        make: write files of that kind into a folder; code in them would make the file 'trace' there.
-        told: the one line, after the file's name; '…' is any text.
-        weights: the files are for model.weights, and not models/model.safetensors.
+        what: its name on the page.
+        make: writes files of that kind into a folder; code in them would create the file 'trace' there.
+        message: the one line, after the file's name; '…' is any text.
+        weights: the files are for model.weights, not models/model.safetensors.
     """
 
     what: str
     make: Callable[[Path], None]
-    told: str
+    message: str
     weights: bool = False
 
 
@@ -55,7 +55,7 @@ def sound() -> tuple[Mapping[str, Tensor], Header]:
 
 
 def write(path: Path, about: Header | None = None, **changes: Tensor | None) -> None:
-    """A model file with another header, or with some tensors changed or taken out."""
+    """A model file with another header, or with some tensors changed or removed."""
     tensors, usual = sound()
     merged = {**tensors, **changes}
     there = {name: tensor for name, tensor in merged.items() if tensor is not None}
@@ -174,24 +174,24 @@ METADATA = "has damaged metadata (…): train or fetch the model again"
 
 CASES = [
     Case(
-        "a pickle, a web page, zeros, nothing; cut off anywhere, too long; a header of 2⁶⁰ bytes",
+        "a pickle, a web page, zeros, nothing; truncated, too long; a header of 2⁶⁰ bytes",
         no_safetensors,
         "is no safetensors file (…): train or fetch it again",
     ),
-    Case("no metadata of Boatyard's", with_metadata(None), FOREIGN),
+    Case("no Boatyard metadata", with_metadata(None), FOREIGN),
     Case("50 MB of another tool's metadata", large("other"), FOREIGN),
-    Case("50 MB of metadata in Boatyard's place", large(model_header.KEY), METADATA),
-    Case("metadata that is no JSON, or JSON without end", with_metadata("", "{", "[1]", "7", "[" * 100_000), METADATA),
+    Case("50 MB of Boatyard metadata", large(model_header.KEY), METADATA),
+    Case("metadata that is not JSON, or endlessly nested", with_metadata("", "{", "[1]", "7", "[" * 100_000), METADATA),
     Case("metadata of another version", with_header(format=99), "has format 99, this version reads …"),
     Case("a value of the wrong type", with_header(hidden="256"), "has damaged metadata (hidden: Input should be …"),
     Case("a value out of its range", with_header(dropout=2.0), "has damaged metadata (dropout is out of range): …"),
     Case(
-        "a class name that is a path, moves the cursor, is empty, or stands twice",
+        "a class name that is a path, a terminal command, empty or a duplicate",
         with_about(*({"classes": ["a", "b", name]} for name in ("../c", "\x1b[2J", "", "a"))),
         "has damaged metadata (classes is out of range): …",
     ),
     Case(
-        "more or fewer classes than the network answers",
+        "more or fewer classes than the network's outputs",
         with_about({"classes": ["a", "b"]}, {"classes": ["a", "b", "c", "d"]}),
         "does not hold the network that its header names (head.classes.weight has the shape [3, 8], and the header …",
     ),
@@ -201,7 +201,7 @@ CASES = [
         "does not hold the network that its header names (head.hidden.weight has the shape [8, 512], and the header …",
     ),
     Case(
-        "a backbone that there is not, or from somebody's page; two that do not go together",
+        "a backbone that does not exist or is on somebody's page; two that can't be combined",
         with_about(
             {"backbone": "resnet9000"}, {"backbone": "timm/hf-hub:a/b"}, {"backbone": "squeezenet1_1+timm/mvitv2_tiny"}
         ),
@@ -212,9 +212,9 @@ CASES = [
         with_about({"backbone": "+".join(["resnet18"] * 100)}),
         "does not hold the network that its header names (model.backbone: 100 side by side, where 8 are the most; …",
     ),
-    Case("another backbone than the weights'", with_about({"backbone": "squeezenet1_0"}), NETWORK),
+    Case("a backbone other than that of the weights", with_about({"backbone": "squeezenet1_0"}), NETWORK),
     Case(
-        "weights of a wrong shape, missing ones, others besides",
+        "weights with a wrong shape, missing weights, additional weights",
         with_tensors({"head.classes.bias": torch.zeros(4)}, {"head.hidden.bias": None}, {"more": torch.zeros(1)}),
         NETWORK,
     ),
@@ -232,12 +232,14 @@ CASES = [
         weights=True,
     ),
     Case(
-        "weights that are nothing, noise, or cut off",
+        "weights that are empty, noise or truncated",
         no_tensors,
         "is damaged, or holds more than tensors; save `model.state_dict()`",
         weights=True,
     ),
-    Case("weights that are no state dict", no_state_dict, "is no state dict; save `model.state_dict()`", weights=True),
+    Case(
+        "weights that are not a state dict", no_state_dict, "is no state dict; save `model.state_dict()`", weights=True
+    ),
     Case("weights of another network", of_another_network, "does not fit the backbone (…)", weights=True),
     Case(
         "weights that are NaN",

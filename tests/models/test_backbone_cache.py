@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from rights import nobody
+from permissions import nobody
 from safetensors.torch import save_file
 
 from boatyard.core import cache_keys

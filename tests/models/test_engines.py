@@ -144,7 +144,7 @@ def test_torch_draws_what_pillow_draws(waiting: int, monkeypatch: pytest.MonkeyP
     recipe = Recipe(Preprocessing(12, 0.875, "bicubic", (0.5,) * 3, (0.25,) * 3), AUGMENT, seed=0)
     sides = np.random.default_rng(0).integers(8, 60, (9, 2))
     photos = [Image.fromarray(noise(1, 60)[0].transpose(1, 2, 0)[:height, :width]) for height, width in sides]
-    shots = [recipe.shot(photo, str(at), [PLAIN, 0, 1, 2][: at % 5]) for at, photo in enumerate(photos)]
+    shots = [recipe.plan(photo, str(at), [PLAIN, 0, 1, 2][: at % 5]) for at, photo in enumerate(photos)]
     seen = [[], *shots, [], shots[3].views()]  # a photo that can't be read, and views that lie ready, among them
 
     def outputs(draws: bool, workers: int) -> list[NDArray[np.float32]]:

@@ -50,7 +50,7 @@ def test_a_stage_that_has_lost_its_dvc_keeps_a_second_one_out(run: Run, tmp_path
 
         second = clone.run("dvc", "repro", "featurize", fails=True)
 
-        told = f"error: stage 'featurize' is running in this folder already (process {stage.pid}): "
+        told = f"error: stage 'featurize' is already running in this folder (process {stage.pid}): "
         assert f"{told}wait until it has ended, or end it\n" in second.stderr
         stage.resume()
         psutil.wait_procs([stage], timeout=120)

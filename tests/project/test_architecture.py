@@ -8,7 +8,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 # A package may import from those before it.
 ORDER = [
-    *("core", "params", "sources", "images", "curation", "models", "features", "evaluation"),
+    *("core", "params", "images", "sources", "curation", "models", "features", "evaluation"),
     *("training", "export", "report", "compare", "serving"),
 ]
 APPLICATIONS = ("compare", "serving")

@@ -9,9 +9,9 @@ import os
 from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
-from typing import IO
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from boatyard.core import locking
@@ -40,7 +40,7 @@ class FeatureStore:
         except OSError as error:
             raise cannot_write(folder, error) from None
         self.width, self._folder, self._numbers = width, folder, (rank, size)
-        self._own: tuple[_Part, IO[bytes]] | None = None
+        self._own: tuple[_Part, FileLock] | None = None
         self.reopen()
 
     def reopen(self) -> None:
@@ -86,14 +86,12 @@ class FeatureStore:
             raise KeyError(asked[left[0]])
         return rows
 
-    def _first_free(self) -> tuple["_Part", IO[bytes]]:
-        """The first part that no other process writes, and the lock on it, held for as long as it is open."""
+    def _first_free(self) -> tuple["_Part", FileLock]:
+        """The first part that no other process writes, and the lock on it."""
         for number in count(*self._numbers):
-            lock = (self._folder / f"lock{self.width}.{number}").open("ab")
-            if locking.take(lock):
-                break
-            lock.close()
-        return _Part(self._folder, self.width, number), lock
+            if lock := locking.take(self._folder / f"lock{self.width}.{number}"):
+                return _Part(self._folder, self.width, number), lock
+        raise AssertionError("there is no last number")
 
 
 class _Part:

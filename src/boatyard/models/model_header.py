@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from boatyard.core.errors import UserError
-from boatyard.core.file_names import unfit
+from boatyard.core.file_names import label_problem
 from boatyard.images.views import RESAMPLING, Preprocessing, Recipe
 from boatyard.params.schema import Augment
 
@@ -106,7 +106,7 @@ def _check(header: Header) -> None:
     wrong = {
         "classes": len(header.classes) < 2
         or len(set(header.classes)) < len(header.classes)
-        or any(map(unfit, header.classes)),
+        or any(map(label_problem, header.classes)),
         "hidden": not 0 <= header.hidden <= 16384,
         "dropout": not 0 <= header.dropout < 1,
         "temperature": not 0 < header.temperature < math.inf,

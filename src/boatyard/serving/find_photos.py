@@ -2,11 +2,11 @@
 
 import glob
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePath
 
 from boatyard.core.errors import UserError
 from boatyard.core.file_names import is_clutter
-from boatyard.sources.walk import looks_like_photo
+from boatyard.images.formats import has_photo_suffix
 
 
 def find(names: Iterable[str], lines: Iterable[str]) -> list[Path]:
@@ -53,4 +53,4 @@ def _below(path: Path, named: bool = True) -> Iterator[Path]:
 
 
 def _is_photo(path: PurePath) -> bool:
-    return looks_like_photo(PurePosixPath(path)) and not any(map(is_clutter, path.parts))
+    return has_photo_suffix(path) and not any(map(is_clutter, path.parts))

@@ -121,7 +121,7 @@ def views_of(about: Header, policy: str | None) -> Callable[[Path], PhotoViews]:
 
     def opened(photo: Path) -> PhotoViews:
         decoded = open_photo(photo, recipe.preprocessing.short_side)
-        return recipe.shot(decoded, files.sha256_of(photo), plan.numbers)
+        return recipe.plan(decoded, files.sha256_of(photo), plan.numbers)
 
     return opened
 

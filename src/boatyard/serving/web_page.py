@@ -10,7 +10,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from boatyard.images.decoding import FORMATS, MAX_PIXELS
+from boatyard.images.decoding import MAX_PIXELS
+from boatyard.images.formats import FORMATS
 from boatyard.images.views import Preprocessing, View
 from boatyard.models.model_header import Header
 from boatyard.report import formatting, theme

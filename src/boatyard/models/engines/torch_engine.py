@@ -92,7 +92,7 @@ class TorchEngine(Engine):
         if not self._draws or not isinstance(seen, PhotoViews):
             return super().open(seen)
         pixels = torch.from_numpy(np.array(seen.photo))
-        return Undrawn(pixels.pin_memory() if self._cuda else pixels, seen.looks, seen.preprocessing)
+        return Undrawn(pixels.pin_memory() if self._cuda else pixels, seen.specs, seen.preprocessing)
 
     @torch.inference_mode()
     def views(self, opened: Sequence[Any]) -> list[Any]:
