@@ -7,32 +7,33 @@ from collections import Counter
 import numpy as np
 
 from boatyard import params
-from boatyard.core import distributed, files, machine, paths, splits
+from boatyard.core import distributed, files, paths, splits
 from boatyard.core.machine import Machine
 from boatyard.evaluation import calibration, metrics, predictions, temperature
 from boatyard.features.embeddings import Embeddings
 from boatyard.features.feature_files import Task
 from boatyard.images.views import PLAIN
 from boatyard.models import model_file
+from boatyard.models.engines import registry
 
 
 def main() -> None:
-    distributed.run(evaluate, machine.read())
+    distributed.run(evaluate, registry.read_machine())
 
 
 def evaluate(here: Machine) -> None:
     settings = params.load("evaluate")
     model = model_file.read(paths.MODEL)
-    about = model.about
+    about = model.header
     rows = splits.read_splits(paths.SPLITS)
     test = [row for row in rows if row.split == "test"]
     actual = splits.labels(test, about.classes)
 
-    embeddings = Embeddings(model.frozen, about.recipe(), paths.RAW, here, paths.FEATURE_ROWS, paths.GRAPHS)
+    embeddings = Embeddings(model.backbone, about.recipe(), paths.RAW, here, paths.FEATURE_ROWS, paths.GRAPHS)
     embeddings.fill([Task(row, [PLAIN]) for row in test], "evaluating")
     if distributed.rank() != 0:
         return
-    plain = np.concatenate([answers[:, 0] for answers in embeddings.answers(model.head, test, [PLAIN])])
+    plain = np.concatenate([answers[:, 0] for answers in embeddings.log_probabilities(model.head, test, [PLAIN])])
 
     table = predictions.tabulate([row.path for row in test], plain, actual, about.classes)
     predictions.write_predictions(paths.PREDICTIONS, table)

@@ -97,7 +97,7 @@ def test_on_a_cpu_few_channels_of_a_strided_1_by_1_convolution_keep_the_layout_p
     for stride, expected in ((2, last), (1, True)):
         strided = nn.Conv2d(channels, 48, 1, stride, groups=groups)
         network = nn.Sequential(nn.Conv2d(3, channels, 3), strided)
-        finetuning.lay_out(network, "cpu")
+        finetuning.use_channels_last(network, "cpu")
         assert network[0].weight.is_contiguous(memory_format=torch.channels_last) == expected
 
 
@@ -107,7 +107,7 @@ def test_the_layout_changes_no_gradient_of_a_strided_1_by_1_convolution(channels
     convolution, images = nn.Conv2d(channels, 48, 1, 2), torch.rand(32, channels, 64, 64)
     exact = nn.Conv2d(channels, 48, 1, 2, dtype=torch.float64)
     exact.load_state_dict(convolution.state_dict())
-    finetuning.lay_out(convolution, "cpu")
+    finetuning.use_channels_last(convolution, "cpu")
     convolution(images).square().sum().backward()
     exact(images.double()).square().sum().backward()
     torch.testing.assert_close(convolution.weight.grad.double(), exact.weight.grad, rtol=1e-4, atol=1e-2)
