@@ -95,12 +95,12 @@ def test_published_weights_in_torch_hubs_cache_are_cached(
     tmp_path: Path, built: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    published = tmp_path / "hub/checkpoints/squeezenet1_1-b8a52dc0.pth"
-    published.parent.mkdir(parents=True)
+    file = tmp_path / "hub/checkpoints/squeezenet1_1-b8a52dc0.pth"
+    file.parent.mkdir(parents=True)
     fingerprints = []
     for seed in (0, 1, 1):
         torch.manual_seed(seed)
-        torch.save(backbones.torchvision.models.squeezenet1_1().state_dict(), published)
+        torch.save(backbones.torchvision.models.squeezenet1_1().state_dict(), file)
         fingerprints.append(published(tmp_path, "default").fingerprint)
 
     assert fingerprints[0] != fingerprints[1] == fingerprints[2]

@@ -32,9 +32,7 @@ def classifier(model_repository: Path) -> Classifier:
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 6, 7], ids=["PNG", "JPEG", "on its side", "grey", "half transparent"])
-def test_a_photo_gets_the_answer_that_the_classifier_gives(
-    classifier: Classifier, number: int, model_repository: Path
-) -> None:
+def test_a_photo_gets_the_classifiers_result(classifier: Classifier, number: int, model_repository: Path) -> None:
     (model_repository / "discs").mkdir()
     photo = drawn_photos.draw_photo(model_repository, "discs", number)
 
@@ -134,7 +132,7 @@ def test_what_the_user_can_mend_is_one_line(model_repository: Path, monkeypatch:
             app.run(paths.ONNX, "127.0.0.1", port)
     with pytest.raises(UserError, match=r"can't listen on 127\.0\.0\.1, port 70000"):
         app.run(paths.ONNX, "127.0.0.1", 70000)
-    with pytest.raises(UserError, match=r"can't listen on nowhere\.invalid, port 0 \(.+\): name another"):
+    with pytest.raises(UserError, match=r"can't listen on nowhere\.invalid, port 0 \(.+\): choose another"):
         app.run(paths.ONNX, "nowhere.invalid", 0)
     with pytest.raises(UserError, match=r"models/other\.onnx is not here"):
         app.run(Path("models/other.onnx"), "127.0.0.1", 0)
@@ -143,14 +141,14 @@ def test_what_the_user_can_mend_is_one_line(model_repository: Path, monkeypatch:
         app.run(paths.ONNX, "127.0.0.1", 0)
 
 
-def test_only_this_machine_is_told_of_no_one_else() -> None:
+def test_the_greeting_warns_if_others_can_reach_the_page() -> None:
     assert app._names("127.0.0.1") == app._names("localhost") == app._names("::1") == ["localhost", "127.0.0.1", "::1"]
     assert app._names("0.0.0.0") == app._names("192.0.2.1") == app._names("boats.example") == ["*"]
     lines = {}
     for host in ("127.0.0.1", "0.0.0.0"):
         with app._listener(host, 0) as listener:
             port = listener.getsockname()[1]
-            lines[host] = app._about(listener, paths.ONNX, [])
+            lines[host] = app._greeting(listener, paths.ONNX, [])
             assert lines[host][0] == f"http://{host}:{port}  models/model.onnx, Ctrl-C stops it"
     reach = "Whoever can reach this machine can use it and see its examples."
     assert reach in lines["0.0.0.0"]
@@ -168,4 +166,4 @@ def test_gradio_is_imported_when_the_page_is_made() -> None:
 def test_the_page_names_the_classes(browser: TestClient) -> None:
     text = browser.get("/config").text
     assert all(label in text for label in CLASSES)
-    assert "models/MODEL_CARD.md is not here" in text
+    assert "models/MODEL_CARD.md does not exist" in text
