@@ -61,11 +61,11 @@ def test_a_file_that_is_no_photo_gets_a_reason(classifier: Classifier, tmp_path:
 def browser(classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     """Calls the web application; uploads go to tmp_path/uploads and are kept for a second, 1,000 bytes at most."""
     for name, value in os.environ.items():
-        monkeypatch.setenv(name, value)  # _settle_gradio changes some
-    monkeypatch.setattr(app, "KEEP", (1, 1))
+        monkeypatch.setenv(name, value)  # _configure_gradio changes some
+    monkeypatch.setattr(app, "DELETE_CACHE", (1, 1))
     monkeypatch.setattr(web_page, "MAX_BYTES", 1000)
     (tmp_path / "uploads").mkdir()
-    app._settle_gradio(str(tmp_path / "uploads"))
+    app._configure_gradio(str(tmp_path / "uploads"))
     application = app.create(classifier, [], Path("models/MODEL_CARD.md"), ["testserver"])
     with TestClient(application) as client:
         yield client
@@ -116,7 +116,7 @@ def test_no_setting_of_the_environment_opens_gradio(monkeypatch: pytest.MonkeyPa
     for name in ("GRADIO_TEMP_DIR", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
         monkeypatch.setenv(name, "")
 
-    app._settle_gradio("folder")
+    app._configure_gradio("folder")
 
     assert {name: value for name, value in os.environ.items() if name.startswith("GRADIO_")} == {
         "GRADIO_ANALYTICS_ENABLED": "False",
@@ -142,8 +142,15 @@ def test_what_the_user_can_mend_is_one_line(model_repository: Path, monkeypatch:
 
 
 def test_the_greeting_warns_if_others_can_reach_the_page() -> None:
-    assert app._names("127.0.0.1") == app._names("localhost") == app._names("::1") == ["localhost", "127.0.0.1", "::1"]
-    assert app._names("0.0.0.0") == app._names("192.0.2.1") == app._names("boats.example") == ["*"]
+    assert (
+        app._allowed_hosts("127.0.0.1")
+        == app._allowed_hosts("localhost")
+        == app._allowed_hosts("::1")
+        == ["localhost", "127.0.0.1", "::1"]
+    )
+    assert (
+        app._allowed_hosts("0.0.0.0") == app._allowed_hosts("192.0.2.1") == app._allowed_hosts("boats.example") == ["*"]
+    )
     lines = {}
     for host in ("127.0.0.1", "0.0.0.0"):
         with app._listener(host, 0) as listener:

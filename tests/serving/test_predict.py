@@ -113,7 +113,10 @@ def test_a_bad_file_is_reported_and_skipped(photos: Path, capsys: pytest.Capture
     [
         (["photos", "--model", "nowhere.onnx"], "nowhere.onnx is not here"),
         (["nothing*.jpg"], "no photo matches"),
-        (["--tta", "photos"], "metrics/tta_evaluate.json is not here to say which views were chosen: say --tta-policy"),
+        (
+            ["--tta", "photos"],
+            "--tta needs the policy in metrics/tta_evaluate.json, which is not here: use --tta-policy",
+        ),
     ],
 )
 def test_a_users_mistake_is_one_line(
@@ -186,7 +189,7 @@ def test_flips_that_the_photos_do_not_allow_are_refused(photos: Path) -> None:
 
     with pytest.raises(predict.UserError, match="photos must not be flipped"):
         predict.views_of(header, "flips")
-    with pytest.raises(predict.UserError, match="does not say how its photos were augmented"):
+    with pytest.raises(predict.UserError, match="lacks its augmentation settings"):
         predict.views_of(model_header.Header(**{**vars(header), "params": {"augment": {"scale": "x"}}}), "random")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, compose, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from boatyard.core.errors import UserError
 from boatyard.core.files import write_bytes
@@ -23,9 +23,13 @@ _OPSET, _IR_VERSION = 20, 10  # those of PyTorch's exporter
 
 def of_network(backbone: FrozenBackbone, head: HeadWeights, shape: Sequence[int], cache: Path | None) -> bytes:
     """A graph from a view to log-probabilities; see `of_backbone`."""
-    body = onnx.load_from_string(of_backbone(backbone, shape, cache))
-    joined = compose.merge_models(body, _head_model(head), [(EMBEDDINGS, EMBEDDINGS)], producer_name=body.producer_name)
-    return bytes(joined.SerializeToString())
+    # Not by onnx.compose, which would change the metadata of PyTorch's exporter and thus the bytes.
+    model, head_graph = onnx.load_from_string(of_backbone(backbone, shape, cache)), _head_model(head).graph
+    model.graph.node.extend(head_graph.node)
+    model.graph.initializer.extend(head_graph.initializer)
+    model.graph.output.pop()
+    model.graph.output.extend(head_graph.output)
+    return bytes(model.SerializeToString())
 
 
 def of_backbone(backbone: FrozenBackbone, shape: Sequence[int], cache: Path | None) -> bytes:
