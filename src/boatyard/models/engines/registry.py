@@ -3,13 +3,16 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from boatyard.core import machine as settings
 from boatyard.core.errors import UserError
 from boatyard.core.machine import Machine
 from boatyard.models.engines.base import Engine
-from boatyard.models.frozen_backbone import FrozenBackbone
-from boatyard.models.head import HeadWeights
+
+if TYPE_CHECKING:  # `predict` starts without them
+    from boatyard.models.frozen_backbone import FrozenBackbone
+    from boatyard.models.head import HeadWeights
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class Entry:
         precisions: whether the backbone computes in BOATYARD_PRECISION; otherwise in fp32, as heads always do.
     """
 
-    for_views: Callable[[FrozenBackbone, HeadWeights | None, Sequence[int], Machine, Path | None], Engine]
-    for_embeddings: Callable[[HeadWeights, Machine], Engine]
+    for_views: "Callable[[FrozenBackbone, HeadWeights | None, Sequence[int], Machine, Path | None], Engine]"
+    for_embeddings: "Callable[[HeadWeights, Machine], Engine]"
     device_kinds: Collection[str] | None = None
     precisions: bool = False
 
@@ -37,7 +40,7 @@ class Entry:
 
 
 def _onnx(
-    backbone: FrozenBackbone, head: HeadWeights | None, shape: Sequence[int], machine: Machine, cache: Path | None
+    backbone: "FrozenBackbone", head: "HeadWeights | None", shape: Sequence[int], machine: Machine, cache: Path | None
 ) -> Engine:
     from boatyard.models import onnx_graphs
     from boatyard.models.engines.onnx_engine import OnnxEngine
@@ -47,7 +50,7 @@ def _onnx(
     return OnnxEngine(onnx_graphs.of_network(backbone, head, shape, cache), machine.workers)
 
 
-def _onnx_head(head: HeadWeights, machine: Machine) -> Engine:
+def _onnx_head(head: "HeadWeights", machine: Machine) -> Engine:
     from boatyard.models import onnx_graphs
     from boatyard.models.engines.onnx_engine import OnnxEngine
 
@@ -55,7 +58,7 @@ def _onnx_head(head: HeadWeights, machine: Machine) -> Engine:
 
 
 def _torch(
-    backbone: FrozenBackbone, head: HeadWeights | None, shape: Sequence[int], machine: Machine, cache: Path | None
+    backbone: "FrozenBackbone", head: "HeadWeights | None", shape: Sequence[int], machine: Machine, cache: Path | None
 ) -> Engine:
     from boatyard.models.engines.torch_engine import TorchEngine
     from boatyard.models.network import Network, head_module
@@ -65,7 +68,7 @@ def _torch(
     return TorchEngine(network, machine.device, machine.precision)
 
 
-def _torch_head(head: HeadWeights, machine: Machine) -> Engine:
+def _torch_head(head: "HeadWeights", machine: Machine) -> Engine:
     from boatyard.models.engines.torch_engine import TorchEngine
     from boatyard.models.network import head_module
 
@@ -109,7 +112,7 @@ def precision(machine: Machine) -> str:
 
 
 def for_views(
-    backbone: FrozenBackbone, head: HeadWeights | None, shape: Sequence[int], machine: Machine, cache: Path | None
+    backbone: "FrozenBackbone", head: "HeadWeights | None", shape: Sequence[int], machine: Machine, cache: Path | None
 ) -> Engine:
     """The engine that runs a backbone, with a head on it or without; see `Entry`.
 
@@ -120,7 +123,7 @@ def for_views(
     return _entry(machine).for_views(backbone, head, shape, machine, cache)
 
 
-def for_embeddings(head: HeadWeights, machine: Machine) -> Engine:
+def for_embeddings(head: "HeadWeights", machine: Machine) -> Engine:
     """The engine that runs a head alone; see `Entry`.
 
     Raises:
