@@ -113,7 +113,7 @@ def test_the_engine_is_passed_on_unchecked(monkeypatch: pytest.MonkeyPatch) -> N
         ("BOATYARD_WORKER", "did you mean BOATYARD_WORKERS?"),
         ("BOATYARD_DEVIC", "did you mean BOATYARD_DEVICE?"),
         ("BOATYARD_PRECISON", "did you mean BOATYARD_PRECISION?"),
-        ("BOATYARD_XYZ", "the settings are BOATYARD_DEVICE, BOATYARD_ENGINE, BOATYARD_WORKERS, "),
+        ("BOATYARD_BATCH_SIZE", "the settings are BOATYARD_DEVICE, BOATYARD_ENGINE, BOATYARD_WORKERS, "),
     ],
 )
 def test_a_misspelt_setting_is_an_error_wherever_one_is_read(

@@ -157,7 +157,7 @@ def test_the_greeting_warns_if_others_can_reach_the_page() -> None:
             port = listener.getsockname()[1]
             lines[host] = app._greeting(listener, paths.ONNX, [])
             assert lines[host][0] == f"http://{host}:{port}  models/model.onnx, Ctrl-C stops it"
-    reach = "Whoever can reach this machine can use it and see its examples."
+    reach = "Anyone who can reach this machine can use the page and see its examples."
     assert reach in lines["0.0.0.0"]
     assert reach not in lines["127.0.0.1"]
 

@@ -115,7 +115,7 @@ def test_a_bad_file_is_reported_and_skipped(photos: Path, capsys: pytest.Capture
         (["nothing*.jpg"], "no photo matches"),
         (
             ["--tta", "photos"],
-            "--tta needs the policy in metrics/tta_evaluate.json, which is not here: use --tta-policy",
+            "--tta needs the policy in metrics/tta_evaluate.json, which is not here: use",
         ),
     ],
 )

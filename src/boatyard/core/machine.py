@@ -15,7 +15,8 @@ from pathlib import Path
 
 from boatyard.core.errors import UserError
 
-_NAMES = [f"BOATYARD_{name}" for name in ("DEVICE", "ENGINE", "WORKERS", "PRECISION", "PROCESSES")]
+_PREFIX = "BOATYARD_"
+_NAMES = ("DEVICE", "ENGINE", "WORKERS", "PRECISION", "PROCESSES")
 
 
 @dataclass(frozen=True)
@@ -138,10 +139,11 @@ def _count(name: str, default: int) -> int:
 def _setting(name: str) -> str | None:
     """The value of a setting, if it is set. A misspelt variable would be silently ignored, so none is accepted."""
     for variable in sorted(os.environ):
-        if variable.startswith("BOATYARD_") and variable not in _NAMES:
+        if variable.startswith(_PREFIX) and variable.removeprefix(_PREFIX) not in _NAMES:
             import difflib
 
-            close = difflib.get_close_matches(variable, _NAMES, n=1)
-            advice = f"did you mean {close[0]}?" if close else f"the settings are {', '.join(_NAMES)}"
+            close = difflib.get_close_matches(variable.removeprefix(_PREFIX), _NAMES, n=1)
+            known = ", ".join(_PREFIX + name for name in _NAMES)
+            advice = f"did you mean {_PREFIX}{close[0]}?" if close else f"the settings are {known}"
             raise UserError(f"{variable} is set, but there is no such setting; {advice}")
-    return os.environ.get(f"BOATYARD_{name}")
+    return os.environ.get(_PREFIX + name)
