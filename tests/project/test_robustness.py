@@ -30,7 +30,7 @@ from boatyard.core.splits import mark
 from boatyard.curation import catalog, inspections
 from boatyard.images import decoding
 from boatyard.images.decoding import UnreadablePhoto, open_photo
-from boatyard.models import backbones, checkpoint
+from boatyard.models import backbones, model_file
 from boatyard.sources import archives, http
 from boatyard.sources.layouts import SPLIT_NAMES
 from boatyard.sources.walk import MAX_DEPTH
@@ -269,7 +269,7 @@ def test_a_model_file(tmp_path: Path, case: hostile_models.Case, recwarn: pytest
     assert made
     for path in made:
         with pytest.raises(UserError) as caught:
-            backbones.create("squeezenet1_1", path.name, tmp_path) if case.weights else checkpoint.load(path)
+            backbones.create("squeezenet1_1", path.name, tmp_path) if case.weights else model_file.load(path)
         message = errors.one_line(str(caught.value))
         start = f"model.weights: {path.name}" if case.weights else str(path)
         assert message == str(caught.value)
