@@ -116,7 +116,7 @@ def test_a_bad_file_is_told_and_skipped_and_the_rest_is_not_lost(
     [
         (["photos", "--model", "nowhere.onnx"], "nowhere.onnx is not here"),
         (["nothing*.jpg"], "no photo matches"),
-        (["--tta", "photos"], "metrics/tta_evaluate.json is not here to say which views were chosen: say --tta-policy"),
+        (["--tta", "photos"], "metrics/tta_evaluate.json is not here to say which views were chosen: use --tta-policy"),
     ],
 )
 def test_a_users_mistake_is_one_line(
@@ -187,7 +187,9 @@ def test_flips_that_the_photos_do_not_allow_are_refused(photos: Path) -> None:
     about = model_header.read(paths.MODEL)
     about.params["augment"]["horizontal_flip"] = False
 
-    with pytest.raises(predict.UserError, match="photos that allow no flip; say random"):
+    with pytest.raises(
+        predict.UserError, match="--tta-policy flips: the model was trained without flips; use another policy"
+    ):
         predict.views_of(about, "flips")
     with pytest.raises(predict.UserError, match="does not say how its photos were augmented"):
         predict.views_of(model_header.Header(**{**vars(about), "params": {"augment": {"scale": "x"}}}), "random")
