@@ -190,8 +190,8 @@ def cached(md5: str) -> Cached:
 def _check_repository() -> None:
     done = _run("rev-parse", "--is-inside-work-tree")
     if done.returncode != 0 or done.stdout.strip() != b"true":
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["no working tree"]
-        raise UserError(f"git finds no repository here ({said[0]}): run it in a clone of the repository")
+        reason = done.stderr.decode(errors="replace").strip().splitlines() or ["no working tree"]
+        raise UserError(f"git finds no repository here ({reason[0]}): run it in a clone of the repository")
 
 
 def _resolve(revision: str) -> str:
@@ -218,7 +218,7 @@ def _merge_base() -> tuple[str, str, int]:
     main = next((name for name in _MAIN if _ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")), None)
     if main is None:
         raise UserError("there is no main branch here (main, master, or origin's): give a commit to compare with")
-    label = _ask("rev-parse", "--abbrev-ref", main) or main  # of origin/HEAD, the branch that it stands for
+    label = _ask("rev-parse", "--abbrev-ref", main) or main  # of origin/HEAD, the branch that it refers to
     sha = _ask("merge-base", main, "HEAD")
     if sha is None:
         raise UserError(
@@ -233,8 +233,8 @@ def _contents(sha: str, wanted: Sequence[Path]) -> dict[Path, bytes]:
     asked = "".join(f"{sha}:./{path.as_posix()}\n" for path in wanted).encode()
     done = _run("cat-file", "--batch", given=asked)
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        raise UserError(f"git can't read {sha[:7]} ({said}): run `git fsck`")
+        reason = done.stderr.decode(errors="replace").strip()
+        raise UserError(f"git can't read {sha[:7]} ({reason}): run `git fsck`")
     contents, offset = {}, 0
     for path in wanted:
         # '<hash> <kind> <size>', the content and a newline; or '<object> missing'.
