@@ -56,5 +56,5 @@ def test_values_that_no_stage_or_not_every_stage_ran_with(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("text", ["a: 1", "stages: 3", "stages: {a: 1}", "stages: {a: {outs: [{md5: x}]}}"])
 def test_no_lock_file(tmp_path: Path, text: str) -> None:
-    with pytest.raises(DamagedFile, match=r"dvc\.lock is no lock file of DVC"):
+    with pytest.raises(DamagedFile, match=r"dvc\.lock is not a DVC lock file"):
         read_lock(write(tmp_path, text))
