@@ -6,7 +6,7 @@ Each command imports what it needs when it is chosen, so that `predict` starts a
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from boatyard.core import errors, paths, splits
@@ -66,9 +66,9 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tta-policy",
         dest="policy",
-        type=_tta_policy,
+        choices=_TtaPolicies(),
         metavar="POLICY",
-        help="the same, by this policy: one that tta.policies in params.yaml can name",
+        help="the same, with the views of this policy: %(choices)s",
     )
     parser.add_argument(
         "--picture",
@@ -158,12 +158,13 @@ def _compare(chosen: argparse.Namespace) -> int:
     return command.run(chosen.revision)
 
 
-def _tta_policy(name: str) -> str:
-    from boatyard.params.tta_policies import POLICIES
+class _TtaPolicies:
+    """The names in the registry, imported only when they are needed."""
 
-    if name not in POLICIES:
-        raise argparse.ArgumentTypeError(f"{name!r} is unknown (choose from {', '.join(POLICIES)})")
-    return name
+    def __iter__(self) -> Iterator[str]:
+        from boatyard.params.tta_policies import POLICIES
+
+        return iter(POLICIES)
 
 
 def _count(text: str) -> int:

@@ -14,12 +14,13 @@ from pretend_run import HOSTILE
 
 from boatyard.images.views import Preprocessing, plain_view
 from boatyard.models.model_header import Header
+from boatyard.report import theme
 from boatyard.report.pictures import Picture
 from boatyard.serving import web_page
 from boatyard.serving.classifier import Classification
 from boatyard.serving.examples import Example
 
-CSS = (web_page.TEMPLATES / "page.css").read_text(encoding="utf-8")
+CSS = web_page.head()
 PREPROCESSING = Preprocessing(32, 0.875, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 VOID = {"img", "link"}
 
@@ -190,9 +191,7 @@ def colours(css: str) -> list[dict[str, str]]:
 
 
 def test_the_colours_are_the_reports() -> None:
-    report = Path(web_page.__file__).parents[1] / "report/templates/report.css"
-
-    assert colours(CSS) == colours(report.read_text(encoding="utf-8"))
+    assert colours(CSS) == colours(theme.page_variables())
     assert [len(block) for block in colours(CSS)] == [9, 9]
 
 

@@ -200,8 +200,8 @@ def cached(md5: str) -> Cached:
 def _check_repository() -> None:
     done = git.run("rev-parse", "--is-inside-work-tree")
     if done.returncode != 0 or done.stdout.strip() != b"true":
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["no working tree"]
-        raise UserError(f"git finds no repository here ({said[0]}): run it in a clone of the repository")
+        reason = done.stderr.decode(errors="replace").strip().splitlines() or ["no working tree"]
+        raise UserError(f"git finds no repository here ({reason[0]}): run it in a clone of the repository")
 
 
 def _resolve(revision: str) -> str:
@@ -243,8 +243,8 @@ def _contents(sha: str, wanted: Sequence[Path]) -> dict[Path, bytes]:
     asked = "".join(f"{sha}:./{path.as_posix()}\n" for path in wanted).encode()
     done = git.run("cat-file", "--batch", given=asked)
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        raise UserError(f"git can't read {sha[:7]} ({said}): run `git fsck`")
+        reason = done.stderr.decode(errors="replace").strip()
+        raise UserError(f"git can't read {sha[:7]} ({reason}): run `git fsck`")
     contents, offset = {}, 0
     for path in wanted:
         # '<hash> <kind> <size>', the content and a newline; or '<object> missing'.
