@@ -1,10 +1,10 @@
-"""What PyPI's advisories say of pinned packages, by pip-audit. Nothing of what is looked up is installed.
+"""List PyPI's advisories on pinned packages, with pip-audit. None of the packages is installed.
 
     python .ci/audit.py requirements.txt …
 
-Ends with 0 if all packages were looked up and nothing is known of them, with 1 if something is, and with 2 at the
-first file of which a package could not be looked up. pip-audit alone takes a server that has no advisories for one
-that knows of no hole, and answers with a traceback where there is no network.
+Exits with 0 if all packages were looked up and have no advisory, with 1 if one has, and with 2 at the first file with a
+package that could not be looked up. pip-audit alone mistakes an index without advisories for one that knows of no
+vulnerability, and prints a traceback if there is no network.
 """
 
 import json
@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 OPTIONS = ["--disable-pip", "--require-hashes", "--progress-spinner", "off", "--format", "json"]
-NONE, HOLES, UNKNOWN = 0, 1, 2
+NONE, VULNERABLE, UNKNOWN = 0, 1, 2
 
 
 def main(files: list[str]) -> int:
@@ -34,17 +34,15 @@ def audit(file: str) -> int:
         return _unknown(file, f"nothing was looked up: {reason[:300]}")
     skipped = [package["name"] for package in packages if "skip_reason" in package]
     if len(skipped) == len(packages):
-        return _unknown(
-            file, f"none of {len(packages)} packages was looked up: the index that answers has no advisories"
-        )
+        return _unknown(file, f"none of {len(packages)} packages was looked up: this index has no advisories")
     found = [(package, advisory) for package in packages for advisory in package.get("vulns", [])]
     for package, advisory in found:
-        mended = ", ".join(advisory["fix_versions"]) or "no version yet"
-        print(f"{file}: {package['name']} {package['version']}: {advisory['id']}, mended in {mended}")
+        fixed = ", ".join(advisory["fix_versions"]) or "no version yet"
+        print(f"{file}: {package['name']} {package['version']}: {advisory['id']}, fixed in {fixed}")
     print(f"{file}: {len(packages) - len(skipped)} packages looked up, {len(found)} advisories")
     if skipped:
         return _unknown(file, f"not looked up: {', '.join(skipped)}")
-    return HOLES if found else NONE
+    return VULNERABLE if found else NONE
 
 
 def _unknown(file: str, reason: str) -> int:

@@ -60,6 +60,7 @@ def rows() -> list[Sample]:
     ]
 
 
+@pytest.mark.slow
 def test_how_the_recipes_loaders_start_changes_no_figure(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("BOATYARD_WORKERS", "1")
     multiprocessing.set_forkserver_preload(["torch", "torchvision"])

@@ -73,6 +73,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_planted_label_errors_come_first(checked: Path) -> None:
     found = label_issues.read(checked / paths.SUSPECTS)
     split_of = {row["path"]: row["split"] for row in tables.read_csv(checked / paths.SPLITS)}
@@ -91,6 +92,7 @@ def test_planted_label_errors_come_first(checked: Path) -> None:
     assert 0.85 <= metrics["top1"] <= 90 / 95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
     [{"OPENBLAS_NUM_THREADS": "1"}, {"OPENBLAS_NUM_THREADS": "3"}, {"OPENBLAS_CORETYPE": "Prescott"}],

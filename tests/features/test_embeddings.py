@@ -63,14 +63,14 @@ def lite() -> Backbone:
 @pytest.mark.parametrize(
     "name",
     [
-        "efficientnet_lite0",
-        "resnet18",
-        "vgg11",
+        pytest.param("efficientnet_lite0", marks=pytest.mark.slow),
+        pytest.param("resnet18", marks=pytest.mark.slow),
+        pytest.param("vgg11", marks=pytest.mark.slow),
         "squeezenet1_1",
-        "convnext_tiny",
-        "vit_b_32",
-        "timm/mobilenetv3_small_050",
-        "efficientnet_lite0+resnet18",
+        pytest.param("convnext_tiny", marks=pytest.mark.slow),
+        pytest.param("vit_b_32", marks=pytest.mark.slow),
+        pytest.param("timm/mobilenetv3_small_050", marks=pytest.mark.slow),
+        pytest.param("efficientnet_lite0+resnet18", marks=pytest.mark.slow),
     ],
 )
 def test_a_head_on_cached_embeddings_equals_the_whole_network(name: str, engine: str, photos: list[Sample]) -> None:

@@ -24,7 +24,7 @@ from properties import damaged, examples
 from boatyard.core.errors import UserError
 from boatyard.images.decoding import UnreadablePhoto, inspect_photo, open_checked, open_photo
 
-# The cases of tests/hostile_photos.py are tested in test_robustness.py.
+# The cases of tests/support/hostile_photos.py are tested in test_robustness.py.
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # as the module does; pytest undoes that
 

@@ -65,6 +65,12 @@ FAMILIES = [
     ("efficientnet_lite2", 1280, 260, 6_092_072 - 1_281_000),
     ("efficientnet_lite0+resnet18", 1280 + 512, 224, 4_652_008 - 1_281_000 + 11_689_512 - 513_000),
 ]
+# Under `make test`; `make test-slow` takes the others.
+FAST = {"resnet18", "squeezenet1_1", "timm/vit_tiny_patch16_224", "efficientnet_lite0", "efficientnet_lite0+resnet18"}
+
+
+def speed(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    return () if name in FAST else (pytest.mark.slow,)
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +96,10 @@ def header_of(name: str, preprocessing: Preprocessing, classes: int = 3) -> Head
     return Header([f"class {number}" for number in range(classes)], name, 0, 0.0, preprocessing, 1.0, {})
 
 
-@pytest.mark.parametrize(("name", "width", "size", "parameters"), FAMILIES, ids=[family[0] for family in FAMILIES])
+@pytest.mark.parametrize(
+    ("name", "width", "size", "parameters"),
+    [pytest.param(*family, id=family[0], marks=speed(family[0])) for family in FAMILIES],
+)
 def test_every_family_is_cut_frozen_run_saved_and_loaded(
     name: str, width: int, size: int, parameters: int, tmp_path: Path
 ) -> None:
@@ -127,7 +136,13 @@ def test_every_family_is_cut_frozen_run_saved_and_loaded(
     path.unlink()
 
 
-@pytest.mark.parametrize(("name", "size"), [(family[0], family[2]) for family in FAMILIES] + [("timm/fastvit_t8", 96)])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        pytest.param(name, size, marks=speed(name))
+        for name, size in [*((family[0], family[2]) for family in FAMILIES), ("timm/fastvit_t8", 96)]
+    ],
+)
 def test_in_every_family_channels_last_changes_no_gradient(name: str, size: int) -> None:
     """In some, PyTorch crashed or got gradients wrong by more than 100 % (`finetuning.use_channels_last`).
 

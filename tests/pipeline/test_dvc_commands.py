@@ -1,27 +1,11 @@
-"""The DVC commands that people use, on a run and on experiments made from it."""
+"""DVC commands on a run."""
 
 import json
 import re
-from dataclasses import dataclass
-from typing import Any
 
-import pytest
 import vl_convert
-from clone import Clone
+from dvc_plots import PLOTS, plots
 from small_run import STAGES, Run
-
-PLOTS = {
-    *("Loss", "Top-1", "plots/history.csv"),
-    *("plots/class_counts.csv", "plots/image_sizes.csv", "plots/per_class.csv", "plots/reliability.csv"),
-    *("plots/predictions.csv", "plots/tta_predictions.csv", "plots/tta_per_class.csv"),
-}
-
-
-def plots(clone: Clone, *command: str) -> dict[str, list[dict[str, Any]]]:
-    """What `dvc plots` would draw, by its name; it must have found every plot."""
-    shown = json.loads(clone.dvc("plots", *command, "--json", "--out", str(clone.home / "plots")))
-    assert "errors" not in shown
-    return shown["data"]
 
 
 def test_metrics_show(run: Run) -> None:
@@ -34,7 +18,7 @@ def test_metrics_show(run: Run) -> None:
     assert shown["metrics/evaluate.json"]["data"] == run.clone.read_json("metrics/evaluate.json")
 
 
-def test_dag_leads_from_the_photos_to_the_report(run: Run) -> None:
+def test_the_dag_connects_the_photos_with_the_report(run: Run) -> None:
     dag = run.clone.dvc("dag", "--mermaid")
 
     nodes = dict(re.findall(r'(node\d+)\["([^"]+)"\]', dag))
@@ -82,73 +66,3 @@ def test_plots_show_writes_a_page(run: Run) -> None:
     assert "Confusion matrix" in page
     assert "tta_vs_plain.png" in page
     assert run.clone.git("status", "--porcelain") == ""
-
-
-@dataclass(frozen=True)
-class Experiments:
-    """What DVC says after one experiment run in the workspace and, from there, one queued and run by its worker."""
-
-    metrics: dict[str, Any]
-    params: dict[str, Any]
-    plots: dict[str, list[dict[str, Any]]]
-    params_file: str
-    shown: dict[str, dict[str, Any]]  # by name
-    model_before: str
-    model_after: str
-
-
-@pytest.fixture(scope="module")
-def experiments(clone: Clone) -> Experiments:
-    before = clone.lock()
-    clone.dvc("exp", "run", "--name", "here", "--set-param", "train.lr=0.01")
-    metrics = json.loads(clone.dvc("metrics", "diff", "--json"))
-    params = json.loads(clone.dvc("params", "diff", "--json"))
-    drawn = plots(clone, "diff", "HEAD")
-    params_file = (clone.folder / "params.yaml").read_text(encoding="utf-8")
-    after = clone.lock()
-    clone.dvc("exp", "run", "--queue", "--name", "queued", "--set-param", "model.head.dropout=0.1")
-    clone.dvc("exp", "run", "--run-all", "--jobs", "1")
-    clone.dvc("queue", "stop")  # the worker would stay for a while, waiting for more
-    table = json.loads(clone.dvc("exp", "show", "--json"))
-    shown = {entry["name"]: entry for row in table for group in row["experiments"] or [] for entry in group["revs"]}
-
-    def model(lock: dict[str, Any]) -> str:
-        return str(lock["train"]["outs"][0]["md5"])
-
-    return Experiments(metrics, params, drawn, params_file, shown, model(before), model(after))
-
-
-def test_an_experiment_sets_one_value_and_keeps_the_comments(experiments: Experiments, run: Run) -> None:
-    before = (run.clone.folder / "params.yaml").read_text(encoding="utf-8")
-
-    (change,) = experiments.params["params.yaml"].items()
-    assert (change[0], change[1]["old"], change[1]["new"]) == ("train.lr", 0.001, 0.01)
-    assert re.findall("#.*", experiments.params_file) == re.findall("#.*", before)
-
-
-def test_metrics_diff_compares_with_the_commit(experiments: Experiments, run: Run) -> None:
-    old = run.clone.read_json("metrics/train.json")
-
-    assert set(experiments.metrics) <= {f"metrics/{name}.json" for name in ("train", "evaluate", "tta_evaluate")}
-    assert experiments.model_after != experiments.model_before
-    loss = experiments.metrics["metrics/train.json"]["validation_loss"]
-    assert loss["old"] == old["validation_loss"] != loss["new"]
-
-
-def test_plots_diff_draws_both_commits(experiments: Experiments) -> None:
-    revisions = {
-        name: {row["rev"] for row in experiments.plots[name][0]["content"]["data"]["values"]} for name in PLOTS
-    }
-
-    assert revisions == {name: {"HEAD", "workspace"} for name in PLOTS}
-
-
-def test_a_queued_experiment_is_run_on_a_copy(experiments: Experiments, clone: Clone) -> None:
-    queued = experiments.shown["queued"]["data"]
-
-    assert queued["params"]["params.yaml"]["data"]["model"]["head"] == {"hidden": 256, "dropout": 0.1}
-    assert queued["metrics"]["metrics/train.json"]["data"]["epochs"] >= 1
-    assert queued["outs"]["models/model.safetensors"]["hash"] not in (experiments.model_before, experiments.model_after)
-    # The workspace still holds the experiment that was run in it.
-    assert clone.params()["model"]["head"]["dropout"] == 0.4
-    assert experiments.shown["here"]["data"]["params"]["params.yaml"]["data"]["train"]["lr"] == 0.01

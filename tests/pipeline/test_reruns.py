@@ -1,4 +1,4 @@
-"""A change reruns what depends on it and nothing else."""
+"""A change reruns the stages that depend on it, and no others."""
 
 import csv
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def newer(name: str) -> Change:
 
 
 CHANGES: dict[str, tuple[Change, set[str]]] = {
-    # What a change touches directly. What comes after reruns only if a stage then writes other bytes than before.
+    # The stages that a change affects directly. Later stages rerun only if an earlier one writes other bytes.
     "seed": (param("seed", 1), {"split", "featurize", "train", "evaluate", "tta_evaluate"}),
     "filter.min_images": (param("filter.min_images", 9), {"filter"}),
     "split fractions": (split_fractions, {"split"}),
@@ -50,11 +50,10 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
     "evaluate.bins": (param("evaluate.bins", 10), {"evaluate", "tta_evaluate"}),
     "tta.views": (param("tta.views", 4), {"tta_evaluate"}),
     "one photo added": (one_more_photo, {"download"}),
-    "a comment in duplicates.py": (comment_in("src/boatyard/curation/near_duplicates.py"), {"split"}),
-    "a comment in suspects.py": (comment_in("src/boatyard/evaluation/label_issues.py"), {"check_labels"}),
-    "a comment in training.py": (comment_in("src/boatyard/training/head_training.py"), {"train"}),
-    "a comment in onnx_file.py": (comment_in("src/boatyard/export/onnx_file.py"), {"export"}),
-    "a comment in a stage": (comment_in("stages/filter.py"), {"filter"}),
+    "a comment in label_issues.py": (
+        comment_in("src/boatyard/evaluation/label_issues.py"),
+        {"check_labels", "train", "evaluate", "tta_evaluate"},
+    ),
     "a newer date alone": (newer("src/boatyard/params/schema.py"), set()),
     "a comment in params.yaml": (comment_in("params.yaml"), set()),
     "a comment in the Makefile": (comment_in("Makefile"), set()),
@@ -63,7 +62,7 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
 
 @pytest.fixture(scope="module")
 def bench(clone: Clone) -> Clone:
-    """Where one change after another is made, looked at and taken back."""
+    """Where the tests make their changes and revert them."""
     return clone
 
 
@@ -75,15 +74,16 @@ def restored(bench: Clone) -> Iterator[Clone]:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_status_names_the_stages_that_a_change_touches(restored: Clone, change: str) -> None:
-    make, touched = CHANGES[change]
+def test_status_names_the_stages_that_a_change_affects(restored: Clone, change: str) -> None:
+    make, affected = CHANGES[change]
 
     make(restored)
 
-    assert restored.changed_stages() - {"report"} == touched
+    assert restored.changed_stages() - {"report"} == affected
 
 
-def test_a_learning_rate_reruns_the_head_and_what_follows_and_comes_back_from_the_run_cache(bench: Clone) -> None:
+@pytest.mark.slow
+def test_a_learning_rate_reruns_train_and_later_stages_and_is_reverted_from_the_run_cache(bench: Clone) -> None:
     before = bench.lock()
     model = (bench.folder / "models/model.safetensors").read_bytes()
     bench.set_param("train.lr", 0.003)
@@ -102,7 +102,8 @@ def test_a_learning_rate_reruns_the_head_and_what_follows_and_comes_back_from_th
     assert bench.git("status", "--porcelain") == ""
 
 
-def test_another_image_size_is_never_taken_from_the_run_cache(bench: Clone) -> None:
+@pytest.mark.slow
+def test_another_image_size_is_not_restored_from_the_run_cache(bench: Clone) -> None:
     size = bench.params()["image"]["size"]
     bench.set_param("image.size", 96)
 
@@ -115,28 +116,29 @@ def test_another_image_size_is_never_taken_from_the_run_cache(bench: Clone) -> N
     assert bench.git("status", "--porcelain") == ""
 
 
-def test_a_split_that_takes_no_notice_of_copies_still_tells_check_labels_of_them(bench: Clone) -> None:
+def test_a_split_that_ignores_near_duplicates_still_lists_them_for_check_labels(bench: Clone) -> None:
     path, distance = bench.folder / "data/near_duplicates.csv", bench.params()["split"]["near_duplicates"]
-    told = path.read_bytes()
+    listed = path.read_bytes()
     bench.set_param("split.near_duplicates", 0)
 
     bench.run("python", "stages/split.py")
-    alike = path.read_bytes()
+    ignored = path.read_bytes()
     bench.set_param("split.near_duplicates", distance)
     bench.run("python", "stages/split.py")
 
-    assert alike.count(b"\n") > 2
-    assert alike == told
+    assert ignored.count(b"\n") > 2
+    assert ignored == listed
     assert bench.git("status", "--porcelain") == ""
 
 
-def test_a_stage_that_writes_the_same_bytes_stops_there(bench: Clone) -> None:
-    comment_in("src/boatyard/curation/near_duplicates.py")(bench)
+def test_a_rerun_that_writes_the_same_bytes_reruns_no_other_stage(bench: Clone) -> None:
+    comment_in("stages/split.py")(bench)
 
     assert bench.repro().ran - {"report"} == {"split"}
 
 
-def test_a_photo_more_costs_its_own_views_alone(bench: Clone) -> None:
+@pytest.mark.slow
+def test_an_added_photo_costs_only_its_own_views(bench: Clone) -> None:
     def wanted() -> set[tuple[str, int]]:
         """(sha256, view) of the plain view of every photo, and of two random views of the training photos."""
         with (bench.folder / "data/splits.csv").open(encoding="utf-8", newline="") as file:
@@ -150,5 +152,5 @@ def test_a_photo_more_costs_its_own_views_alone(bench: Clone) -> None:
 
     assert repro.ran == set(STAGES)
     after = wanted()
-    assert 1 <= len(after - before) <= 7  # its own, and those of at most two photos that crossed into train
+    assert 1 <= len(after - before) <= 7  # its own, and those of at most two photos that moved into train
     assert f"{len(after - before)} of {len(after)} views went through" in repro.output

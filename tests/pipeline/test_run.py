@@ -1,4 +1,4 @@
-"""What one run of the whole pipeline says of photos of which everything is known."""
+"""The outputs of one run of the whole pipeline on photos with known content."""
 
 import csv
 import math
@@ -19,7 +19,7 @@ from boatyard.models import model_header
 BACKBONE_PARAMETERS = 4_652_008 - (1280 * 1000 + 1000)
 HEAD_PARAMETERS = 1280 * 256 + 256 + 256 * 3 + 3
 
-SMALL = {  # what git tracks of a run; the rest is DVC's
+SMALL = {  # the outputs that git tracks; DVC tracks the others
     "dvc.lock",
     *(f"metrics/{name}.json" for name in ("download", "filter", "split", "check_labels")),
     *(f"metrics/{name}.json" for name in ("train", "evaluate", "tta_evaluate")),
@@ -59,7 +59,7 @@ def test_download_keeps_the_bytes(run: Run) -> None:
     assert all((raw / photo).read_bytes() == (incoming / photo).read_bytes() for photo in photos)
 
 
-def test_filter_says_why_each_photo_is_left_out(run: Run) -> None:
+def test_filter_gives_the_reason_for_each_rejected_photo(run: Run) -> None:
     drawn = run.drawn
 
     reasons = {row["path"]: row["reason"].split(":")[0] for row in table(run, "data/rejected.csv")}
@@ -85,7 +85,7 @@ def test_filter_says_why_each_photo_is_left_out(run: Run) -> None:
     ]
 
 
-def test_the_catalogue_describes_each_photo_as_it_is_seen(run: Run) -> None:
+def test_the_catalog_has_the_size_of_the_upright_photo(run: Run) -> None:
     catalog = {row["path"]: row for row in table(run, "data/catalog.csv")}
 
     assert Counter(row["label"] for row in catalog.values()) == dict.fromkeys(
@@ -98,13 +98,13 @@ def test_the_catalogue_describes_each_photo_as_it_is_seen(run: Run) -> None:
         assert (int(turned["width"]), int(turned["height"])) == (stored.height, stored.width)
 
 
-def test_each_class_is_cut_by_the_fractions_and_near_duplicates_stay_together(run: Run) -> None:
+def test_each_class_is_split_by_the_fractions_and_near_duplicates_stay_together(run: Run) -> None:
     rows = table(run, "data/splits.csv")
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         counts[row["label"]][row["split"]] += 1
 
-    # 24 photos: the boundaries stand at 14.4 and 19.2. The pair in `stripes` may pull one place across each.
+    # 24 photos: the boundaries are 14.4 and 19.2. The pair in `stripes` may move each by one photo.
     assert counts["discs"] == counts["squares"] == {"train": 14, "validation": 5, "test": 5}
     assert counts["stripes"].total() == 24
     assert abs(counts["stripes"]["train"] - 14) <= 1
@@ -129,7 +129,7 @@ def test_train_keeps_the_epoch_with_the_lowest_validation_loss(run: Run) -> None
     assert metrics["best_epoch"] == int(best["epoch"])
     for name in ("train_loss", "validation_loss", "train_top1", "validation_top1"):
         assert metrics[name] == float(best[name])
-    # Stopped by patience, 10 epochs after the best one, or at the limit.
+    # It stops 10 epochs (the patience) after the best one, or at the limit.
     assert metrics["epochs"] == min(30, metrics["best_epoch"] + 10)
     assert metrics["parameters_trained"] == HEAD_PARAMETERS
     assert metrics["parameters"] == BACKBONE_PARAMETERS + HEAD_PARAMETERS
@@ -142,7 +142,7 @@ def test_the_model_file_names_its_classes_in_order(run: Run) -> None:
     assert '"classes": ["discs", "squares", "stripes"]' in metadata
 
 
-def test_evaluate_reports_what_its_predictions_say(run: Run) -> None:
+def test_evaluate_agrees_with_its_predictions(run: Run) -> None:
     metrics, rows = run.clone.read_json("metrics/evaluate.json"), table(run, "plots/predictions.csv")
     labels = {row["path"]: row["label"] for row in table(run, "data/splits.csv") if row["split"] == "test"}
 
@@ -165,7 +165,7 @@ def test_evaluate_reports_what_its_predictions_say(run: Run) -> None:
         assert sum(float(row[f"probability{place}"]) for place in (1, 2, 3)) == pytest.approx(1, abs=1e-5)
 
 
-def test_photos_that_are_all_right_and_sure_need_no_temperature(run: Run) -> None:
+def test_correct_and_confident_predictions_need_no_temperature(run: Run) -> None:
     metrics = run.clone.read_json("metrics/train.json")
 
     assert metrics["validation_top1"] == 1
@@ -173,8 +173,8 @@ def test_photos_that_are_all_right_and_sure_need_no_temperature(run: Run) -> Non
     assert metrics["calibrated"] == metrics["uncalibrated"]
 
 
-def test_the_temperature_is_fitted_on_validation_carried_in_the_model_and_applied(clone: Clone) -> None:
-    clone.set_param("train.label_smoothing", 0.5)  # which makes a head hesitate
+def test_the_temperature_is_fitted_on_validation_stored_in_the_model_and_applied(clone: Clone) -> None:
+    clone.set_param("train.label_smoothing", 0.5)  # makes a head less confident
     for stage in ("train", "evaluate"):
         clone.run("python", f"stages/{stage}.py")
 
@@ -185,7 +185,7 @@ def test_the_temperature_is_fitted_on_validation_carried_in_the_model_and_applie
     before, after = trained["uncalibrated"], trained["calibrated"]
     assert before["validation_loss"] == pytest.approx(trained["validation_loss"], abs=1e-5)  # the best epoch's
     assert after["validation_loss"] < before["validation_loss"]
-    # All three classes are among a photo's top five, so that what it would be told at temperature 1 can be computed.
+    # All three classes are among a photo's top five, so its probabilities at temperature 1 can be computed.
     losses = []
     for row in rows_of(clone.folder / "plots/predictions.csv"):
         shares = {row[f"label{rank}"]: float(row[f"probability{rank}"]) ** about.temperature for rank in (1, 2, 3)}
@@ -194,12 +194,12 @@ def test_the_temperature_is_fitted_on_validation_carried_in_the_model_and_applie
     assert tested["uncalibrated"]["loss"] != tested["loss"]
 
 
-def test_photos_that_differ_in_shape_and_colour_are_told_apart(run: Run) -> None:
+def test_classes_that_differ_in_shape_and_colour_are_recognised(run: Run) -> None:
     assert run.clone.read_json("metrics/evaluate.json")["top1"] >= 0.85
     assert run.clone.read_json("metrics/tta_evaluate.json")["top1"] >= 0.85
 
 
-def test_per_class_figures_add_up_to_the_whole(run: Run) -> None:
+def test_per_class_figures_add_up_to_the_metrics(run: Run) -> None:
     rows, metrics = table(run, "plots/per_class.csv"), run.clone.read_json("metrics/evaluate.json")
     splits = Counter((row["label"], row["split"]) for row in table(run, "data/splits.csv"))
 
@@ -213,7 +213,7 @@ def test_per_class_figures_add_up_to_the_whole(run: Run) -> None:
     assert metrics["mean_class_accuracy"] == pytest.approx(sum(float(row["top1"]) for row in rows) / 3, abs=1e-5)
 
 
-def test_tta_is_counted_against_the_plain_view_photo_by_photo(run: Run) -> None:
+def test_tta_is_compared_with_the_plain_view_photo_by_photo(run: Run) -> None:
     metrics, rows = run.clone.read_json("metrics/tta_evaluate.json"), table(run, "plots/tta_predictions.csv")
     plain = {row["path"]: row["predicted"] for row in table(run, "plots/predictions.csv")}
 
@@ -232,7 +232,7 @@ def test_tta_is_counted_against_the_plain_view_photo_by_photo(run: Run) -> None:
     assert metrics["validation"]["plain"]["loss"] == pytest.approx(train["validation_loss"], rel=1e-3)
 
 
-def test_the_report_opens_alone_and_names_the_figures(run: Run) -> None:
+def test_the_report_needs_no_other_file_and_has_the_figures(run: Run) -> None:
     page = (run.clone.folder / "report/index.html").read_text(encoding="utf-8")
     note = (run.clone.folder / "report/report.md").read_text(encoding="utf-8")
     top1 = run.clone.read_json("metrics/evaluate.json")["top1"]
@@ -244,7 +244,7 @@ def test_the_report_opens_alone_and_names_the_figures(run: Run) -> None:
 
 
 def test_outputs_name_no_machine(run: Run) -> None:
-    """Nothing of where and when it ran: dvc.lock, metrics, tables, pictures, report, features and model."""
+    """No path or host name in dvc.lock, metrics, tables, figures, report, features and model."""
     folder = run.clone.folder
     traces = [str(folder).encode(), str(run.clone.home).encode()]
     host = socket.gethostname().encode()

@@ -1,4 +1,4 @@
-"""What is done with the model once the pipeline has made it: its files agree with its figures."""
+"""Using the model of a run: its files give the answers that its metrics are of."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ from boatyard.evaluation.predictions import Prediction, read_predictions
 
 
 def boatyard(clone: Clone, *arguments: str, fails: bool = False) -> str:
-    """Standard output of a command of the clone's own library."""
+    """Run a command of the clone's own library; return its standard output."""
     return clone.run(
         sys.executable, "-m", "boatyard", *arguments, fails=fails, PYTHONPATH=str(clone.folder / "src")
     ).stdout
@@ -36,7 +36,7 @@ def tabled(clone: Clone, name: str) -> dict[str, Prediction]:
     return {prediction.path: prediction for prediction in read_predictions(clone.folder / name)}
 
 
-def test_predict_says_what_evaluate_said_of_every_test_photo(run: Run) -> None:
+def test_predict_agrees_with_evaluate_on_every_test_photo(run: Run) -> None:
     evaluated = tabled(run.clone, "plots/predictions.csv")
 
     answers = predicted(run.clone, *(f"data/raw/{path}" for path in evaluated))
@@ -45,7 +45,7 @@ def test_predict_says_what_evaluate_said_of_every_test_photo(run: Run) -> None:
     assert len(answers) > 10
 
 
-def test_predict_with_tta_says_what_tta_evaluate_said(run: Run) -> None:
+def test_predict_with_tta_agrees_with_tta_evaluate(run: Run) -> None:
     evaluated = tabled(run.clone, "plots/tta_predictions.csv")
 
     answers = predicted(run.clone, "--tta", *(f"data/raw/{path}" for path in evaluated))
@@ -55,7 +55,7 @@ def test_predict_with_tta_says_what_tta_evaluate_said(run: Run) -> None:
     assert answers == {path: list(prediction.top) for path, prediction in evaluated.items()}
 
 
-def test_both_files_and_the_engine_agree_to_the_bit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_model_files_give_identical_answers(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run.clone.folder)
     one, other = Classifier.load("models/model.onnx"), Classifier.load("models/model.safetensors")
 
@@ -63,7 +63,8 @@ def test_both_files_and_the_engine_agree_to_the_bit(run: Run, monkeypatch: pytes
         assert np.array_equal(one(f"data/raw/{path}").log_probabilities, other(f"data/raw/{path}").log_probabilities)
 
 
-def test_the_first_answer_comes_within_a_second_and_a_half_and_without_torch(run: Run) -> None:
+@pytest.mark.slow  # where tests run one at a time
+def test_the_first_answer_comes_within_a_second_and_a_half(run: Run) -> None:
     photo = f"data/raw/{next(iter(tabled(run.clone, 'plots/predictions.csv')))}"
     times = []
     for _ in range(3):
@@ -72,24 +73,28 @@ def test_the_first_answer_comes_within_a_second_and_a_half_and_without_torch(run
         times.append(time.perf_counter() - start)
     assert min(times) < 1.5
 
+
+def test_predict_does_not_import_torch(run: Run) -> None:
+    photo = f"data/raw/{next(iter(tabled(run.clone, 'plots/predictions.csv')))}"
     command = [sys.executable, "-X", "importtime", "-m", "boatyard", "predict", photo]
     imported = run.clone.run(*command, PYTHONPATH=str(run.clone.folder / "src")).stderr
     assert re.search(r"\| +onnxruntime\b", imported)
     assert not re.search(r"\| +(torch|torchvision|timm|matplotlib|gradio|dvc)\b", imported)
 
 
-def test_the_export_command_makes_the_stages_file(clone: Clone) -> None:
+@pytest.mark.slow
+def test_the_export_command_writes_the_same_file_as_the_stage(clone: Clone) -> None:
     made = (clone.folder / "models/model.onnx").read_bytes()
 
-    told = boatyard(clone, "export", "--output", "elsewhere.onnx")
+    output = boatyard(clone, "export", "--output", "elsewhere.onnx")
 
     assert (clone.folder / "elsewhere.onnx").read_bytes() == made
-    assert re.fullmatch(r"elsewhere\.onnx: on \d+ photos, no probability differs .* by more than 0\.0001\n", told)
+    assert re.fullmatch(r"elsewhere\.onnx: on \d+ photos, no probability differs .* by more than 0\.0001\n", output)
     boatyard(clone, "export", "--model", "models/model.safetensors", "--photos", "data/raw/squares")
     assert (clone.folder / "models/model.onnx").read_bytes() == made
 
 
-def test_export_without_photos_says_what_to_name(clone: Clone, tmp_path: Path) -> None:
+def test_export_without_photos_is_a_one_line_error(clone: Clone, tmp_path: Path) -> None:
     (clone.folder / "data/splits.csv").rename(tmp_path / "splits.csv")
     done = clone.run(*(sys.executable, "-m", "boatyard", "export"), fails=True, PYTHONPATH=str(clone.folder / "src"))
     (tmp_path / "splits.csv").rename(clone.folder / "data/splits.csv")
@@ -98,7 +103,7 @@ def test_export_without_photos_says_what_to_name(clone: Clone, tmp_path: Path) -
     assert done.stderr.startswith("error: data/splits.csv is not here")
 
 
-def test_the_card_has_the_figures_of_the_run(run: Run) -> None:
+def test_the_model_card_has_the_figures_of_the_run(run: Run) -> None:
     card = (run.clone.folder / "models/MODEL_CARD.md").read_text(encoding="utf-8")
     metrics = run.clone.read_json("metrics/evaluate.json")
 
@@ -108,7 +113,8 @@ def test_the_card_has_the_figures_of_the_run(run: Run) -> None:
     assert "licence of the data: private" in card
 
 
-def test_the_notebook_page_runs_as_it_stands(run: Run) -> None:
+@pytest.mark.slow
+def test_the_code_of_the_python_page_runs(run: Run) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs/python.md").read_text(encoding="utf-8"), re.DOTALL)
 
     done = run.clone.run(sys.executable, "-c", "\n".join(blocks), PYTHONPATH=str(run.clone.folder / "src"))

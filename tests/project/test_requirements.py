@@ -1,4 +1,4 @@
-"""requirements.txt is a full, hashed pin of what pyproject.toml asks for, and says nothing of where it came from."""
+"""requirements.txt pins everything that pyproject.toml requires, with hashes and without addresses."""
 
 import re
 import tomllib

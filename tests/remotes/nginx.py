@@ -1,4 +1,4 @@
-"""nginx as a WebDAV server over TLS: one user with a password, a certificate of its own making."""
+"""nginx as a WebDAV server over TLS, with one user, a password and a self-signed certificate."""
 
 import os
 import secrets
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from remotes import processes
 
-# nginx's own module has no PROPFIND, without which nothing can be listed; the other one has.
+# Listing needs PROPFIND, which nginx's own WebDAV module lacks.
 MODULE = Path("/usr/lib/nginx/modules/ngx_http_dav_ext_module.so")
 
 CONFIGURATION = """\
@@ -50,12 +50,12 @@ class WebDav:
     user: str
     password: str
     certificate: Path
-    files: Path  # an empty folder: the root of what is served
+    files: Path  # the served folder, empty at first
 
 
 @contextmanager
 def serving(folder: Path) -> Iterator[WebDav]:
-    """Run it with all that it needs in `folder`."""
+    """Run the server with all of its files in `folder`."""
     files = folder / "files"
     files.mkdir()
     processes.run(

@@ -1,7 +1,7 @@
-"""Install the servers that `make test-remotes` starts: Debian's packages, those that are missing.
+"""Install the servers that `make test-remotes` starts, if they are missing, as Debian packages.
 
-It needs root, or a sudo that asks nothing. The packages' own services are neither started nor left to start with the
-machine: an SSH server that listens to the world is not what someone who runs tests has asked for.
+It needs root, or sudo without a password. The packages' services are neither started nor enabled: running tests must
+not open an SSH server to the world.
 """
 
 import os
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# A program or file that the tests use, and the package that brings it; what the packages depend on brings the rest.
+# Programs and files that the tests use → the package that has them. The packages' dependencies bring the rest.
 PACKAGES = {
     "sshd": "openssh-server",
     "nginx": "nginx",
@@ -24,7 +24,9 @@ PACKAGES = {
     "radosgw": "radosgw",
 }
 UNITS = Path("/lib/systemd/system")
-POLICY = Path("/usr/sbin/policy-rc.d")  # Debian asks it whether a package may start its service; 101 is no
+POLICY = Path(
+    "/usr/sbin/policy-rc.d"
+)  # Debian runs it before a package starts its service; exit status 101 forbids that
 
 
 def main() -> int:
@@ -34,7 +36,7 @@ def main() -> int:
         return 0
     by_hand = f"apt-get install --no-install-recommends {' '.join(missing)}"
     if not shutil.which("apt-get"):
-        return refuse(f"missing here, and installed on Debian with '{by_hand}'")
+        return refuse(f"missing: on Debian, run '{by_hand}' as root")
     if os.geteuid() != 0:
         if subprocess.run(["sh", "-c", "sudo --non-interactive true"], stderr=subprocess.DEVNULL).returncode != 0:
             return refuse(f"missing, and installing them needs root: 'sudo {by_hand}'")
@@ -58,7 +60,7 @@ def refuse(why: str) -> int:
 
 @contextmanager
 def services_left_alone() -> Iterator[None]:
-    """What is installed in the block starts no service, neither now nor when the machine starts."""
+    """Packages installed in the block start no service, neither now nor at boot."""
     before = set(UNITS.glob("*"))
     asked = POLICY.exists()
     if not asked:

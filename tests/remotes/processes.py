@@ -1,4 +1,4 @@
-"""Server programs of this machine, started for a test and stopped after it."""
+"""Server programs of this machine, run for one test."""
 
 import os
 import shutil
@@ -13,12 +13,12 @@ STARTS_WITHIN = 60  # seconds
 
 
 def find(program: str) -> str | None:
-    """The path of a program, also of one in /usr/sbin, where servers lie and not everyone's PATH leads."""
+    """The path of a program. Servers are in /usr/sbin, which is not in every user's PATH."""
     return shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
 
 def run(program: str, *arguments: str | Path, cwd: Path) -> str:
-    """What a program that must succeed printed."""
+    """Run a program that must succeed; return its standard output."""
     done = subprocess.run([find(program) or program, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, f"{program} {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -37,18 +37,18 @@ def listens(port: int) -> bool:
 
 @contextmanager
 def running(program: str, *arguments: str | Path, cwd: Path, ready: Callable[[], bool]) -> Iterator[None]:
-    """A server that stays in the foreground, from the moment that it is `ready` to the end of the block."""
+    """Run a foreground server until the end of the block, which starts when the server is `ready`."""
     log = cwd / f"{program}.log"
-    # With --pdeathsig a server goes when the tests go, however they end.
+    # With --pdeathsig the server ends with the tests, even if they are killed.
     command = ["setpriv", "--pdeathsig", "TERM", find(program) or program, *arguments]
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
     try:
         end = time.monotonic() + STARTS_WITHIN
         while not ready():
-            said = log.read_text(errors="replace")[-4000:]
-            assert process.poll() is None, f"{program} ended with {process.returncode}:\n{said}"
-            assert time.monotonic() < end, f"{program} was not ready after {STARTS_WITHIN} seconds:\n{said}"
+            logged = log.read_text(errors="replace")[-4000:]
+            assert process.poll() is None, f"{program} ended with {process.returncode}:\n{logged}"
+            assert time.monotonic() < end, f"{program} was not ready after {STARTS_WITHIN} seconds:\n{logged}"
             time.sleep(0.05)
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Ceph's object gateway, a real S3, on the smallest cluster that carries one: a monitor and a store in memory."""
+"""Ceph's object gateway, a real S3, on the smallest possible cluster: a monitor and a store in memory."""
 
 import json
 import uuid
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from remotes import processes
 
-# One copy of each object, on one store: Ceph has to be told several times that this is meant.
+# One copy of each object, on one store: Ceph takes several settings to accept that.
 CONFIGURATION = """\
 [global]
 fsid = {fsid}
@@ -51,7 +51,7 @@ class S3:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[S3]:
-    """Run the cluster and its gateway, with all that they need in `folder` and in memory, and one user."""
+    """Run the cluster and its gateway, in `folder` and in memory, and create one user."""
     fsid, monitor_port, port = str(uuid.uuid4()), processes.free_port(), processes.free_port()
     for name in ("monitor", "store", "gateway"):
         (folder / name).mkdir()

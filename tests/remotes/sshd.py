@@ -1,4 +1,4 @@
-"""OpenSSH's server with a configuration of its own: one user, one key, no password."""
+"""OpenSSH's server with its own configuration: one user, one key, no password."""
 
 import getpass
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from remotes import processes
 
-# StrictModes off: it refuses the keys of a folder below /tmp, which everyone may write to.
+# StrictModes would refuse keys below /tmp, because everyone may write there.
 CONFIGURATION = """\
 ListenAddress 127.0.0.1
 Port {port}
@@ -34,7 +34,7 @@ class Sshd:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Sshd]:
-    """Run it for the person who runs the tests, with all that it needs in `folder`."""
+    """Run the server for the current user, with all of its files in `folder`."""
     for name in ("host_key", "key"):
         processes.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name, cwd=folder)
     files = folder / "files"
@@ -42,7 +42,7 @@ def serving(folder: Path) -> Iterator[Sshd]:
     port = processes.free_port()
     (folder / "sshd_config").write_text(CONFIGURATION.format(port=port, folder=folder))
     if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # as the package's own service does when it starts
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # the package's own service does so when it starts
     with processes.running(
         "sshd", "-D", "-e", "-f", folder / "sshd_config", cwd=folder, ready=lambda: processes.listens(port)
     ):

@@ -248,7 +248,7 @@ def test_without_leaks_there_is_no_section(parsed: Parsed, six: Path) -> None:
 
 
 def test_leaks_are_shown_with_their_photos_and_the_top1_without_them(leaking: Run, six: Path) -> None:
-    settings = params.read(REPOSITORY / paths.PARAMS)
+    settings = params.read(REPOSITORY / "presets/solar_cells.yaml")
     shown = pictures.collect(leaking, six / paths.RAW, pretend_run.PREPROCESSING, settings.augment, 0)
     text = Parsed(render(leaking, shown)).text
     leaked = {leak.path for leak in leaking.leaks}
@@ -584,7 +584,7 @@ def test_the_views_are_those_of_training(six: Path, run: Run, shown: pictures.Pi
 
 
 def test_a_missing_photo_is_a_one_line_error(six: Path, run: Run, tmp_path: Path) -> None:
-    augment = params.read(REPOSITORY / paths.PARAMS).augment
+    augment = params.read(REPOSITORY / "presets/solar_cells.yaml").augment
     with pytest.raises(UserError, match=r"can't be read .*: run `dvc repro --force download`"):
         pictures.collect(run, tmp_path, pretend_run.PREPROCESSING, augment, 0)
 

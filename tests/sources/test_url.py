@@ -348,7 +348,7 @@ def test_a_full_disk_is_not_reported_as_a_problem_of_the_address(tmp_path: Path)
 # Files and folders in the way.
 
 
-@pytest.mark.parametrize("name", ["downloads", f"downloads/{sha256(ZIP)}.part"])
+@pytest.mark.parametrize("name", ["downloads", f"downloads/{sha256(ZIP)}.part"], ids=["downloads", "part"])
 def test_a_file_where_a_folder_is_needed(tmp_path: Path, name: str) -> None:
     write(tmp_path, {name: b"x"})
     with pytest.raises(UserError) as caught:
@@ -356,7 +356,7 @@ def test_a_file_where_a_folder_is_needed(tmp_path: Path, name: str) -> None:
     assert str(caught.value) == f"{tmp_path / name} is not a directory, and one is needed there: move it away"
 
 
-@pytest.mark.parametrize("asked", [sha256(ZIP), "0" * 64])
+@pytest.mark.parametrize("asked", [sha256(ZIP), "0" * 64], ids=["its sum", "another sum"])
 def test_a_folder_where_a_cached_archive_is_needed(tmp_path: Path, site: Site, asked: str) -> None:
     site.resources = {"/a.zip": Resource(ZIP)}
     folder = tmp_path / "downloads" / sha256(ZIP)

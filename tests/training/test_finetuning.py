@@ -147,7 +147,7 @@ def test_blocks_further_from_the_head_learn_slower_and_frozen_ones_not_at_all(ph
     ]
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 3])
+@pytest.mark.parametrize("epochs", [1, *(pytest.param(epochs, marks=pytest.mark.slow) for epochs in (2, 3))])
 def test_a_killed_run_continues_and_ends_in_the_same_bytes(photos: Path, tmp_path: Path, epochs: int):
     whole, history = fine_tune(photos, tmp_path / "whole.pt", dropout=0.3)
     fine_tune(photos, tmp_path / "cut.pt", stop_after=epochs, dropout=0.3)
@@ -255,10 +255,11 @@ def test_the_embeddings_of_a_tuned_backbone_give_its_validation_loss(
     assert (loss, top1) == pytest.approx((best.validation_loss, best.validation_top1), abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
 def test_several_processes_follow_the_same_curve_as_one(photos: Path, tmp_path: Path, processes: int):
     alone, history = fine_tune(photos, tmp_path / "alone.pt")
-    script = Path(__file__).parents[1] / "finetune_in_processes.py"
+    script = Path(__file__).parents[1] / "support/finetune_in_processes.py"
     command = [sys.executable, str(script), str(photos), str(tmp_path / "history.csv"), str(processes)]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     together = tables.read_rows(tmp_path / "history.csv", Epoch)

@@ -6,7 +6,7 @@ from pathlib import Path
 import drawn_photos
 from clone import Clone, Repro
 
-# Small photos, few views and epochs: seconds for what the default run takes minutes for.
+# Small photos, few views and epochs: the run takes seconds where the default run takes minutes.
 SETTINGS = {
     "dataset": {"source": "folder", "licence": "private", "layout": {"kind": "folders", "root": "."}},
     "filter.min_images": 8,
@@ -24,7 +24,7 @@ STAGES = (
 
 
 def prepare(folder: Path, home: Path) -> tuple[Clone, drawn_photos.DrawnSet]:
-    """A fresh clone with the drawn photos in data/incoming and settings to match, committed, nothing run."""
+    """A fresh clone with the drawn photos in data/incoming and the settings above, committed; nothing has run."""
     clone = Clone.of_working_tree(folder, home)
     drawn = drawn_photos.draw(folder / "data/incoming")
     for key, value in SETTINGS.items():
@@ -35,14 +35,14 @@ def prepare(folder: Path, home: Path) -> tuple[Clone, drawn_photos.DrawnSet]:
 
 @dataclass(frozen=True)
 class Run:
-    """A clone in which everything has run and is committed."""
+    """A clone in which all stages have run and the results are committed."""
 
     clone: Clone
     drawn: drawn_photos.DrawnSet
     repro: Repro
     git_status: str  # after the run, before the commit
-    begun: dict[str, float]  # seconds after the start of `dvc repro`, by stage
-    seconds: float  # that all of it took
+    started: dict[str, float]  # seconds from the start of `dvc repro`, by stage
+    seconds: float  # duration of `dvc repro`
 
     def fresh(self, folder: Path, home: Path) -> Clone:
         """A clone of the commit before the run: nothing has run in it."""

@@ -1,4 +1,4 @@
-"""The kinds of DVC remotes that docs/sharing.md tells how to set up and that can be had on one machine."""
+"""The kinds of DVC remotes of docs/sharing.md that can run on one machine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,25 +14,25 @@ PAGE = Page.read("docs/sharing.md")
 
 @dataclass(frozen=True)
 class Remote:
-    """An empty remote, and what the page's words for it are here."""
+    """An empty remote, and what replaces the page's addresses and secrets."""
 
-    heading: str | None = None  # of its section; None: the folder that the page begins with
-    here: dict[str, str] = field(default_factory=dict)  # an address or a secret of the page, and the one to use
-    account_file: str | None = None  # in someone's home, where the remote's own tools look for the key
+    heading: str | None = None  # of its section; None: the folder at the top of the page
+    here: dict[str, str] = field(default_factory=dict)  # an address or secret of the page → the one to use
+    account_file: str | None = None  # below the home folder, where the remote's own tools look for the key
     secrets: tuple[str, ...] = ()
 
     def set_up(self, clone: Clone) -> None:
-        """What one person does, once, and commits."""
+        """What one person does once, and commits."""
         name_it, *commit_it = PAGE.commands("Name a remote")
         shared = [line for line in self._section() if "--local" not in line]
         self.run(clone, [*(shared or [name_it]), *commit_it])
 
     def log_in(self) -> list[str]:
-        """The commands that everyone gives in their clone."""
+        """The commands that everyone runs in their clone."""
         return [line for line in self._section() if "--local" in line]
 
     def log_in_everywhere(self, clone: Clone) -> None:
-        """What someone does, whose home is the clone's, to reach the remote from any project."""
+        """What the owner of the clone's home does to reach the remote from any project."""
         if self.account_file and self.heading:
             path = clone.home / self.account_file
             path.parent.mkdir()
@@ -43,7 +43,7 @@ class Remote:
             self.run(clone, [*PAGE.commands("Passwords and keys"), *certificate])
 
     def run(self, clone: Clone, commands: list[str]) -> str:
-        """Run commands of the page in one shell, which ends with the first that fails; what they printed."""
+        """Run commands of the page in one shell, up to the first that fails; return their output."""
         return clone.run("sh", "-ec", self._as_here("\n".join(commands))).stdout
 
     def _section(self) -> list[str]:
@@ -88,7 +88,7 @@ def webdav(place: Path) -> Iterator[Remote]:
 
 @contextmanager
 def s3(place: Path) -> Iterator[Remote]:
-    import s3fs  # half a second that the other kinds need not wait
+    import s3fs  # half a second that the other kinds do without
 
     with radosgw.serving(place) as server:
         address, keys = f"http://127.0.0.1:{server.port}", (server.access_key, server.secret_key)

@@ -1,4 +1,4 @@
-"""Ctrl-C, pressed in a terminal: within two seconds all has ended, without a traceback."""
+"""After Ctrl-C in a terminal, all processes end within two seconds and without a traceback."""
 
 import re
 import subprocess
@@ -16,8 +16,8 @@ from small_run import Run
 REPRO = ("dvc", "repro", "featurize")
 STAGE = ("python", "stages/featurize.py")
 PREDICT = ("python", "-m", "boatyard", "predict")
-# Ctrl-C in the moment in which DVC makes a progress bar leaves half of one, and Python says what it met when it threw
-# that away: lines of DVC and tqdm alone (docs/robustness.md). A traceback with a line of another file is not taken out.
+# If Ctrl-C interrupts DVC in the constructor of a progress bar, Python prints an ignored exception when it deletes the
+# half-built bar (docs/robustness.md). This matches tracebacks with lines of DVC and tqdm alone.
 HALF_A_BAR = re.compile(
     r"Exception ignored in: <function tqdm\.__del__ .*\nTraceback .*\n"
     r"(?:  File \".*/site-packages/(?:tqdm|dvc)/.*\n(?:    .*\n)+)+\w+: .*\n"
@@ -26,31 +26,31 @@ HALF_A_BAR = re.compile(
 
 @pytest.fixture
 def copy(run: Run, tmp_path: Path) -> Clone:
-    """The run's clone, in which nothing of featurize and of training has been done."""
+    """A copy of the run's clone without any work of featurize and train."""
     copy = run.clone.copy(tmp_path / "clone")
     copy.run("rm", "-r", ".work", "data/features")
     return copy
 
 
 def press(running: Background) -> None:
-    """Press Ctrl-C and wait for the end; what is left to check is what the command said."""
+    """Press Ctrl-C and check that all processes end in time. The caller checks the output."""
     pressed = time.monotonic()
     running.ctrl_c()
     running.process.wait(60)
-    while running.processes() and time.monotonic() - pressed < 2:  # Python's own helpers end after those they help
+    while running.processes() and time.monotonic() - pressed < 2:  # Python's resource tracker ends after the others
         time.sleep(0.01)
     assert running.processes() == []
     assert time.monotonic() - pressed < 2
     assert "Traceback" not in HALF_A_BAR.sub("", running.output)
 
 
-def test_half_a_bar_is_all_that_press_overlooks() -> None:
+def test_press_ignores_half_built_bars_only() -> None:
     half_a_bar = "from dvc.progress import Tqdm; bar = Tqdm.__new__(Tqdm); del bar"
-    told = subprocess.run([sys.executable, "-c", half_a_bar], capture_output=True, text=True, check=True).stderr
+    printed = subprocess.run([sys.executable, "-c", half_a_bar], capture_output=True, text=True, check=True).stderr
 
-    assert HALF_A_BAR.fullmatch(told)
-    assert not HALF_A_BAR.search(told.replace("/site-packages/dvc/", "/src/boatyard/"))
-    assert not HALF_A_BAR.search(told.partition("\n")[2])  # a traceback that Python did not ignore
+    assert HALF_A_BAR.fullmatch(printed)
+    assert not HALF_A_BAR.search(printed.replace("/site-packages/dvc/", "/src/boatyard/"))
+    assert not HALF_A_BAR.search(printed.partition("\n")[2])  # a traceback that Python did not ignore
 
 
 @pytest.mark.parametrize("command", [("dvc", "repro", "train"), ("python", "stages/train.py")], ids=" ".join)
@@ -60,7 +60,7 @@ def test_while_a_stage_imports_its_libraries(copy: Clone, command: tuple[str, ..
         running.wait_until(lambda: running.has_loaded("libtorch_cpu", "stages/train.py"))
         press(running)
     assert running.process.returncode != 0
-    assert not (copy.folder / ".work/locks/train").exists()  # the imports were not over
+    assert not (copy.folder / ".work/locks/train").exists()  # the imports had not ended
     assert ("failed to reproduce 'train'" in running.output) == (command[0] == "dvc")
 
 
@@ -68,15 +68,15 @@ def test_while_a_stage_imports_its_libraries(copy: Clone, command: tuple[str, ..
 def test_while_a_stage_works(copy: Clone, command: tuple[str, ...]) -> None:
     copy.set_param("features.views", 200)
     with started(copy, *command) as running:
-        running.wait_until(lambda: rows_kept(copy))
+        running.wait_until(lambda: stored_rows(copy))
         press(running)
     assert running.process.returncode != 0
-    assert 0 < rows_kept(copy) < 42 * 200
+    assert 0 < stored_rows(copy) < 42 * 200
     assert ("failed to reproduce 'featurize'" in running.output) == (command == REPRO)
 
 
-def rows_kept(clone: Clone) -> int:
-    """How many rows of features the work folder holds."""
+def stored_rows(clone: Clone) -> int:
+    """The number of rows of features in the work folder."""
     return sum(len(keys.read_bytes().splitlines()) for keys in clone.folder.glob(".work/features/*/keys*.txt"))
 
 
@@ -89,7 +89,7 @@ def test_while_several_processes_fine_tune(run: Run, copy: Clone) -> None:
         assert len(running.processes()) > 2
         press(running)
     assert running.process.returncode != 0
-    assert len(list((copy.folder / ".work/finetuning").glob("*.pt"))) == 1  # what the next run goes on from
+    assert len(list((copy.folder / ".work/finetuning").glob("*.pt"))) == 1  # from which the next run continues
 
 
 def test_between_two_stages(copy: Clone) -> None:
@@ -97,17 +97,16 @@ def test_between_two_stages(copy: Clone) -> None:
         running.wait_for("Stage 'download' didn't change")
         press(running)
     assert running.process.returncode != 0
-    # DVC writes its lock in place, and Ctrl-C may come just then: docs/robustness.md has the cure.
+    # DVC does not write its lock atomically, and Ctrl-C may interrupt it: docs/robustness.md says what to do.
     assert re.search(r"ERROR: interrupted by the user|Unable to read RWLock-file", running.output)
 
 
 @pytest.mark.parametrize("moment", ["imports", "works"])
 def test_predict(copy: Clone, moment: str) -> None:
     photos = copy.folder / "photos"
-    photos.mkdir()  # such that each takes seconds to decode
-    Image.effect_noise((1000, 1000), 50).resize((11_000, 11_000)).save(
-        photos / "0.png", compress_level=1
-    )  # seconds each
+    photos.mkdir()
+    noise = Image.effect_noise((1000, 1000), 50)
+    noise.resize((11_000, 11_000)).save(photos / "0.png", compress_level=1)  # takes seconds to decode
     for number in range(1, 10):
         (photos / f"{number}.png").hardlink_to(photos / "0.png")
     moments: dict[str, Callable[[], object]] = {
@@ -125,5 +124,5 @@ def test_predict(copy: Clone, moment: str) -> None:
 
 
 def classified(predict: Background) -> bool:
-    """Whether a photo of the 10 has been."""
+    """Whether at least one of the 10 photos is classified."""
     return re.search(r"\| [1-9]/10", predict.output) is not None

@@ -6,7 +6,7 @@ from small_run import STAGES, Run
 
 
 def test_two_fresh_clones_write_the_same_bytes(run: Run, tmp_path: Path) -> None:
-    """Another folder, another home, another time zone, another order of sets, fewer threads."""
+    """In another folder, home and time zone, with another hash seed and fewer threads."""
     clone = run.fresh(tmp_path / "a clone with another name", tmp_path / "home")
 
     threads = {"BOATYARD_WORKERS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -25,7 +25,7 @@ from boatyard.models import model_header
 from boatyard.report import run_files
 from boatyard.report.run import Run
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 PREPROCESSING = Preprocessing(32, 0.875, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 SIX = ("mono-defective", "mono-functional", "mono-likely-functional", "poly-defective", "poly-functional", "thin-film")
 MANY = tuple(f"class {number:03d}" for number in range(101))
@@ -46,7 +46,7 @@ def make(root: Path, labels: Sequence[str], each: int, rare: int = 6) -> Path:
     draw_photos(root / paths.RAW, labels, each)
     write(root, rare=rare)
     shutil.copy(REPOSITORY / "presets/solar_cells.yaml", root / paths.PARAMS)
-    shutil.copy(REPOSITORY / paths.PIPELINE, root)
+    shutil.copy(REPOSITORY / paths.PIPELINE, root / paths.PIPELINE)
     return root
 
 

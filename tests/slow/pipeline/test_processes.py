@@ -1,4 +1,4 @@
-"""Stages whose work several processes share write what one process writes."""
+"""Stages that several processes share write the same bytes as one process."""
 
 import shutil
 import socket
@@ -22,7 +22,7 @@ STARTED_BY = {
 
 
 @pytest.mark.parametrize("starter", STARTED_BY)
-def test_the_same_bytes(clone: Clone, starter: str) -> None:
+def test_several_processes_write_the_same_bytes_as_one(clone: Clone, starter: str) -> None:
     command, environment = STARTED_BY[starter]
     for stage, outputs in SHARED.items():
         expected = {name: (clone.folder / name).read_bytes() for name in outputs}
@@ -30,15 +30,15 @@ def test_the_same_bytes(clone: Clone, starter: str) -> None:
             (clone.folder / name).unlink()
         shutil.rmtree(clone.folder / ".work/features")
 
-        said = clone.run(*command, f"stages/{stage}.py", **environment).stdout
+        output = clone.run(*command, f"stages/{stage}.py", **environment).stdout
 
         assert {name: (clone.folder / name).read_bytes() for name in outputs} == expected
         assert len(list((clone.folder / ".work/features").glob("*/keys*.txt"))) == 2
-        assert said.count("\n") <= 2  # one of them speaks
+        assert output.count("\n") <= 2  # only one of them prints
 
 
-def test_a_damaged_backbone_is_one_line_for_all(clone: Clone) -> None:
-    """The first process alone builds it, and meets the others after."""
+def test_a_damaged_backbone_is_a_one_line_error_in_all_processes(clone: Clone) -> None:
+    """The first process builds it alone, before the others wait for it."""
     path = clone.folder / paths.MODEL
     whole, state = path.read_bytes(), load_file(path)
     name = next(name for name in state if name.startswith("embedder.") and state[name].is_floating_point())
@@ -54,7 +54,7 @@ def test_a_damaged_backbone_is_one_line_for_all(clone: Clone) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_fine_tuning_comes_to_its_end_and_what_it_embeds_is_there_for_the_next_stage(clone: Clone) -> None:
+def test_shared_fine_tuning_stores_its_embeddings_for_the_next_stage(clone: Clone) -> None:
     stores = clone.folder / ".work/features"
     validation = [row for row in tables.read_csv(clone.folder / "data/splits.csv") if row["split"] == "validation"]
     clone.set_param("finetune.epochs", 1)
@@ -75,7 +75,7 @@ def test_fine_tuning_comes_to_its_end_and_what_it_embeds_is_there_for_the_next_s
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
-def test_processes_that_would_compute_something_else_are_told_so(clone: Clone) -> None:
+def test_processes_with_different_settings_are_refused(clone: Clone) -> None:
     parts = [
         f"BOATYARD_PRECISION={precision} BOATYARD_ENGINE=torch RANK={rank} LOCAL_RANK={rank} python stages/featurize.py"
         for rank, precision in enumerate(("fp32", "bf16"))

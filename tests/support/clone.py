@@ -1,4 +1,4 @@
-"""A clone of this repository in a temporary folder, as it stands in the working tree, and DVC in it."""
+"""A clone of this repository's working tree in a temporary folder, and DVC commands in it."""
 
 import hashlib
 import json
@@ -14,31 +14,32 @@ from typing import Any
 from ruamel.yaml import YAML
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+PERSONAL = ("data/incoming/", "models/weights/", "metrics/", "plots/")
 
 
 @dataclass(frozen=True)
 class Clone:
-    """A folder under git and DVC. `home` stands in for the user's: nothing of the machine's own settings is read."""
+    """A folder under git and DVC. `home` replaces the user's, so that no setting of the machine is read."""
 
     folder: Path
     home: Path
 
     @classmethod
     def of_working_tree(cls, folder: Path, home: Path) -> "Clone":
-        """Copy what `git clone` would bring if everything that git does not ignore were committed; commit it.
+        """Copy and commit what `git clone` would bring if everything that git does not ignore were committed.
 
-        What belongs to the person who works here stays behind: their photos, their weights and their params.yaml, in
-        whose place the default's preset stands.
+        The photos, weights, results and params.yaml of the person who works here are left out; the default preset
+        becomes params.yaml.
         """
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=REPOSITORY, capture_output=True, check=True,
         )  # fmt: skip
         for name in sorted(set(os.fsdecode(listed.stdout).split("\0")) - {""}):
-            if name.startswith(("data/incoming/", "models/weights/")) and not name.endswith("/.gitkeep"):
+            if name.startswith(PERSONAL) and not name.endswith(("/.gitkeep", "/.gitignore")):
                 continue
             source, target = REPOSITORY / name, folder / name
-            if source.exists() or source.is_symlink():  # else deleted, and the deletion not yet committed
+            if source.exists() or source.is_symlink():  # else a deletion that is not committed yet
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, target, follow_symlinks=False)
         shutil.copy2(REPOSITORY / "presets/solar_cells.yaml", folder / "params.yaml")
@@ -54,7 +55,7 @@ class Clone:
         return Clone(folder, self.home)
 
     def run(self, *command: str, fails: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the folder; it must fail if `fails`, else succeed."""
+        """Run a command in the folder. It must fail if `fails`, and succeed otherwise."""
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment() | environment, capture_output=True, text=True
         )
@@ -64,7 +65,7 @@ class Clone:
         return done
 
     def environment(self) -> dict[str, str]:
-        """The variables that a command in the folder is given."""
+        """The environment of a command in the folder."""
         return {
             # The stages say `python`: it must be the one that runs the tests.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -82,7 +83,7 @@ class Clone:
         return self.run("git", *arguments).stdout
 
     def dvc(self, *arguments: str, **environment: str) -> str:
-        """Standard output of a dvc command that must succeed."""
+        """Run a dvc command that must succeed; return its standard output."""
         return self.run("dvc", *arguments, **environment).stdout
 
     def commit(self, message: str) -> None:
@@ -93,7 +94,7 @@ class Clone:
         return Repro(self.dvc("repro", *arguments, **environment))
 
     def changed_stages(self) -> set[str]:
-        """The stages of which `dvc status` says that something they depend on, or wrote, has changed."""
+        """The stages with a changed dependency or output, according to `dvc status`."""
         return set(json.loads(self.dvc("status", "--json")))
 
     def results(self) -> dict[str, str]:
@@ -110,7 +111,7 @@ class Clone:
         return [path for path in found if path.is_file() and not any(map(path.is_relative_to, brought))]
 
     def set_param(self, key: str, value: Any) -> None:
-        """Change one key of params.yaml; the rest of the file keeps its bytes."""
+        """Change one key of params.yaml and no other byte of the file."""
         yaml = YAML()
         yaml.preserve_quotes = True
         yaml.width = 10_000
@@ -128,7 +129,7 @@ class Clone:
         return json.loads((self.folder / name).read_text(encoding="utf-8"))
 
     def params(self) -> dict[str, Any]:
-        """What params.yaml holds."""
+        """The content of params.yaml."""
         return self._read_yaml("params.yaml")
 
     def lock(self) -> dict[str, Any]:
@@ -141,7 +142,7 @@ class Clone:
 
 @dataclass(frozen=True)
 class Repro:
-    """What `dvc repro` printed, and what it says about each stage."""
+    """The output of `dvc repro`, and what it says about each stage."""
 
     output: str
 
@@ -151,7 +152,7 @@ class Repro:
 
     @property
     def restored(self) -> set[str]:
-        """From the run-cache: not run, its outputs of an earlier run checked out."""
+        """The stages that did not run because the run-cache had their outputs."""
         return set(re.findall(r"^Stage '(\w+)' is cached - skipping run", self.output, re.MULTILINE))
 
     @property

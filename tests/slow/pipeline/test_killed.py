@@ -1,4 +1,4 @@
-"""A run that is killed goes on with the next `dvc repro`, and ends in the bytes of one that was left alone."""
+"""A killed run continues with the next `dvc repro`, and ends in the same bytes as an undisturbed run."""
 
 import os
 import random
@@ -10,27 +10,27 @@ from background import Background, started
 from clone import Clone
 from small_run import STAGES, Run
 
-# Where the moments fall; another seed draws others.
+# Draws the moments at which the run is killed.
 SEED = int(os.environ.get("KILL_SEED", "0"))
 KILLS = 20
 
-# Enough views and epochs that there is a middle to kill in.
+# Enough views and epochs to kill each part in the middle.
 LONGER = {"features.views": 40, "train.epochs": 20, "train.patience": 20, "finetune.epochs": 3}
 
 
 def moments(run: Run) -> list[tuple[str, float]]:
-    """Where to kill: a moment from each twentieth of the run, as a stage and the seconds since it has begun.
+    """When to kill: one random moment in each twentieth of the run, as a stage and the seconds since its start.
 
-    The stage is "" for what DVC does before the first.
+    The stage is "" for the time before the first stage.
     """
-    begun = {"": 0.0} | run.begun
-    chance = random.Random(SEED)
-    chosen = [(number + chance.random()) / KILLS * run.seconds for number in range(KILLS)]
-    stages = [max((name for name in begun if begun[name] <= moment), key=begun.__getitem__) for moment in chosen]
-    return [(stage, moment - begun[stage]) for stage, moment in zip(stages, chosen, strict=True)]
+    started = {"": 0.0} | run.started
+    generator = random.Random(SEED)
+    chosen = [(number + generator.random()) / KILLS * run.seconds for number in range(KILLS)]
+    stages = [max((name for name in started if started[name] <= at), key=started.__getitem__) for at in chosen]
+    return [(stage, at - started[stage]) for stage, at in zip(stages, chosen, strict=True)]
 
 
-def test_a_run_killed_twenty_times_ends_in_the_bytes_of_one_left_alone(run: Run, tmp_path: Path) -> None:
+def test_a_run_killed_twenty_times_ends_in_the_bytes_of_an_undisturbed_run(run: Run, tmp_path: Path) -> None:
     clone = run.fresh(tmp_path / "clone", tmp_path / "home")
     print(f"KILL_SEED={SEED}")
     for stage, seconds in moments(run):
@@ -38,7 +38,7 @@ def test_a_run_killed_twenty_times_ends_in_the_bytes_of_one_left_alone(run: Run,
 
     with started(clone, "dvc", "repro") as last:
         last.wait(300)
-    if is_mended(clone, last):
+    if repaired(clone, last):
         clone.repro()
 
     assert clone.results() == run.clone.results()
@@ -47,33 +47,32 @@ def test_a_run_killed_twenty_times_ends_in_the_bytes_of_one_left_alone(run: Run,
 
 
 def kill(clone: Clone, stage: str, seconds: float) -> None:
-    """Start `dvc repro`, and kill it and all that it started so long after the stage has begun, or a later one.
+    """Start `dvc repro`, and kill it with all its processes `seconds` after the start of `stage` or of a later stage.
 
-    A run may be over by then, since what earlier ones have done is not done again: then the stage is run once more, and
-    killed after half the time.
+    Since earlier work is not repeated, the run may end before that. Then run the stage again, and kill it after half
+    the time.
     """
-    begun = [f"Running stage '{name}'" for name in STAGES[STAGES.index(stage) :]] if stage else [""]
+    awaited = [f"Running stage '{name}'" for name in STAGES[STAGES.index(stage) :]] if stage else [""]
     options: tuple[str, ...] = ()
     while True:
         with started(clone, "dvc", "repro", *options) as repro:
-            repro.wait_until(lambda: repro.over or any(text in repro.output for text in begun))
+            repro.wait_until(lambda: repro.ended or any(text in repro.output for text in awaited))
             repro.wait(seconds)
             repro.kill()
-        print(f"{stage or 'dvc'} +{seconds:.1f} s: status {repro.process.returncode}, at {place(repro)}")
+        print(f"{stage or 'dvc'} +{seconds:.1f} s: status {repro.process.returncode}, in {last_stage(repro)}")
         if repro.process.returncode == -signal.SIGKILL:
             return
-        if not is_mended(clone, repro):
+        if not repaired(clone, repro):
             assert repro.process.returncode == 0, repro.output
             options, seconds = ("--force", "--single-item", stage), seconds / 2
 
 
-def place(repro: Background) -> str:
-    """The stage that was running last."""
+def last_stage(repro: Background) -> str:
     return (re.findall(r"Running stage '(\w+)'", repro.output) or ["none"])[-1]
 
 
-def is_mended(clone: Clone, repro: Background) -> bool:
-    """Do what docs/robustness.md says where DVC was killed while it wrote a file of its own, if it was."""
+def repaired(clone: Clone, repro: Background) -> bool:
+    """Whether DVC was killed while it wrote a file of its own. If so, do what docs/robustness.md advises."""
     if "Unable to read RWLock-file" in repro.output:
         clone.run("rm", ".dvc/tmp/rwlock")
     elif re.search(r"dvc\.lock' (is invalid|validation failed)", repro.output):
@@ -84,12 +83,12 @@ def is_mended(clone: Clone, repro: Background) -> bool:
 
 
 def left_behind(clone: Clone) -> list[Path]:
-    """Half-written files, in the work folder too; DVC's own are its own."""
+    """Half-written files outside .dvc."""
     return [path for path in clone.folder.rglob("*.part") if not path.is_relative_to(clone.folder / ".dvc")]
 
 
-def test_a_run_killed_three_times_does_nothing_twice(run: Run, tmp_path: Path) -> None:
-    """In the middle of featurize, of training the head and of fine-tuning."""
+def test_a_run_killed_three_times_repeats_no_work(run: Run, tmp_path: Path) -> None:
+    """It is killed in the middle of featurize, of training the head, and of fine-tuning."""
     whole = run.clone.copy(tmp_path / "whole")
     for key, value in LONGER.items():
         whole.set_param(key, value)
@@ -97,7 +96,7 @@ def test_a_run_killed_three_times_does_nothing_twice(run: Run, tmp_path: Path) -
     whole.repro("train")
 
     with started(clone, "dvc", "repro", "train") as repro:
-        repro.wait_until(lambda: rows_kept(clone) > 700)
+        repro.wait_until(lambda: stored_rows(clone) > 700)
         repro.kill()
     assert clone.lock()["featurize"] == run.clone.lock()["featurize"]
     with started(clone, "dvc", "repro", "train") as repro:
@@ -108,10 +107,10 @@ def test_a_run_killed_three_times_does_nothing_twice(run: Run, tmp_path: Path) -
     with started(clone, "dvc", "repro", "train") as repro:
         repro.wait_for("finetune epoch  22")
         repro.kill()
-    assert len(list((clone.folder / ".work/finetuning").glob("*.pt"))) == 1  # what the next run goes on from
+    assert len(list((clone.folder / ".work/finetuning").glob("*.pt"))) == 1  # from which the next run continues
     output = clone.repro("train").output
 
-    assert "finetune epoch  21" in output  # epochs of the killed run are told again
+    assert "finetune epoch  21" in output  # the epochs of the killed run are printed again
     assert {name: clone.lock()[name] for name in ("featurize", "train")} == {
         name: whole.lock()[name] for name in ("featurize", "train")
     }
@@ -119,8 +118,8 @@ def test_a_run_killed_three_times_does_nothing_twice(run: Run, tmp_path: Path) -
     assert not list((clone.folder / ".work/finetuning").glob("*"))
 
 
-def rows_kept(clone: Clone) -> int:
-    """How many rows of features the work folder holds."""
+def stored_rows(clone: Clone) -> int:
+    """The number of rows of features in the work folder."""
     return sum(len(keys.read_bytes().splitlines()) for keys in clone.folder.glob(".work/features/*/keys*.txt"))
 
 

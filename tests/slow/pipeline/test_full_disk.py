@@ -1,4 +1,4 @@
-"""A disk that is full, or that nothing can be written to: a line that says so, and what was there stays whole."""
+"""On a full or read-only disk, a stage ends with a one-line error, and existing files stay whole."""
 
 import shutil
 from collections.abc import Iterator
@@ -30,8 +30,8 @@ def outputs(stage: str) -> list[str]:
     return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
 
 
-def complaint(stderr: str) -> str:
-    """The one line of a stage that ended as a user's mistake does."""
+def error_line(stderr: str) -> str:
+    """The only error line of a stage, printed without a traceback."""
     assert "Traceback" not in stderr
     (line,) = [line for line in stderr.splitlines() if line.startswith("error: ")]
     assert stderr.endswith(f"{line}\n")
@@ -39,14 +39,14 @@ def complaint(stderr: str) -> str:
 
 
 @pytest.mark.parametrize(("stage", "share"), [*((stage, 1.0) for stage in STAGES), ("featurize", 0.5)])
-def test_a_stage_on_a_disk_with_a_block_too_few(
+def test_a_stage_on_a_disk_that_is_one_block_too_small(
     stored: Clone, disk: SmallDisk, tmp_path: Path, stage: str, share: float
 ) -> None:
-    """All of its files but the last fit, or half of them. It leaves whole ones, and nothing of others changes."""
+    """All outputs but the last fit, or half of them. Those that it leaves are whole; other stages' do not change."""
     before = stored.results()
     paths = {tmp_path / str(place): stored.folder / name for place, name in enumerate(outputs(stage))}
     needed = sum(map(blocks, paths.values()))
-    for kept, path in paths.items():  # away, as DVC does before it runs a stage
+    for kept, path in paths.items():  # DVC, too, removes them before it runs the stage
         shutil.move(path, kept)
     others = stored.results()
     disk.leave(int(share * needed) - BLOCK)
@@ -54,7 +54,7 @@ def test_a_stage_on_a_disk_with_a_block_too_few(
     done = stored.run("python", f"stages/{stage}.py", fails=True)
 
     assert done.returncode == 2
-    assert "(No space left on device" in complaint(done.stderr)
+    assert "(No space left on device" in error_line(done.stderr)
     assert "free space" in done.stderr
     assert others.items() <= stored.results().items() <= before.items()
     assert not [path for path in stored.folder.rglob("*.part") if ".dvc" not in path.parts]
@@ -65,24 +65,24 @@ def test_a_stage_on_a_disk_with_a_block_too_few(
 
 
 @pytest.mark.parametrize("free", range(3, 9))
-def test_a_library_that_a_full_disk_has_first_been_imported_on_can_be_imported(
+def test_a_library_first_imported_on_a_full_disk_can_be_imported_later(
     stored: Clone, disk: SmallDisk, free: int
 ) -> None:
-    """Python caches what it compiles, and takes for whole what a full disk has cut off of it (CPython issue 126606)."""
+    """Python would later load bytecode that a full disk has truncated (CPython issue 126606)."""
     before = stored.results()
     for cache in (stored.folder / "src").rglob("__pycache__"):
         shutil.rmtree(cache)
     disk.leave(free * BLOCK)
 
-    assert "(No space left on device)" in complaint(stored.run("python", "stages/download.py", fails=True).stderr)
+    assert "(No space left on device)" in error_line(stored.run("python", "stages/download.py", fails=True).stderr)
 
     disk.clear()
     stored.run("python", "stages/download.py")
     assert stored.results() == before
 
 
-def test_repro_on_a_full_disk_goes_on_when_there_is_room(stored: Clone, disk: SmallDisk, tmp_path: Path) -> None:
-    """First the model does not fit, then DVC's copy of it in the cache; what had been made before is still there."""
+def test_repro_on_a_full_disk_continues_after_space_is_freed(stored: Clone, disk: SmallDisk, tmp_path: Path) -> None:
+    """First the model does not fit, then DVC's copy of it in the cache. Earlier outputs are still there."""
     before = stored.lock()
     model = stored.folder / "models/model.safetensors"
     size = model.stat().st_size
@@ -110,7 +110,7 @@ def test_repro_on_a_full_disk_goes_on_when_there_is_room(stored: Clone, disk: Sm
     assert model.read_bytes() == kept.read_bytes()
 
 
-def test_repro_on_a_read_only_disk_says_so_and_predict_works(run: Run, tmp_path: Path) -> None:
+def test_repro_on_a_read_only_disk_names_it_and_predict_works(run: Run, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 400) as disk:
         clone = run.clone.copy(disk.folder / "clone")
         photo = next((clone.folder / "data/raw/discs").iterdir())

@@ -1,4 +1,4 @@
-"""Two runs in one folder: the second says that there is a first, and the results are those of one."""
+"""Two runs in one folder: the second names the first and ends, and the results are those of one run."""
 
 from pathlib import Path
 
@@ -8,16 +8,16 @@ from clone import Clone
 from small_run import Run
 
 
-def at_work(running: Background) -> psutil.Process:
-    """The stage featurize of a running command, held fast while it computes."""
+def suspended(running: Background) -> psutil.Process:
+    """The featurize stage of a running command, suspended while it computes."""
     running.wait_until(lambda: "featurizing:" in running.output)
     (stage,) = running.processes("stages/featurize.py")
     stage.suspend()
     return stage
 
 
-def to_be_run(run: Run, folder: Path) -> Clone:
-    """The run's clone, in which featurize is to be done again."""
+def without_features(run: Run, folder: Path) -> Clone:
+    """A copy of the run's clone in which featurize must run again."""
     clone = run.clone.copy(folder)
     clone.run("rm", "-r", ".work/features", "data/features", ".dvc/cache/runs")
     lock = clone.folder / "dvc.lock"
@@ -25,10 +25,10 @@ def to_be_run(run: Run, folder: Path) -> Clone:
     return clone
 
 
-def test_a_second_repro_names_the_first_and_leaves_it_alone(run: Run, tmp_path: Path) -> None:
-    clone = to_be_run(run, tmp_path / "clone")
+def test_a_second_repro_names_the_first_and_does_not_disturb_it(run: Run, tmp_path: Path) -> None:
+    clone = without_features(run, tmp_path / "clone")
     with started(clone, "dvc", "repro", "featurize") as first:
-        stage = at_work(first)
+        stage = suspended(first)
 
         second = clone.run("dvc", "repro", "featurize", fails=True)
 
@@ -40,11 +40,11 @@ def test_a_second_repro_names_the_first_and_leaves_it_alone(run: Run, tmp_path: 
     assert clone.lock()["featurize"] == run.clone.lock()["featurize"]
 
 
-def test_a_stage_that_has_lost_its_dvc_keeps_a_second_one_out(run: Run, tmp_path: Path) -> None:
-    """DVC's lock goes with the process that is killed; the stage that it started goes on."""
-    clone = to_be_run(run, tmp_path / "clone")
+def test_a_stage_whose_dvc_was_killed_still_locks_out_a_second_one(run: Run, tmp_path: Path) -> None:
+    """DVC's own lock ends with the killed process, while the stage goes on."""
+    clone = without_features(run, tmp_path / "clone")
     with started(clone, "sh", "-c", "dvc repro featurize; sleep 600") as terminal:
-        stage = at_work(terminal)
+        stage = suspended(terminal)
         (dvc,) = terminal.processes("repro")
         dvc.kill()
 

@@ -1,6 +1,6 @@
 """A model goes through a DVC remote to a second clone and to another project.
 
-`make test` has the remote in a folder; `make test-remotes` has it on real servers of SSH, WebDAV and S3.
+Here the remote is a folder; under `make test-remotes` it is a real SSH, WebDAV or S3 server.
 """
 
 import shutil
@@ -27,7 +27,7 @@ def shared(
         yield share(own_photos.copy(folder / "publisher"), remote, folder)
 
 
-def test_a_second_clone_takes_the_model_alone_then_everything_and_runs_nothing(shared: Shared, tmp_path: Path) -> None:
+def test_a_second_clone_pulls_the_model_alone_then_everything_and_runs_nothing(shared: Shared, tmp_path: Path) -> None:
     clone = shared.clone(tmp_path)
     _, pull = PAGE.commands("Take the model alone")
 
@@ -87,7 +87,7 @@ def imported_from(project: Clone) -> dict[str, str]:
     return yaml["deps"][0]["repo"]
 
 
-def test_git_has_the_address_and_no_secret(shared: Shared) -> None:
+def test_git_has_the_address_but_no_secret(shared: Shared) -> None:
     history = shared.publisher.git("log", "--patch", "--all")
 
     assert "['remote \"boatyard\"']" in history
@@ -97,7 +97,7 @@ def test_git_has_the_address_and_no_secret(shared: Shared) -> None:
 
 
 @pytest.mark.parametrize("service", ["Google Cloud Storage", "Azure"])
-def test_settings_for_a_service_that_was_not_tried_are_known_to_dvc(service: str, tmp_path: Path) -> None:
+def test_dvc_knows_the_settings_for_a_service_that_was_not_tried(service: str, tmp_path: Path) -> None:
     clone = Clone(tmp_path, tmp_path)
     clone.git("init", "--quiet")
     clone.dvc("init", "--quiet")
@@ -109,7 +109,7 @@ def test_settings_for_a_service_that_was_not_tried_are_known_to_dvc(service: str
     clone.run("dvc", "remote", "modify", "boatyard", "an_option_that_does_not_exist", "1", fails=True)
 
 
-def test_every_section_with_commands_is_run_by_a_test() -> None:
-    sources = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.py"))
+def test_every_section_with_commands_is_executed_by_a_test() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parents[2].rglob("*.py"))
 
     assert [heading for heading in PAGE.headings() if PAGE.commands(heading) and f'"{heading}"' not in sources] == []

@@ -1,4 +1,4 @@
-"""A command that runs while a test looks on, and that can be stopped in the ways that people and machines stop one."""
+"""A command that runs in the background of a test, and the ways in which people and machines stop one."""
 
 import contextlib
 import os
@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 import psutil
 from clone import Clone
 
-MARK = "STARTED_BY_TEST"  # an environment variable, by which all that a command started is found
+MARK = "STARTED_BY_TEST"  # an environment variable that identifies all processes that a command started
 
 
 @dataclass
 class Background:
-    """A running command and what it has written to its terminal."""
+    """A running command and its output on its terminal so far."""
 
     process: subprocess.Popen[bytes]
     terminal: int
@@ -33,43 +33,43 @@ class Background:
         return re.sub(r"\x1b\[[0-9;]*m", "", self.written.decode(errors="replace").replace("\r\n", "\n"))
 
     @property
-    def over(self) -> bool:
+    def ended(self) -> bool:
         return self.process.poll() is not None
 
     def wait_until(self, moment: Callable[[], object], seconds: float = 300) -> None:
-        """Look for the moment until it has come; the command must not be over before."""
+        """Poll until `moment()` is true. Fail if the command ends first, or after `seconds`."""
         end = time.monotonic() + seconds
-        over = self.over
+        ended = self.ended
         while not moment():
-            assert not over, f"over before the moment came:\n{self.output[-3000:]}"
-            assert time.monotonic() < end, f"the moment never came:\n{self.output[-3000:]}"
+            assert not ended, f"ended too early:\n{self.output[-3000:]}"
+            assert time.monotonic() < end, f"timed out:\n{self.output[-3000:]}"
             time.sleep(0.005)
-            over = self.over
+            ended = self.ended
 
     def wait_for(self, text: str) -> None:
-        """Wait until the command has written this."""
+        """Wait until the command has printed `text`."""
         self.wait_until(lambda: text in self.output)
 
     def wait(self, seconds: float) -> None:
-        """Wait so long, or until the command is over."""
+        """Wait `seconds`, or until the command ends."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
 
     def ctrl_c(self) -> None:
-        """Press it: the terminal sends SIGINT to all processes of the command."""
+        """Press Ctrl-C: the terminal sends SIGINT to all processes of the command."""
         os.write(self.terminal, b"\x03")
 
     def kill(self) -> None:
-        """SIGKILL the command and all that it started, at once."""
+        """Send SIGKILL to the command and everything that it started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def processes(self, script: str = "") -> list[psutil.Process]:
-        """Those of the command that live, or those of them that run a script."""
-        return [process for process in psutil.process_iter() if self._is_ours(process, script)]
+        """The live processes of the command, or those of them that run `script`."""
+        return [process for process in psutil.process_iter() if self._started(process, script)]
 
-    def _is_ours(self, process: psutil.Process, script: str) -> bool:
+    def _started(self, process: psutil.Process, script: str) -> bool:
         try:
             return (
                 process.status() != psutil.STATUS_ZOMBIE
@@ -80,7 +80,7 @@ class Background:
             return False
 
     def has_loaded(self, library: str, script: str = "") -> bool:
-        """Whether one of the command's processes has mapped a library."""
+        """Whether a process of the command has mapped a library."""
         for process in self.processes(script):
             with contextlib.suppress(psutil.NoSuchProcess):
                 if any(library in mapped.path for mapped in process.memory_maps()):
@@ -90,17 +90,17 @@ class Background:
 
 @contextlib.contextmanager
 def started(clone: Clone, *command: str, **environment: str) -> Iterator[Background]:
-    """Run a command in the clone, alone in a session with a terminal of its own; nothing of it outlives the block."""
-    terminal, its_end = os.openpty()
-    termios.tcsetwinsize(its_end, (50, 150))  # progress bars need room
+    """Run a command in the clone, in its own session and terminal. None of its processes outlives the block."""
+    terminal, command_end = os.openpty()
+    termios.tcsetwinsize(command_end, (50, 150))  # progress bars need room
     mark = uuid.uuid4().hex
     process = subprocess.Popen(
         command,
         cwd=clone.folder,
         env=clone.environment() | {"PYTHONUNBUFFERED": "1", MARK: mark} | environment,
-        preexec_fn=lambda: os.login_tty(its_end),
+        preexec_fn=lambda: os.login_tty(command_end),
     )
-    os.close(its_end)
+    os.close(command_end)
     background = Background(process, terminal, mark)
     reader = threading.Thread(target=_read, args=(background,))
     reader.start()
@@ -116,6 +116,6 @@ def started(clone: Clone, *command: str, **environment: str) -> Iterator[Backgro
 
 
 def _read(background: Background) -> None:
-    with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
+    with contextlib.suppress(OSError):  # EIO: no process has the terminal open any more
         while content := os.read(background.terminal, 1 << 16):
             background.written += content

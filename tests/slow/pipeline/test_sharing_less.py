@@ -1,4 +1,4 @@
-"""What docs/sharing.md says of outputs that stay home or go elsewhere, and of results that are in no commit."""
+"""docs/sharing.md on outputs that are not pushed or go to another remote, and on results that are not committed."""
 
 import hashlib
 from pathlib import Path
@@ -19,7 +19,7 @@ def remote(tmp_path: Path) -> Remote:
 
 
 def keep_photos(clone: Clone, line: str = PUSH_FALSE) -> None:
-    """Give data/raw the page's extra line, or another in its place."""
+    """Add the page's extra line, or `line`, to data/raw in dvc.yaml."""
     (with_line,) = PAGE.blocks("yaml", "Data that must not leave")
     path = clone.folder / "dvc.yaml"
     text = path.read_text(encoding="utf-8")
@@ -29,7 +29,7 @@ def keep_photos(clone: Clone, line: str = PUSH_FALSE) -> None:
 
 
 def photos_in(clone: Clone, place: Path) -> int:
-    """How many of the clone's photos a remote holds, by their MD5 sums."""
+    """The number of the clone's photos in a remote, by MD5."""
     photos = [path for path in (clone.folder / "data/raw").rglob("*") if path.is_file()]
     sums = {hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() for path in photos}
     return len(sums & {path.parent.name + path.name for path in place.rglob("*")})
@@ -43,17 +43,19 @@ def test_photos_of_an_open_source_are_fetched_from_there_again(run: Run, remote:
     shared = share(publisher, remote, tmp_path)
     assert photos_in(publisher, tmp_path / "nas") == 0
 
-    # Git has this run's data/incoming, so it stands for a source that everyone can reach.
+    # data/incoming is in git here and so stands for a source that everyone can reach.
     clone = shared.clone(tmp_path / "someone")
-    taken_as_read = clone.repro("--pull", "--allow-missing")
-    assert taken_as_read.ran == taken_as_read.restored == set()
+    without_photos = clone.repro("--pull", "--allow-missing")
+    assert without_photos.ran == without_photos.restored == set()
     assert not (clone.folder / "data/raw").exists()
     assert clone.repro("--pull").ran == {"download"}
     assert clone.changed_stages() == set()
     assert clone.git("status", "--porcelain") == ""
 
 
-def test_photos_of_our_own_stay_home_and_the_rest_can_be_had(own_photos: Clone, remote: Remote, tmp_path: Path) -> None:
+def test_own_photos_are_not_pushed_and_everything_else_can_be_pulled(
+    own_photos: Clone, remote: Remote, tmp_path: Path
+) -> None:
     publisher = own_photos.copy(tmp_path / "publisher")
     keep_photos(publisher)
     for path in (publisher.folder / "data/incoming").glob("*.dvc"):
@@ -72,7 +74,7 @@ def test_photos_of_our_own_stay_home_and_the_rest_can_be_had(own_photos: Clone, 
     clone.run("dvc", "repro", "--pull", "--allow-missing", fails=True)
 
 
-def test_photos_go_to_a_remote_of_their_own(run: Run, remote: Remote, tmp_path: Path) -> None:
+def test_photos_go_to_a_separate_remote(run: Run, remote: Remote, tmp_path: Path) -> None:
     publisher, vault = run.clone.copy(tmp_path / "publisher"), tmp_path / "vault"
     keep_photos(publisher, line=", remote: vault")
     (add_vault,) = PAGE.commands("Data that must not leave")
@@ -90,7 +92,7 @@ def test_photos_go_to_a_remote_of_their_own(run: Run, remote: Remote, tmp_path: 
     assert (outsider.folder / MODEL).exists()
 
 
-def test_an_experiment_goes_to_others_with_its_outputs(run: Run, remote: Remote, tmp_path: Path) -> None:
+def test_an_experiment_is_shared_with_its_outputs(run: Run, remote: Remote, tmp_path: Path) -> None:
     shared = share(run.clone.copy(tmp_path / "publisher"), remote, tmp_path)
     run_it, push, pull, apply, _ = PAGE.commands("Results that are in no commit")
     before = (shared.publisher.folder / MODEL).read_bytes()
@@ -105,7 +107,7 @@ def test_an_experiment_goes_to_others_with_its_outputs(run: Run, remote: Remote,
     assert clone.repro("--pull").ran == set()
 
 
-def test_a_shared_cache_restores_runs_and_a_pushed_run_cache_does_not(run: Run, remote: Remote, tmp_path: Path) -> None:
+def test_a_shared_cache_restores_runs_but_a_pushed_run_cache_does_not(run: Run, remote: Remote, tmp_path: Path) -> None:
     publisher = run.clone.copy(tmp_path / "publisher")
     shared = share(publisher, remote, tmp_path)
     publisher.dvc("push", "--run-cache")
