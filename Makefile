@@ -23,7 +23,7 @@ MINUTES ?= 5
 # The stages run `python stages/<name>.py`, and DVC's queue calls `dvc`: both must be .venv's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help repro test test-slow test-browser test-remotes test-all fuzz check audit lock
+.PHONY: help repro presets test test-slow test-browser test-remotes test-all fuzz check audit lock
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -35,6 +35,9 @@ repro: $(INSTALLED)  ## run what changed of the pipeline, from the photos to rep
 	  echo "error: this folder is not in a git repository, which DVC needs: clone it, or run 'git init' here" >&2; exit 2; }
 	@$(BIN)/python -m dvc repro
 	@echo "The report: $(CURDIR)/report/index.html"
+
+presets: $(INSTALLED)  ## bring keys and comments of presets/*.yaml and params.yaml up to date with the schema
+	@$(BIN)/python -m boatyard.params.write presets/*.yaml params.yaml
 
 test: check  ## check, then the unit tests, one run of the whole pipeline on drawn photos and what depends on it
 	@$(BIN)/python -m pytest --numprocesses $(JOBS)

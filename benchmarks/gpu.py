@@ -1,15 +1,15 @@
-"""What a GPU could do at most, and which way of running the network gets nearest to it.
+"""The throughput of a GPU with several ways of running the network.
 
-It prints as JSON, for each batch size, in views per second:
+It prints JSON, for each batch size, in views per second:
 
-    eager        the network as the engine runs it: channels_last, autocast, a kernel at a time
+    eager        the network as the engine runs it: channels_last, autocast, one kernel at a time
     compiled     after `torch.compile`, without its CUDA graphs
     graph        the eager kernels in one CUDA graph, replayed
-    engine       eager, with views that come from the host's memory and outputs that go back
-    drawing      a plain view of each photo, drawn on the device; photos are sent too
+    engine       eager, with views from the host's memory and outputs copied back
+    drawing      a plain view of each photo, copied to the device and drawn there
 
     python benchmarks/gpu.py --backbone resnet50
-    python benchmarks/gpu.py --backbone resnet50 --device cpu --batch 2 --seconds 0.1    # tries it where no GPU is
+    python benchmarks/gpu.py --backbone resnet50 --device cpu --batch 2 --seconds 0.1    # try it without a GPU
 """
 
 import argparse
@@ -30,13 +30,13 @@ from boatyard.models import backbones
 from boatyard.models.engines.torch_engine import TorchEngine, autocast
 from boatyard.models.network import embedder
 
-PHOTO = (300, 200)  # what a photo of Caltech-101 measures
+PHOTO = (300, 200)  # pixels, of a photo of Caltech-101
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default="resnet50", help="with random weights")
-    parser.add_argument("--device", default=None, help="default: what BOATYARD_DEVICE says")
+    parser.add_argument("--device", default=None, help="default: BOATYARD_DEVICE")
     parser.add_argument("--batch", type=int, nargs="+", default=[64, 128, 256], help="batch sizes")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each figure, after a warm-up")
     arguments = parser.parse_args()
@@ -46,7 +46,7 @@ def main() -> None:
     network = embedder(backbone, backbone.preprocessing).to(device).to(memory_format=torch.channels_last)
     size = backbone.preprocessing.size
     generator = np.random.default_rng(0)
-    found: dict[str, dict[str, float]] = {}
+    result: dict[str, dict[str, float]] = {}
     for batch in arguments.batch:
         engine = TorchEngine(network, device, precision, batch, draws=True)
         views = generator.integers(0, 256, (batch, 3, size, size), dtype=np.uint8)
@@ -61,10 +61,10 @@ def main() -> None:
         }
         if torch.device(device).type == "cuda":
             ways["graph"] = graph(network, on_device, device, precision)
-        found[f"batch {batch}"] = {
+        result[f"batch {batch}"] = {
             name: batch * per_second(way, device, arguments.seconds) for name, way in ways.items()
         }
-    print(json.dumps({"device": name_of(device), "precision": precision, "backbone": arguments.backbone} | found))
+    print(json.dumps({"device": name_of(device), "precision": precision, "backbone": arguments.backbone} | result))
 
 
 def answers(engine: TorchEngine, views: Sequence[NDArray[np.uint8]]) -> object:
@@ -82,19 +82,19 @@ def runner(network: Callable[[Tensor], Tensor], views: Tensor, device: str, prec
 
 def graph(network: nn.Module, views: Tensor, device: str, precision: str) -> Callable[[], None]:
     run, captured = runner(network, views, device, precision), torch.cuda.CUDAGraph()
-    aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(aside):  # what a first run prepares must not be recorded
+    warm_up = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    warm_up.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(warm_up):  # what the first runs set up must not be recorded
         for _ in range(3):
             run()
-    torch.cuda.current_stream(device).wait_stream(aside)
+    torch.cuda.current_stream(device).wait_stream(warm_up)
     with torch.cuda.graph(captured):
         run()
     return captured.replay
 
 
 def per_second(run: Callable[[], object], device: str, seconds: float) -> float:
-    """Runs a second, the device's work included."""
+    """Runs per second, including the work of the device."""
 
     def wait() -> None:
         if torch.device(device).type == "cuda":

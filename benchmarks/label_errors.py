@@ -28,8 +28,8 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = splits.read_splits(arguments.folder / paths.SPLITS)
     plain = feature_files.read(arguments.folder / paths.FEATURES, rows).plain
-    alike = duplicate_groups.read_alike(arguments.folder / paths.NEAR_DUPLICATES)
-    numbers = duplicate_groups.numbers([row.path for row in rows], alike)
+    alike = duplicate_groups.read_table(arguments.folder / paths.NEAR_DUPLICATES)
+    numbers = duplicate_groups.group_numbers([row.path for row in rows], alike)
     classes = splits.class_names(rows)
     count = round(arguments.share * len(rows))
     unchanged = label_issues.find(rows, plain, numbers, classes)

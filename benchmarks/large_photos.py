@@ -1,11 +1,11 @@
-"""What decoding large JPEGs no larger than a view needs saves, and what it changes of the views.
+"""How much time decoding large JPEGs at a smaller size saves, and how much it changes the views.
 
     python benchmarks/large_photos.py boats.zip [--photos 20]
 
-Photos of a zip archive are enlarged to 12 megapixels, as a phone's camera has them, with some noise, and saved as JPEG.
-Then the views that featurize wants of a training photo, the plain one and four random ones of 224 pixels, are drawn of
-each, from the whole photo and from the smaller one, in turn, on one core. Printed are seconds per photo, medians with
-the least and the largest, and by how many levels of 255 the views differ.
+Photos of a zip archive are enlarged to 12 megapixels, as from a phone's camera, with some noise, and saved as JPEG.
+Then the views of a training photo, the plain one and four random ones of 224 pixels, are drawn from the photo at full
+size and at the smaller size, in turn, on one core. It prints seconds per photo, medians with minimum and maximum, and
+the difference between the views in levels of 255.
 """
 
 import argparse
@@ -24,10 +24,10 @@ from boatyard.images.decoding import open_photo
 from boatyard.images.views import PLAIN, Preprocessing, Recipe
 from boatyard.params import schema
 
-SIZES = {True: (4000, 3000), False: (3000, 4000)}  # by whether it lies
+SIZES = {True: (4000, 3000), False: (3000, 4000)}  # landscape, portrait
 VIEWS = [PLAIN, 0, 1, 2, 3]
 PREPROCESSING = Preprocessing(224, 0.875, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-# The preset's views, unturned: what rotation costs is not what is measured.
+# The preset's views without rotation, whose cost is not measured here.
 PRESET = files.read_yaml(Path(__file__).parents[1] / "presets/boats.yaml")
 AUGMENT = schema.Augment.model_validate(PRESET["augment"] | {"rotation": 0})
 

@@ -1,11 +1,11 @@
-"""What no pipeline on this machine could beat: the engine's throughput on views in memory, and that of drawing views.
+"""Upper limits for any pipeline on this machine: the engine's throughput on views in memory, and that of drawing views.
 
-Run in a folder where `dvc repro` has run, it prints as JSON, in views per second but for the last:
+Run it where `dvc repro` has run. It prints JSON, in views per second except for the last:
 
-    forward         the engine of featurize and evaluate, with as many calls at once, on views that are drawn already
-    draw featurize  decoding the photos and drawing the views that featurize draws of them, in as many threads
-    draw evaluate   the same for the test photos' plain views
-    head products   seconds of the matrix products in the head's first layer, of as many batches as train has run
+    forward         the engine of featurize and evaluate, with as many calls at once, on views in memory
+    draw featurize  decoding the photos and drawing the views of featurize, in as many threads
+    draw evaluate   the same for the plain views of the test photos
+    head products   seconds for the matrix products of the head's first layer, for as many batches as train has run
 """
 
 import json
@@ -21,22 +21,22 @@ from boatyard import params
 from boatyard.core import errors, files, machine, paths, splits
 from boatyard.core.splits import Sample
 from boatyard.features import feature_files
-from boatyard.features.embeddings import Embeddings
 from boatyard.features.feature_files import Task
 from boatyard.images.views import PLAIN, Recipe, View
-from boatyard.models import backbone_cache
+from boatyard.models import frozen_backbone
+from boatyard.models.engines import registry
 
-FORWARD_VIEWS, HELD = 1024, 256  # as many runs, on this many views in memory
+FORWARD_VIEWS, IN_MEMORY = 1024, 256
 
 
 def main() -> None:
     settings, workers = params.load("featurize"), machine.workers()
     rows = splits.read_splits(paths.SPLITS)
-    frozen, preprocessing = backbone_cache.frozen(
+    backbone, preprocessing = frozen_backbone.published(
         settings.model, settings.image, settings.seed, paths.WEIGHTS, paths.BACKBONES
     )
     recipe = Recipe(preprocessing, settings.augment, settings.seed)
-    run = Embeddings(frozen, recipe, paths.RAW, machine.read(), paths.FEATURE_ROWS, paths.GRAPHS).engine()
+    engine = registry.for_views(backbone, None, preprocessing.shape, registry.read_machine(), paths.GRAPHS)
 
     def draw(task: Task) -> list[View]:
         return recipe.draw(paths.RAW / task.photo.path, task.photo.sha256, task.numbers)
@@ -48,24 +48,25 @@ def main() -> None:
         return count / (time.perf_counter() - started)
 
     wanted = feature_files.wanted(rows, settings.features.views)
-    held = list(islice((view for task in wanted for view in draw(task)), HELD))
-    batch = [held[place % len(held)] for place in range(max(run.batch, HELD))]
-    calls = [np.stack(batch[start : start + run.batch]) for start in range(0, len(batch) - run.batch + 1, run.batch)]
-    run(calls[0])  # the first call prepares what the later ones use
+    views = list(islice((view for task in wanted for view in draw(task)), IN_MEMORY))
+    views = [views[index % len(views)] for index in range(max(engine.batch, IN_MEMORY))]
+    starts = range(0, len(views) - engine.batch + 1, engine.batch)
+    batches = [np.stack(views[start : start + engine.batch]) for start in starts]
+    engine(batches[0])  # the first call prepares what the later ones use
     started, done = time.perf_counter(), 0
-    with ThreadPoolExecutor(run.calls) as pool:
+    with ThreadPoolExecutor(engine.calls) as pool:
         while done < FORWARD_VIEWS:
-            done += sum(map(len, pool.map(run, calls)))
+            done += sum(map(len, pool.map(engine, batches)))
     forward = done / (time.perf_counter() - started)
 
     test = [Task(row, [PLAIN]) for row in rows if row.split == "test"]
-    found = {
+    result = {
         "forward": forward,
         "draw featurize": drawn_per_second(wanted),
         "draw evaluate": drawn_per_second(test),
-        "head products": head_products(rows, frozen.width),
+        "head products": head_products(rows, backbone.width),
     }
-    print(json.dumps(found))
+    print(json.dumps(result))
 
 
 def head_products(rows: list[Sample], width: int) -> float:
@@ -73,13 +74,13 @@ def head_products(rows: list[Sample], width: int) -> float:
     outputs, size = settings.model.head.hidden or len(splits.class_names(rows)), settings.train.batch_size
     steps = files.read_json(paths.TRAIN_METRICS)["epochs"] * math.ceil(photos / size)
     inputs, weights, gradients = (torch.rand(shape) for shape in ((size, width), (width, outputs), (size, outputs)))
-    inputs, gradients = inputs[:photos], gradients[:photos]  # where a batch is not full
+    inputs, gradients = inputs[:photos], gradients[:photos]  # if no batch is full
 
     def products() -> None:
-        torch.mm(inputs, weights)  # forwards
-        torch.mm(inputs.T, gradients)  # back to the weights
+        torch.mm(inputs, weights)  # forward
+        torch.mm(inputs.T, gradients)  # the gradient of the weights
 
-    torch.set_num_threads(1)  # as training.fit does
+    torch.set_num_threads(1)  # as head_training.fit does
     products()  # the first call prepares what the later ones use
     started = time.perf_counter()
     for _ in range(steps):

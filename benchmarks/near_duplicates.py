@@ -1,15 +1,15 @@
-"""How near duplicates come out on a folder of photos: pairs within the distance, and copies that are still found.
+"""Near duplicates in a folder of photos: pairs within the distance, and which altered copies are found.
 
     python benchmarks/near_duplicates.py FOLDER [--photos 250]
     python benchmarks/near_duplicates.py --hashes 25000 100000 400000 [--like FOLDER] [--all-pairs 100000]
 
-First all photos are compared with one another, under each flip: what is found of copies that nobody planted, and by eye
-among the last lines, which are the farthest pairs, what is found wrongly. Then some photos are changed as copies on the
-web are, plain and mirrored, and it counts how many are still within the distance.
+First all photos are compared with one another, under each flip. This finds existing copies; the last lines are the
+farthest pairs, to check for false positives by eye. Then some photos are altered as copies on the web are, plain and
+mirrored, and the script counts how many are still within the distance.
 
-With --hashes, what it costs to group so many photos and to look a fifth of them up among the rest, as for leaks: random
-hashes, frames of one film, and with --like hashes made of those of a folder's photos. Up to --all-pairs of them, every
-pair is compared as well, in the same process, and what comes out must be the same.
+With --hashes, it measures grouping so many photos and looking up a fifth of them among the rest, as for leaks: random
+hashes, frames of one film, and with --like hashes derived from those of a folder's photos. For up to --all-pairs
+hashes, every pair is compared as well, in the same process, and the results must be the same.
 """
 
 import argparse
@@ -30,7 +30,8 @@ from boatyard.core import machine
 from boatyard.curation import hash_index
 from boatyard.curation.near_duplicates import DISTANCE, FLIPS, Match, group, nearest
 from boatyard.curation.perceptual_hash import BITS, phash
-from boatyard.images.decoding import FORMATS, open_photo
+from boatyard.images.decoding import open_photo
+from boatyard.images.formats import FORMATS
 
 Photo = Image.Image
 Bits = NDArray[np.uint8]
@@ -47,7 +48,7 @@ def scaled(photo: Photo, factor: float) -> Photo:
     return photo.resize(size, Image.Resampling.BICUBIC)
 
 
-def cut(photo: Photo, share: float) -> Photo:
+def cropped(photo: Photo, share: float) -> Photo:
     across, down = round(photo.width * share), round(photo.height * share)
     return photo.crop((across, down, photo.width - across, photo.height - down))
 
@@ -59,19 +60,19 @@ CHANGES: dict[str, Callable[[Photo], Photo]] = {
     "× 1.5, JPEG 85": lambda photo: saved(scaled(photo, 1.5), 85),
     "squashed to 256 × 256, JPEG 80": lambda photo: saved(photo.resize((256, 256)), 80),
     "15 % brighter": lambda photo: photo.point([min(255, int(level * 1.15)) for level in range(256)] * 3),
-    "1 % cut off each side, JPEG 85": lambda photo: saved(cut(photo, 0.01), 85),
-    "2 % cut off each side, JPEG 85": lambda photo: saved(cut(photo, 0.02), 85),
+    "1 % cropped on each side, JPEG 85": lambda photo: saved(cropped(photo, 0.01), 85),
+    "2 % cropped on each side, JPEG 85": lambda photo: saved(cropped(photo, 0.02), 85),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--photos", type=int, default=250, help="how many are changed")
-    parser.add_argument("--hashes", type=int, nargs="+", help="time so many hashes instead")
-    parser.add_argument("--like", type=Path, help="a folder of photos: time hashes like theirs too")
+    parser.add_argument("--photos", type=int, default=250, help="number of photos to alter")
+    parser.add_argument("--hashes", type=int, nargs="+", help="measure these numbers of hashes instead")
+    parser.add_argument("--like", type=Path, help="a folder of photos: measure similar hashes too")
     parser.add_argument(
-        "--all-pairs", type=int, default=25_000, help="up to how many hashes all pairs are timed beside"
+        "--all-pairs", type=int, default=25_000, help="largest number of hashes for which all pairs are compared too"
     )
     arguments = parser.parse_args()
     if arguments.hashes:
@@ -80,7 +81,7 @@ def main() -> None:
     elif arguments.folder:
         compare(arguments.folder, arguments.photos)
     else:
-        parser.error("a folder, or --hashes")
+        parser.error("name a folder, or use --hashes")
 
 
 def cost(counts: list[int], real: list[str], all_pairs: int) -> None:
@@ -97,20 +98,20 @@ def cost(counts: list[int], real: list[str], all_pairs: int) -> None:
             bits = draw(count, np.random.default_rng(0))
             hashes = [row.tobytes().hex() for row in np.packbits(bits, axis=1)]
             done = timed(hashes)
-            told = [f"{seconds:.1f}" for _, seconds in done]
+            figures = [f"{seconds:.1f}" for _, seconds in done]
             if count <= all_pairs:
-                with mock.patch.object(hash_index, "parts", return_value=[]):
-                    beside = timed(hashes)
-                if [found for found, _ in done] != [found for found, _ in beside]:
-                    raise SystemExit(f"{count:,} hashes, {kind}: comparing all pairs finds others")
-                told = [f"{mine} ({seconds:.1f})" for mine, (_, seconds) in zip(told, beside, strict=True)]
-            alike = count - len(set(done[0][0]))
-            print(f"{kind}, {count:,}: {'; '.join(told)}; {alike:,} photos joined others", flush=True)
+                with mock.patch.object(hash_index, "choose_parts", return_value=[]):
+                    reference = timed(hashes)
+                if [found for found, _ in done] != [found for found, _ in reference]:
+                    raise SystemExit(f"{count:,} hashes, {kind}: comparing all pairs gives another result")
+                figures = [f"{mine} ({seconds:.1f})" for mine, (_, seconds) in zip(figures, reference, strict=True)]
+            grouped = count - len(set(done[0][0]))
+            print(f"{kind}, {count:,}: {'; '.join(figures)}; {grouped:,} photos joined others", flush=True)
     print(f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
 
 
 def timed(hashes: list[str]) -> list[tuple[list[int] | list[Match | None], float]]:
-    """What is found, and seconds of processor time."""
+    """The results, and seconds of processor time."""
     fifth = len(hashes) // 5
     tasks: list[Callable[[], list[int] | list[Match | None]]] = [
         lambda: group(hashes, DISTANCE).tolist(),
@@ -125,13 +126,13 @@ def timed(hashes: list[str]) -> list[tuple[list[int] | list[Match | None], float
 
 
 def film(count: int, generator: np.random.Generator) -> Bits:
-    """Frames that are all alike: each within about 5 bits of one and the same hash."""
+    """Similar frames: each within about 5 bits of one hash."""
     frame = generator.integers(0, 2, BITS, np.uint8)
     return np.stack([frame ^ (generator.random(BITS) < 5 / BITS) for _ in range(count)])
 
 
 def crossed(seen: Bits, count: int, generator: np.random.Generator) -> Bits:
-    """A photo's hash with 3 bits in 10 from another one's each; one in ten a copy of another, up to 29 bits changed."""
+    """Each a photo's hash with 3 bits in 10 from another photo's; one in ten is a copy with up to 29 bits changed."""
     bits = seen[generator.integers(0, len(seen), count)]
     for start in range(0, count, 10_000):
         some = bits[start : start + 10_000]
@@ -146,8 +147,8 @@ def crossed(seen: Bits, count: int, generator: np.random.Generator) -> Bits:
 
 
 def photos_below(folder: Path) -> list[Path]:
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    suffixes = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+    return sorted(path for path in folder.rglob("*") if path.name.lower().endswith(suffixes))
 
 
 def hashes_of(paths: list[Path]) -> list[str]:
@@ -170,9 +171,9 @@ def compare(folder: Path, photos: int) -> None:
             # The nearest earlier one under its flip: each photo counts once.
             (match,) = nearest([hashes[place]], [hashes[earlier] for earlier in places[:number]], DISTANCE)
             if match:
-                pairs[match.flip].append((match.bits, paths[places[match.place]], paths[place]))
+                pairs[match.flip].append((match.bits, paths[places[match.other]], paths[place]))
     for flip, those in pairs.items():
-        print(f"{flip}: {len(those):,} photos that an earlier one is nearly the same as")
+        print(f"{flip}: {len(those):,} photos that are near duplicates of an earlier one")
         for bits, *both in sorted(those)[-3:]:
             print(f"  {bits:2} bits: " + " · ".join(str(path.relative_to(folder)) for path in both))
 
@@ -180,8 +181,8 @@ def compare(folder: Path, photos: int) -> None:
     print(f"copies of {len(chosen):,} photos within {DISTANCE} bits: plain, mirrored")
     for name, change in CHANGES.items():
         shares = []
-        for turn in (lambda photo: photo, ImageOps.mirror):
-            copies = [phash(turn(change(open_photo(paths[place])))) for place in chosen]
+        for orient in (lambda photo: photo, ImageOps.mirror):
+            copies = [phash(orient(change(open_photo(paths[place])))) for place in chosen]
             found = [nearest([copy], [hashes[place]], DISTANCE)[0] for copy, place in zip(copies, chosen, strict=True)]
             shares.append(sum(match is not None for match in found) / len(chosen))
         print(f"  {name}: {shares[0]:.3f}, {shares[1]:.3f}")

@@ -1,17 +1,17 @@
-"""What a preset reaches on its data over several seeds, beside two comparators on the same splits; or, with --try,
-which settings validation prefers.
+"""The test results of a preset over several seeds, and of two baselines on the same splits; or, with --try, which
+settings are best on validation.
 
-Each seed draws its own split, views and first weights. The pipeline runs by `dvc repro` in a scratch folder, so that
-what two settings or two calls share is made once. Printed are a line per run and a Markdown table: mean ± sample
+Each seed has its own split, views and initial weights. The pipeline runs by `dvc repro` in a scratch folder, so that
+work shared by two settings or two calls is done once. Prints a line per run and a Markdown table: mean ± sample
 standard deviation over the seeds.
 
-Comparators, on the same data/splits.csv and backbone:
+Baselines, on the same data/splits.csv and backbone:
 
     logistic regression   scikit-learn's, on standardised features of the plain views; C chosen on validation
     published recipe      the articles' notebooks as written (benchmarks/published_recipe.py); only with --recipe
 
-With --try nothing but training is run, so that no test photo is looked at. Each --try is one candidate: settings on top
-of the preset and --set, in one text.
+With --try only training runs, so no test photo is used. Each --try is one candidate: settings on top of the preset and
+--set, in one string.
 
 Examples, from the repository's root:
 
@@ -54,25 +54,25 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     scratch.add_arguments(parser)
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="how many (default 5)")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="number of seeds (default 5)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="S", help="seeds S … S+N−1 (default 0)")
-    parser.add_argument("--scratch", type=Path, metavar="FOLDER", help="keep the runs there, for calls to come")
+    parser.add_argument("--scratch", type=Path, metavar="FOLDER", help="keep the runs there for later calls")
     other = parser.add_mutually_exclusive_group()
     other.add_argument(
         "--try", action="append", default=[], metavar="'KEY=VALUE …'", dest="candidates", help="once per candidate"
     )
-    other.add_argument("--recipe", action="store_true", help="run the published recipe too: hours on a CPU")
+    other.add_argument("--recipe", action="store_true", help="also run the published recipe (hours on a CPU)")
     parser.add_argument(
         "--recipe-batch", type=int, default=512, metavar="N", help="batch size of the published recipe (default 512)"
     )
     arguments = parser.parse_args()
     if arguments.seeds < 1 or arguments.first_seed < 0:
-        parser.error("--seeds is at least 1, --first-seed at least 0")
+        parser.error("--seeds must be at least 1, --first-seed at least 0")
     return arguments
 
 
 def choose(folder: Path, arguments: argparse.Namespace) -> tuple[list[str], dict[str, list[Figures]]]:
-    """Each candidate's figures on validation."""
+    """Each candidate's validation results."""
     runs: dict[str, list[Figures]] = {}
     for seed in seeds(arguments):
         for candidate in arguments.candidates:
@@ -85,7 +85,7 @@ def choose(folder: Path, arguments: argparse.Namespace) -> tuple[list[str], dict
 
 
 def measure(folder: Path, arguments: argparse.Namespace) -> tuple[list[str], dict[str, list[Figures]]]:
-    """Each system's figures on the test photos."""
+    """Each system's test results."""
     runs: dict[str, list[Figures]] = {}
     for seed in seeds(arguments):
         write_params(folder, arguments, seed)
@@ -110,7 +110,7 @@ def seeds(arguments: argparse.Namespace) -> range:
 
 
 def note(runs: dict[str, list[Figures]], name: str, seed: int, figures: Figures) -> None:
-    """Keep a run's figures and print them."""
+    """Record and print a run's figures."""
     runs.setdefault(name, []).append(figures)
     print(f"seed {seed}  {name:20}  {json.dumps(figures)}", flush=True)
 
@@ -155,7 +155,7 @@ def published_recipe(folder: Path, batch_size: int, seed: int) -> Figures:
 
     rows = splits.read_splits(folder / "data/splits.csv")
     model = files.read_yaml(folder / "params.yaml")["model"]
-    # Forked from this process, the loaders copy its memory as it goes on, and an epoch takes up to twice as long.
+    # Loaders forked from this process would copy its memory as it runs, and an epoch would take up to twice as long.
     multiprocessing.set_forkserver_preload(["torch", "torchvision"])
     outcome = recipe.run(
         rows,

@@ -1,10 +1,9 @@
-"""What so many photos cost: seconds and peak memory of each stage, and what DVC adds to them.
+"""How the pipeline scales with the number of photos: seconds and peak memory of each stage, and DVC's share.
 
-The photos are drawn, 96 × 96 pixels, a few kB each: what grows with their number shows, not what grows with their size.
-They are looked at with 64 pixels, one random view of each training photo, for the same reason. Each stage runs by
-itself, then `dvc commit` takes its results in, which is what DVC does after a stage; at the end nothing is left to do
-for `dvc repro`, and `dvc push` copies all to a folder. A Markdown table goes to standard output, progress to standard
-error.
+The photos are synthetic, 96 × 96 pixels and a few kB each, and are resized to 64 pixels, with one random view per
+training photo, so that the costs are those of their number and not of their size. Each stage runs by itself, followed
+by `dvc commit`, which is what DVC does after a stage. Then come a `dvc repro` with nothing to do and a `dvc push` to a
+folder. Prints a Markdown table to standard output, progress to standard error.
 
 Example, from the repository's root (100,000 photos take about half an hour on 2 cores):
 
@@ -16,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Nothing heavy is imported here: a process's peak memory is at least that of the one that started it.
+# No heavy import here: a process's peak memory is at least that of the process that started it.
 import scratch
 from timing import Ran, machine, run
 
@@ -43,14 +42,18 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", type=int, nargs="+", metavar="N", help="how many photos, at least 100")
+    parser.add_argument("photos", type=int, nargs="+", metavar="N", help="numbers of photos, each at least 100")
     parser.add_argument(
-        "--classes", type=int, default=1000, metavar="K", help="at most (default 1000), 10 photos or more each"
+        "--classes",
+        type=int,
+        default=1000,
+        metavar="K",
+        help="at most this many classes (default 1000), each with 10 or more photos",
     )
-    parser.add_argument("--draw", type=Path, help=argparse.SUPPRESS)  # the process that draws
+    parser.add_argument("--draw", type=Path, help=argparse.SUPPRESS)  # the process that draws the photos
     arguments = parser.parse_args()
     if min(arguments.photos) < 100 or arguments.classes < 2:
-        parser.error("name at least 100 photos and 2 classes")
+        parser.error("at least 100 photos and 2 classes are needed")
     if arguments.draw:
         draw(arguments.draw, arguments.photos[0], arguments.classes)
         sys.exit()
@@ -58,7 +61,7 @@ def parse() -> argparse.Namespace:
 
 
 def draw(folder: Path, photos: int, classes: int) -> None:
-    """Write drawn photos, as many of each class: its own pattern of 4 × 4 colours, and noise."""
+    """Write synthetic photos, equally many per class: the class's pattern of 4 × 4 colours, plus noise."""
     import numpy as np
     from PIL import Image
 
@@ -74,7 +77,7 @@ def draw(folder: Path, photos: int, classes: int) -> None:
 
 
 def measure(folder: Path, photos: int, classes: int) -> dict[str, Ran]:
-    """Run every stage on so many photos."""
+    """Run every stage on this many photos."""
     scratch.prepare(folder)
     scratch.write_params(folder, HERE.parent / "presets/boats.yaml", DATASET, SETTINGS)
     measured: dict[str, Ran] = {}

@@ -1,10 +1,10 @@
-"""How fast the pipeline is: beside the articles' recipe as written, and beside what the machine allows.
+"""The speed of the pipeline, compared with the articles' recipe and with the limits of the machine.
 
-Everything runs in turn, in processes of this one, on the same photos and cores: a Markdown table goes to standard
-output, progress to standard error. The photos are unpacked to data/incoming of a temporary folder, as one's own would
-lie there. A repetition measures every figure once; figures that a ratio compares are of one repetition. With --recipe,
-the articles' recipe (benchmarks/published_recipe.py) runs once, in the middle of them: its epochs are its repetitions.
-It is given channels last, which halves its time on a CPU; two epochs of it are run as written, without.
+Everything runs one after another, in child processes, on the same photos and cores. A Markdown table goes to standard
+output, progress to standard error. The photos are unpacked to data/incoming of a temporary folder, like a user's own. A
+repetition measures every figure once; the figures of a ratio come from one repetition. With --recipe, the articles'
+recipe (benchmarks/published_recipe.py) runs once, in the middle: its epochs are its repetitions. It runs with channels
+last, which halves its time on a CPU; two epochs run as written, without.
 
 Examples, from the repository's root:
 
@@ -29,11 +29,12 @@ import scratch
 from ratios import Samples, rows, table
 from timing import Ran, head_seconds, machine, run, stages, views
 
-from boatyard.core import errors, files, paths
+from boatyard.core import errors, files, paths, tables
 from boatyard.core.errors import UserError
 
 TO_TTA = ("split", "featurize", "train", "export", "evaluate", "tta_evaluate")
 ADDED = 10
+INDEX_RECORD = 24  # bytes per embedding, in src/boatyard/features/store.py
 OWN_PHOTOS = {"source": "folder", "licence": "as published", "layout": {"kind": "folders", "root": "."}}
 HERE = Path(__file__).resolve().parent
 
@@ -60,7 +61,9 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     scratch.add_arguments(parser)
-    parser.add_argument("--repetitions", type=count, default=5, metavar="N", help="of each of our figures (default 5)")
+    parser.add_argument(
+        "--repetitions", type=count, default=5, metavar="N", help="of each of the pipeline's figures (default 5)"
+    )
     parser.add_argument("--recipe", action="store_true", help="run the published recipe too: half an hour on 2 cores")
     parser.add_argument("--recipe-epochs", type=count, default=100, metavar="N", help="at most (default 100)")
     parser.add_argument("--recipe-batch", type=count, default=512, metavar="N", help="its batch size (default 512)")
@@ -69,7 +72,7 @@ def parse() -> argparse.Namespace:
 
 def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
     return int(text)
 
 
@@ -82,14 +85,14 @@ def write_params(folder: Path, arguments: argparse.Namespace, dataset: Any = OWN
 
 
 def unpack(folder: Path) -> None:
-    """Put the archive's photos into data/incoming, a folder per class, by the pipeline's own download."""
+    """Put the archive's photos into data/incoming, a folder per class, with the pipeline's own download."""
     scratch.dvc(folder, "repro", "download")
     shutil.copytree(folder / paths.RAW, folder / paths.INCOMING, dirs_exist_ok=True)
 
 
 @contextmanager
-def nothing_computed(folder: Path) -> Iterator[None]:
-    """Put what was computed of photos aside."""
+def without_embeddings(folder: Path) -> Iterator[None]:
+    """Hide the cached embeddings."""
     store, aside = folder / paths.FEATURE_ROWS, folder / paths.WORK / "aside"
     store.rename(aside)
     try:
@@ -100,13 +103,13 @@ def nothing_computed(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def held_back(folder: Path) -> Iterator[Callable[[], None]]:
-    """Take ten photos of the largest class out of data/incoming; yields what puts them back."""
-    photos = files.read_csv(folder / paths.SPLITS)
+def ten_photos_fewer(folder: Path) -> Iterator[Callable[[], None]]:
+    """Take ten photos of the largest class out of data/incoming; yields a function that puts them back."""
+    photos = tables.read_csv(folder / paths.SPLITS)
     (label, size), *_ = Counter(photo["label"] for photo in photos).most_common(1)
     if size < 2 * ADDED:
         raise UserError(
-            f"the largest class has {size} photos, and {ADDED} of it are to be added later: name more photos"
+            f"the largest class has only {size} photos, but {ADDED} of them are to be added later: use more photos"
         )
     names = [photo["path"] for photo in photos if photo["label"] == label][:: size // ADDED][:ADDED]
 
@@ -121,7 +124,7 @@ def held_back(folder: Path) -> Iterator[Callable[[], None]]:
 
 
 def repetition(folder: Path, arguments: argparse.Namespace, number: int) -> dict[str, float]:
-    """Every figure once, the pipeline's work done before and after it."""
+    """Every figure once. The pipeline is up to date before and after."""
     found: dict[str, float] = {}
 
     def measure(name: str, *command: str | Path) -> Ran:
@@ -136,23 +139,22 @@ def repetition(folder: Path, arguments: argparse.Namespace, number: int) -> dict
     measure("import onnxruntime", "-c", "import numpy, onnxruntime, PIL.Image")
     measure("import DVC", "-m", "dvc", "root")
 
-    for kept in (paths.FEATURE_ROWS, paths.GRAPHS, paths.BACKBONES):
-        if (folder / kept).exists():
-            shutil.rmtree(folder / kept)
+    for cached in (paths.FEATURE_ROWS, paths.GRAPHS, paths.BACKBONES):
+        if (folder / cached).exists():
+            shutil.rmtree(folder / cached)
     whole = repro("whole", "--force", "--single-item", *TO_TTA)
     found |= {f"whole, {stage}": seconds for stage, seconds in stages(whole).items()}
-    found["whole views"] = sum(
-        len(keys.read_bytes().splitlines()) for keys in (folder / paths.FEATURE_ROWS).glob("*/keys*.txt")
-    )
+    indexes = (folder / paths.FEATURE_ROWS).glob("*/index*.bin")
+    found["whole views"] = sum(index.stat().st_size for index in indexes) / INDEX_RECORD
     found["validation"] = scratch.read_metrics(folder, "train")["validation_top1"]
     scratch.dvc(folder, "repro")
     repro("no-op")
-    photo = files.read_csv(folder / paths.SPLITS)[0]["path"]
+    photo = tables.read_csv(folder / paths.SPLITS)[0]["path"]
     measure("predict", "-m", "boatyard", "predict", paths.RAW / photo)
     found["head"] = head_seconds(measure("train", "stages/train.py"))
     found |= json.loads(run(folder, HERE / "limits.py").text)
 
-    with nothing_computed(folder):
+    with without_embeddings(folder):
         measure("evaluate", "stages/evaluate.py")
     measure("evaluate start", "stages/evaluate.py")
     found["evaluate views"] = scratch.read_metrics(folder, "evaluate")["images"]
@@ -162,7 +164,7 @@ def repetition(folder: Path, arguments: argparse.Namespace, number: int) -> dict
     found |= {f"rate, {stage}": seconds for stage, seconds in stages(repro("rate")).items()}
     write_params(folder, arguments)
 
-    with nothing_computed(folder), held_back(folder) as put_back:
+    with without_embeddings(folder), ten_photos_fewer(folder) as put_back:
         scratch.dvc(folder, "repro", "split")
         found["featurize views"], _ = views(measure("featurize", "stages/featurize.py"))
         measure("featurize start", "stages/featurize.py")
@@ -173,7 +175,7 @@ def repetition(folder: Path, arguments: argparse.Namespace, number: int) -> dict
 
 
 def recipe(folder: Path, arguments: argparse.Namespace) -> Samples:
-    """The published recipe's figures, on the split that ours has."""
+    """The figures of the published recipe, on the same split."""
     options = ["--batch", str(arguments.recipe_batch), "--epochs", str(arguments.recipe_epochs)]
     ran = run(folder, HERE / "published_recipe.py", *options)
     outcome = json.loads(ran.text)

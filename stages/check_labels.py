@@ -11,7 +11,9 @@ from boatyard.features import feature_files
 def main() -> None:
     rows = splits.read_splits(paths.SPLITS)
     cached = feature_files.read(paths.FEATURES, rows)
-    groups = duplicate_groups.numbers([row.path for row in rows], duplicate_groups.read_alike(paths.NEAR_DUPLICATES))
+    groups = duplicate_groups.group_numbers(
+        [row.path for row in rows], duplicate_groups.read_table(paths.NEAR_DUPLICATES)
+    )
     found = label_issues.find(rows, cached.plain, groups, splits.class_names(rows))
     label_issues.write(paths.SUSPECTS, found.issues)
     metrics = {

@@ -1,7 +1,8 @@
-"""Fetch the data set's photos into data/raw, a folder per class, byte for byte."""
+"""Fetch the data set's photos into data/raw, one folder per class, byte for byte."""
 
 from boatyard.core.stage import run_stage
 
+from dataclasses import asdict
 from typing import Any
 
 from tqdm import tqdm
@@ -13,17 +14,8 @@ from boatyard.core import errors, files, paths
 def main() -> None:
     settings = params.load("download")
     fetched = sources.fetch(settings.dataset, paths.RAW, paths.DOWNLOADS, paths.INCOMING, bar)
-    files.write_json(
-        paths.DOWNLOAD_METRICS,
-        {
-            "source": fetched.source,
-            "version": fetched.version,
-            "sha256": fetched.sha256,
-            "licence": fetched.licence,
-            "images": fetched.images,
-            "classes": fetched.classes,
-        },
-    )
+    metrics = {name: value for name, value in asdict(fetched).items() if name != "notes"}
+    files.write_json(paths.DOWNLOAD_METRICS, metrics)
     for note in fetched.notes:
         print(errors.one_line(note))
     source = f"{fetched.source} {fetched.version}".strip()

@@ -1,16 +1,16 @@
-"""Write the model as one ONNX file, its preprocessing inside, checked against the model on validation photos."""
+"""Write the model as one ONNX file with its preprocessing, checked against the model on validation photos."""
 
 from boatyard.core.stage import run_stage
 
 from boatyard.core import files, paths, splits
 from boatyard.export.onnx_export import export
-from boatyard.models import checkpoint
+from boatyard.models import model_file
 
 
 def main() -> None:
-    network, about = checkpoint.load(paths.MODEL)
+    network, header = model_file.load(paths.MODEL)
     validation = [paths.RAW / row.path for row in splits.read_splits(paths.SPLITS) if row.split == "validation"]
-    content, check = export(network, about, validation, paths.GRAPHS)
+    content, check = export(network, header, validation, paths.GRAPHS)
     files.write_bytes(paths.ONNX, content)
     print(f"{paths.ONNX}: {check}")
 

@@ -3,32 +3,33 @@
 from boatyard.core.stage import run_stage
 
 from boatyard import params
-from boatyard.core import distributed, machine, paths, splits
+from boatyard.core import distributed, paths, splits
 from boatyard.core.machine import Machine
 from boatyard.features import feature_files
 from boatyard.features.embeddings import Embeddings
 from boatyard.images.views import Recipe
-from boatyard.models import backbone_cache
+from boatyard.models import frozen_backbone
+from boatyard.models.engines import registry
 
 
 def main() -> None:
-    distributed.run(featurize, machine.read())
+    distributed.run(featurize, registry.read_machine())
 
 
-def featurize(here: Machine) -> None:
+def featurize(machine: Machine) -> None:
     settings = params.load("featurize")
-    rows = splits.read_splits(paths.SPLITS)
-    frozen, preprocessing = backbone_cache.frozen(
+    samples = splits.read_splits(paths.SPLITS)
+    backbone, preprocessing = frozen_backbone.published(
         settings.model, settings.image, settings.seed, paths.WEIGHTS, paths.BACKBONES
     )
-    recipe, count = Recipe(preprocessing, settings.augment, settings.seed), settings.features.views
-    embeddings = Embeddings(frozen, recipe, paths.RAW, here, paths.FEATURE_ROWS, paths.GRAPHS)
+    recipe, views = Recipe(preprocessing, settings.augment, settings.seed), settings.features.views
+    embeddings = Embeddings(backbone, recipe, paths.RAW, machine, paths.FEATURE_ROWS, paths.GRAPHS)
 
-    wanted = feature_files.wanted(rows, count)
-    todo = embeddings.fill(wanted, "featurizing")
+    wanted = feature_files.wanted(samples, views)
+    missing = embeddings.fill(wanted, "featurizing")
     if distributed.rank() == 0:
-        feature_files.write(paths.FEATURES, rows, count, recipe, embeddings.store)
-        computed, total = (sum(len(task.numbers) for task in tasks) for tasks in (todo, wanted))
+        feature_files.write(paths.FEATURES, samples, views, embeddings.width, embeddings.rows)
+        computed, total = (sum(len(task.numbers) for task in tasks) for tasks in (missing, wanted))
         print(f"{computed:,} of {total:,} views went through {settings.model.backbone} ({embeddings})")
 
 

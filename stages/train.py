@@ -1,33 +1,34 @@
-"""Train the head on cached features, then, if asked to, fine-tune the backbone; save the best network whole."""
+"""Train the head on cached features, fine-tune the backbone if finetune.epochs is set, and save the best network."""
 
 from boatyard.core.stage import run_stage
 
 from dataclasses import replace
 
 from boatyard import params
-from boatyard.core import distributed, files, machine, paths, splits
+from boatyard.core import distributed, files, paths, splits, tables
 from boatyard.core.machine import Machine
 from boatyard.features import feature_files
-from boatyard.models import checkpoint
+from boatyard.models import model_file
+from boatyard.models.engines import registry
 from boatyard.training import classifier_training
 from boatyard.training.history import Epoch
 
 
 def main() -> None:
     finetune = params.load("train").finetune
-    here = machine.read()
-    distributed.run(train, here if finetune.epochs else replace(here, processes=1))
+    machine = registry.read_machine()
+    distributed.run(train, machine if finetune.epochs else replace(machine, processes=1))
 
 
-def train(here: Machine) -> None:
+def train(machine: Machine) -> None:
     settings = params.load("train")
     samples = splits.read_splits(paths.SPLITS)
     features = feature_files.read(paths.FEATURES, samples)
     folders = classifier_training.Folders(paths.RAW, paths.WEIGHTS, paths.FEATURE_ROWS, paths.GRAPHS, paths.FINETUNING)
-    result = classifier_training.train(settings, samples, features, folders, here, print_epoch)
+    result = classifier_training.train(settings, samples, features, folders, machine, print_epoch)
     if distributed.rank() == 0:
-        checkpoint.save(paths.MODEL, result.network, result.header)
-        files.write_rows(paths.HISTORY, Epoch, result.history)
+        model_file.save(paths.MODEL, result.network, result.header)
+        tables.write_rows(paths.HISTORY, Epoch, result.history)
         files.write_json(paths.TRAIN_METRICS, result.metrics)
         print_summary(result.metrics)
         if result.state:

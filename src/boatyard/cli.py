@@ -1,75 +1,80 @@
 """The command line: `boatyard predict | export | serve | compare`.
 
-Each command's work is in `boatyard.serving`; what it imports is imported when it is chosen: `predict` answers at once.
+Each command imports what it needs when it is chosen, so that `predict` starts at once.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from boatyard.core import errors, paths, splits
 
 _MODEL_HELP = (
-    "a model file: .onnx runs on the CPU and starts at once, .safetensors on the GPU where there is one; "
+    "a model file: .onnx runs on the CPU and starts at once, .safetensors runs on the GPU if there is one; "
     "default: %(default)s"
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command, and end the process with its exit status: 2 and one line for a user's mistake."""
+    """Run a command, and exit with its status: 2 and one line for a user's mistake."""
     chosen = _parser().parse_args(arguments)
     try:
         errors.run(lambda: sys.exit(chosen.run(chosen)))
     except BrokenPipeError:
-        # Whoever read our output has seen enough (`| head`); Python would complain once more when it flushes at exit.
+        # The reader of our output has closed it (`| head`). Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("boatyard", description="What is done with a model once `dvc repro` has made it.")
+    parser = argparse.ArgumentParser("boatyard", description="Use and compare the models that `dvc repro` trains.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_predict(commands.add_parser("predict", help="classify photos"))
-    _add_export(commands.add_parser("export", help="write a model as one ONNX file, preprocessing inside"))
-    _add_serve(commands.add_parser("serve", help="a web page on this machine to drop a photo on"))
-    _add_compare(commands.add_parser("compare", help="what changed since another commit, for a pull request"))
+    _add_export(commands.add_parser("export", help="write a model as one ONNX file with its preprocessing"))
+    _add_serve(commands.add_parser("serve", help="open a web page to try the model"))
+    _add_compare(commands.add_parser("compare", help="summarise the changes since another commit, for a pull request"))
     return parser
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Classify photos. Results go to standard output, progress and complaints to standard error. The exit status is "
-        "1 if some files could not be read (the others are classified all the same), 2 if nothing could be done."
+        "Classify photos. Results go to standard output, progress and errors to standard error. The exit status is 1 "
+        "if some files could not be read (the others are classified), 2 if nothing could be done."
     )
     parser.add_argument(
         "photos",
         nargs="*",
         metavar="PATH",
-        help="a photo, a folder (searched through), a pattern in quotes ('holiday/**/*.jpg'), or - for paths on "
-        "standard input, a line each; default: -",
+        help="a photo, a folder (searched recursively), a pattern in quotes ('holiday/**/*.jpg'), or - for paths on "
+        "standard input, one per line; default: -",
     )
     parser.add_argument("--model", type=Path, default=paths.ONNX, metavar="FILE", help=_MODEL_HELP)
-    parser.add_argument("--topk", type=_count, default=5, metavar="K", help="classes to name; default: %(default)s")
+    parser.add_argument(
+        "--topk", type=_count, default=5, metavar="K", help="number of classes to print; default: %(default)s"
+    )
     parser.add_argument("--format", choices=["table", "csv", "json", "jsonl"], default="table", help="default: table")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of to standard output")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write to this file instead of standard output")
     parser.add_argument(
         "--tta",
         dest="policy",
         action="store_const",
         const="chosen",
-        help=f"average several views of each photo, as the stage tta_evaluate chose to do ({paths.TTA_METRICS})",
+        help=f"average several views of each photo, by the policy that tta_evaluate chose ({paths.TTA_METRICS})",
     )
     parser.add_argument(
         "--tta-policy",
         dest="policy",
-        type=_tta_policy,
+        choices=_TtaPolicies(),
         metavar="POLICY",
-        help="the same, with the views of this policy: what tta.policies in params.yaml can name",
+        help="the same, with the views of this policy: %(choices)s",
     )
     parser.add_argument(
-        "--picture", type=Path, metavar="DIR", help="also draw each photo with its probabilities, a PNG each, into DIR"
+        "--picture",
+        type=Path,
+        metavar="DIR",
+        help="also draw each photo with its probabilities, one PNG per photo, into DIR",
     )
     parser.set_defaults(run=_predict)
 
@@ -80,8 +85,8 @@ def _predict(chosen: argparse.Namespace) -> int:
     return predict.run(
         chosen.photos or ([] if sys.stdin.isatty() else ["-"]),
         model=chosen.model,
-        top=chosen.topk,
-        form=chosen.format,
+        topk=chosen.topk,
+        output_format=chosen.format,
         output=chosen.output,
         policy=chosen.policy,
         pictures=chosen.picture,
@@ -90,12 +95,12 @@ def _predict(chosen: argparse.Namespace) -> int:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Write a model as one ONNX file that maps a photo, uint8 [height, width, 3], to probabilities. The pipeline "
-        "does this by itself; the command is for a model that came without. It is checked on real photos, and not "
-        "written where it differs."
+        "Write a model as one ONNX file from a photo, uint8 [height, width, 3], to probabilities. The pipeline does "
+        "this by itself; the command is for a model without such a file. The file is only written if it agrees with "
+        "the model on real photos."
     )
     parser.add_argument("--model", type=Path, default=paths.MODEL, metavar="FILE", help="default: %(default)s")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="default: the model's name, ending in .onnx")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: the model's name with the suffix .onnx")
     parser.add_argument(
         "--photos",
         nargs="+",
@@ -108,15 +113,15 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 def _export(chosen: argparse.Namespace) -> int:
     from boatyard.core import files
     from boatyard.export.onnx_export import export
-    from boatyard.models import checkpoint
+    from boatyard.models import model_file
     from boatyard.serving import find_photos
 
-    network, about = checkpoint.load(chosen.model)
+    network, header = model_file.load(chosen.model)
     if chosen.photos:
         photos = find_photos.find(chosen.photos, sys.stdin)
     else:
         photos = [paths.RAW / row.path for row in splits.read_splits(paths.SPLITS) if row.split == "validation"]
-    content, check = export(network, about, photos, paths.GRAPHS if paths.WORK.is_dir() else None)
+    content, check = export(network, header, photos, paths.GRAPHS if paths.WORK.is_dir() else None)
     output = chosen.output or chosen.model.with_suffix(".onnx")
     files.write_bytes(output, content)
     print(f"{output}: {check}")
@@ -125,13 +130,13 @@ def _export(chosen: argparse.Namespace) -> int:
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "A web page on this machine to drop a photo on. It needs Gradio, the extra 'serve': pip install 'gradio>=6'"
+        "Open a web page to try the model on a photo. It needs Gradio, the extra 'serve': pip install 'gradio>=6'"
     )
     parser.add_argument("--model", type=Path, default=paths.ONNX, metavar="FILE", help=_MODEL_HELP)
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; default: %(default)s, for this machine alone"
+        "--host", default="127.0.0.1", help="address to listen on; default: %(default)s, only for this machine"
     )
-    parser.add_argument("--port", type=int, default=7860, help="0: any free one; default: %(default)s")
+    parser.add_argument("--port", type=int, default=7860, help="0: any free port; default: %(default)s")
     parser.set_defaults(run=_serve)
 
 
@@ -142,7 +147,7 @@ def _serve(chosen: argparse.Namespace) -> int:
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Print in Markdown what changed since REV: parameters, metrics, classes, data."
+    parser.description = "Print the changes since REV in Markdown: parameters, metrics, classes, data."
     parser.add_argument("revision", nargs="?", metavar="REV", help="a commit, branch or tag; default: the main branch")
     parser.set_defaults(run=_compare)
 
@@ -153,15 +158,16 @@ def _compare(chosen: argparse.Namespace) -> int:
     return command.run(chosen.revision)
 
 
-def _tta_policy(name: str) -> str:
-    from boatyard.params.tta_policies import POLICIES
+class _TtaPolicies:
+    """The names in the registry, imported only when they are needed."""
 
-    if name not in POLICIES:
-        raise argparse.ArgumentTypeError(f"{name!r} is unknown (choose from {', '.join(POLICIES)})")
-    return name
+    def __iter__(self) -> Iterator[str]:
+        from boatyard.params.tta_policies import POLICIES
+
+        return iter(POLICIES)
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
     return int(text)

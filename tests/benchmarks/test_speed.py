@@ -13,7 +13,7 @@ import timing
 from ratios import Row
 from ruamel.yaml import YAML
 
-from boatyard.core import files, paths
+from boatyard.core import files, paths, tables
 from boatyard.core.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -102,7 +102,7 @@ def incoming(folder: Path) -> list[str]:
 def photos(folder: Path, large: int) -> None:
     """A small class, and one of `large` photos."""
     names = [("a", "a/0.jpg"), *(("b", f"b/{number:02}.jpg") for number in range(large))]
-    files.write_csv(folder / paths.SPLITS, ["path", "label"], [(name, label) for label, name in names])
+    tables.write_csv(folder / paths.SPLITS, ["path", "label"], [(name, label) for label, name in names])
     for _, name in names:
         (folder / paths.INCOMING / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / paths.INCOMING / name).touch()

@@ -52,7 +52,7 @@ def fits(page: Page) -> bool:
 
 
 @pytest.mark.parametrize("number", [1, 2, 4, 6, 7], ids=["JPEG", "on its side", "odd name", "grey", "half transparent"])
-def test_an_upload_gets_the_answer_that_the_classifier_gives(
+def test_an_upload_gets_the_classifiers_result(
     server: Server, visit: Visit, classifier: Classifier, number: int, tmp_path: Path
 ) -> None:
     (tmp_path / "discs").mkdir()
@@ -106,7 +106,7 @@ def test_examples_are_answered_and_judged(
         assert rows == list(classifier(photo).top(5))
         right = rows[0][0] == actual
         expect(page.locator("#answer .truth")).to_have_text(
-            "Right: this is what the test set says." if right else f"Wrong: the test set says {actual}."
+            "Correct: this is its label in the test set." if right else f"Wrong: its label in the test set is {actual}."
         )
         seen.append(photo)
     assert len(set(seen)) == 6
@@ -196,10 +196,10 @@ def test_a_model_card_brings_nothing_from_elsewhere(repository: Path, visit: Vis
 def bare(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model alone, whose classes have the worst of names."""
     root = tmp_path_factory.mktemp("bare")
-    about = onnx_file.read(repository / paths.ONNX).about
+    header = onnx_file.read(repository / paths.ONNX).header
     names = ["{{value}} ${run()} <img src=x onerror=run()>", HOSTILE[3], HOSTILE[4]]
     model = onnx.load(repository / paths.ONNX)
-    onnx.helper.set_model_props(model, model_header.encode(replace(about, classes=names)))
+    onnx.helper.set_model_props(model, model_header.encode(replace(header, classes=names)))
     (root / paths.ONNX).parent.mkdir()
     (root / paths.ONNX).write_bytes(model.SerializeToString())
     return root
@@ -212,7 +212,7 @@ def test_a_model_alone_is_served_whatever_its_classes_are_called(
     with serving(bare, tmp_path / "temporary") as server:
         page = visit(server)
         assert page.locator(".strip").count() == 0
-        expect(page.locator("#card")).to_contain_text("There is none: models/MODEL_CARD.md is not here.")
+        expect(page.locator("#card")).to_contain_text("models/MODEL_CARD.md does not exist.")
         assert page.locator("#answer .chips .name").all_inner_texts() == classifier.classes
         photo = min((repository / paths.RAW).glob("*/*.png"))
         choose(page, photo)
@@ -220,7 +220,7 @@ def test_a_model_alone_is_served_whatever_its_classes_are_called(
         for width in (1280, 390, 320):
             page.set_viewport_size({"width": width, "height": 844})
             assert fits(page)
-    assert "No examples: plots/predictions.csv or the photos of data/raw are not here.\n" in server.lines
+    assert "No examples: plots/predictions.csv or the photos in data/raw are missing.\n" in server.lines
     assert server.complaints == []
 
 

@@ -20,8 +20,8 @@ import pytest
 from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
-from boatyard.compare import command, results
-from boatyard.core import files, paths
+from boatyard.compare import code_changes, command, results
+from boatyard.core import files, paths, tables
 from boatyard.core.errors import UserError
 from boatyard.core.splits import Sample, read_splits, write_splits
 from boatyard.evaluation.plot_tables import ClassCount
@@ -58,7 +58,7 @@ class Repository:
         ]
         stage = {
             "cmd": "python stages/all.py",
-            "deps": [self.entry(Path("stages/all.py"))],
+            "deps": [self.entry(Path("stages/all.py")), self.entry(Path("src/library"))],
             "params": {"params.yaml": self.params()},
             "outs": [self.entry(path) for path in written],
         }
@@ -66,7 +66,8 @@ class Repository:
             YAML().dump({"schema": "2.0", "stages": {"all": stage}}, file)
 
     def entry(self, path: Path) -> dict[str, str]:
-        return {"path": path.as_posix(), "hash": "md5", "md5": hashlib.md5(self.path(path).read_bytes()).hexdigest()}
+        with contextlib.chdir(self.folder):
+            return {"path": path.as_posix(), "hash": "md5", "md5": code_changes.digest(path)}
 
     def path(self, path: Path) -> Path:
         return self.folder / path
@@ -115,6 +116,9 @@ def pretend(folder: Path, labels: tuple[str, ...], each: int) -> Repository:
     shutil.copy(REPOSITORY / "presets/solar_cells.yaml", folder / paths.PARAMS)
     (folder / "stages").mkdir()
     (folder / "stages/all.py").write_text("pass\n", encoding="utf-8")
+    (folder / "src/library").mkdir(parents=True)
+    for name in ("a.py", "b.py"):
+        (folder / "src/library" / name).write_text(f"{name}\n", encoding="utf-8")
     (folder / ".gitignore").write_text("/data\n", encoding="utf-8")
     shutil.rmtree(folder / paths.RAW)
     repository = Repository(folder)
@@ -337,6 +341,15 @@ def test_results_that_do_not_match_their_files(repository: Repository) -> None:
     assert "Code: 1 file changed: stages/all.py." in text
 
 
+def test_a_changed_folder_of_code_is_listed_file_by_file(repository: Repository) -> None:
+    repository.path(Path("src/library/b.py")).write_text("changed\n", encoding="utf-8")
+    assert "changed code: src/library)." in repository.compare()
+    repository.lock()
+    text = repository.compare()
+    assert "do not match its files" not in text
+    assert "Code: 1 file changed: src/library/b.py." in text
+
+
 def test_parameters_added_removed_and_written_differently(repository: Repository) -> None:
     repository.set(tta={"gone": True}, train={"lr": 0.001, "weight_decay": 0.0})
     repository.commit()
@@ -432,10 +445,10 @@ def more_photos(repository: Repository) -> None:
         return [*kept, *new, replace(moved, split="validation"), replace(relabelled, label="thin-film")]
 
     repository.splits(change)
-    counts = files.read_rows(repository.path(paths.CLASS_COUNTS), ClassCount)
+    counts = tables.read_rows(repository.path(paths.CLASS_COUNTS), ClassCount)
     grown = [replace(row, kept=row.kept + 3) if row.label == "thin-film" else row for row in counts]
     grown = [replace(row, kept=row.kept - 2) if row.label == pretend_run.SIX[0] else row for row in grown]
-    files.write_rows(repository.path(paths.CLASS_COUNTS), ClassCount, grown)
+    tables.write_rows(repository.path(paths.CLASS_COUNTS), ClassCount, grown)
     repository.lock()
 
 
@@ -488,9 +501,9 @@ def test_photos_are_known_to_be_the_same_without_reading_them(repository: Reposi
 
 
 def test_classes_added_and_removed(repository: Repository) -> None:
-    counts = files.read_rows(repository.path(paths.CLASS_COUNTS), ClassCount)
+    counts = tables.read_rows(repository.path(paths.CLASS_COUNTS), ClassCount)
     gone = [replace(row, kept=0) if row.label == "thin-film" else row for row in counts]
-    files.write_rows(repository.path(paths.CLASS_COUNTS), ClassCount, [*gone, ClassCount("a_new_one", 9, 9)])
+    tables.write_rows(repository.path(paths.CLASS_COUNTS), ClassCount, [*gone, ClassCount("a_new_one", 9, 9)])
     repository.lock()
     assert (
         r"**Classes added: a\_new\_one; removed: thin-film.** The metrics before and after are for different tasks."
@@ -502,14 +515,14 @@ def test_classes_added_and_removed(repository: Repository) -> None:
     [
         (paths.EVALUATE_METRICS, None, "{name} has no metrics/evaluate.json: {make}"),
         (paths.EVALUATE_METRICS, "{", "{prefix}metrics/evaluate.json, line 1: damaged (Expecting property name"),
-        (paths.EVALUATE_METRICS, "[]", "{prefix}metrics/evaluate.json holds no JSON object; {repair}"),
+        (paths.EVALUATE_METRICS, "[]", "{prefix}metrics/evaluate.json is not a JSON object; {repair}"),
         (paths.EVALUATE_METRICS, "{}", "{name}: metrics/evaluate.json has no valid number 'images'; {repair}"),
         (paths.EVALUATE_METRICS, '{"images": 0, "top1": 1}', "{name}: metrics/evaluate.json has no valid"),
         (paths.EVALUATE_METRICS, '{"images": 9, "top1": NaN}', "{name}: metrics/evaluate.json has no valid"),
         (paths.TTA_METRICS, '{"images": 9, "top1": 7}', "{name}: metrics/tta_evaluate.json has no valid number 'top1'"),
         (paths.PREDICTIONS, "path,actual\na,b\n", "{prefix}plots/predictions.csv is not a table of predictions ("),
-        (paths.PREDICTIONS, "path,actual\na,b,c\n", "{prefix}plots/predictions.csv, line 2: damaged (not 2 cells)"),
-        (paths.CLASS_COUNTS, "label,images,kept\na,x,1\n", "{prefix}plots/class_counts.csv, row 1: damaged"),
+        (paths.PREDICTIONS, "path,actual\na,b,c\n", "{prefix}plots/predictions.csv, line 2: damaged (expected 2"),
+        (paths.CLASS_COUNTS, "label,images,kept\na,x,1\n", "{prefix}plots/class_counts.csv, line 2: damaged"),
         (paths.PARAMS, "a: [1\n", "{prefix}params.yaml, line 2: not valid YAML"),
         (paths.LOCK, "stages: [1]\n", "{prefix}dvc.lock is not a DVC lock file ('list' object"),
     ],
@@ -526,7 +539,7 @@ def test_a_damaged_file_is_a_one_line_error_on_either_side(
     damage()
     with pytest.raises(UserError) as caught:
         repository.compare()
-    repair, make = "run `dvc repro` to make it again", "run `dvc repro` to make it"
+    repair, make = "run `dvc repro` to regenerate it", "run `dvc repro` to make it"
     assert str(caught.value).startswith(message.format(name="the working tree", prefix="", repair=repair, make=make))
 
     repository.git("commit", "--quiet", "--all", "--message", "damaged")
@@ -571,8 +584,8 @@ def test_hostile_names_stay_names(tmp_path: Path) -> None:
     repository.set(filter={"drop": ["<img src=x onerror=alert(1)>", "a|b", "[x](http://y)", "```"]})
     repository.metrics(paths.DOWNLOAD_METRICS, licence="<script>alert(1)</script> | @all")
     repository.answer(lambda number, row: replace(row, predicted=labels[number % 9]))
-    counts = files.read_rows(repository.path(paths.CLASS_COUNTS), ClassCount)
-    files.write_rows(repository.path(paths.CLASS_COUNTS), ClassCount, [*counts, ClassCount("<u>new</u> @all", 9, 9)])
+    counts = tables.read_rows(repository.path(paths.CLASS_COUNTS), ClassCount)
+    tables.write_rows(repository.path(paths.CLASS_COUNTS), ClassCount, [*counts, ClassCount("<u>new</u> @all", 9, 9)])
     repository.lock()
     text = repository.compare()
     page = Page(text)
@@ -604,7 +617,7 @@ def test_the_longest_comparison_fits_into_a_comment(tmp_path: Path) -> None:
     ]
     repository.splits(lambda old: [*old[40:], *rows])
     counts = [ClassCount(label, 3, 3) for label in labels]
-    files.write_rows(repository.path(paths.CLASS_COUNTS), ClassCount, counts)
+    tables.write_rows(repository.path(paths.CLASS_COUNTS), ClassCount, counts)
     repository.lock()
     text = repository.compare()
     assert len(text) < GITHUBS_LIMIT

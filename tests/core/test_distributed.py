@@ -15,20 +15,20 @@ from boatyard.core.errors import UserError
 from boatyard.core.machine import Machine
 
 
-def test_alone_it_is_a_plain_call():
+def test_one_process_is_a_plain_call():
     called: list[Machine] = []
     distributed.run(called.append, Machine())
     assert called == [Machine()]
     assert (distributed.size(), distributed.rank()) == (1, 0)
 
 
-def test_a_users_mistake_in_one_process_is_that_line_and_ends_the_others():
+def test_a_user_error_in_one_process_is_raised_and_ends_the_others():
     with pytest.raises(UserError, match=r"^discs/7\.jpg can't be opened: take it out$"):
         distributed.run(distributed_case.mistake, Machine(processes=2))
     assert multiprocessing.active_children() == []
 
 
-def test_a_mistake_of_ours_keeps_its_traceback():
+def test_another_error_keeps_its_traceback():
     with pytest.raises(ProcessRaisedException, match="ZeroDivisionError"):
         distributed.run(distributed_case.bug, Machine(processes=2))
 

@@ -14,17 +14,17 @@ from boatyard.core.errors import UserError
 REPOSITORY = Path(__file__).parents[2]
 
 
-def test_a_users_mistake_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_user_error_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     def main() -> None:
-        raise UserError("photo.jpg, which\n  is   no photo: take it out")
+        raise UserError("photo.jpg\n  is   not a photo: remove it")
 
     with pytest.raises(SystemExit) as caught:
         errors.run(main)
     assert caught.value.code == 2
-    assert capsys.readouterr() == ("", "error: photo.jpg, which is no photo: take it out\n")
+    assert capsys.readouterr() == ("", "error: photo.jpg is not a photo: remove it\n")
 
 
-def test_a_name_in_a_message_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_in_a_message_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     def main() -> None:
         raise UserError("größe\x1b[2J\x07\x9b2K\n船.jpg: rename it")
 
@@ -50,15 +50,15 @@ errors.run(main)
 
 
 @pytest.mark.parametrize("error", ["", "ImportError('initialization failed')", "errors.UserError('it is damaged')"])
-def test_ctrl_c_is_one_line_and_status_130_whatever_a_library_makes_of_it(error: str) -> None:
-    """And no thread is waited for."""
+def test_ctrl_c_is_one_line_and_status_130_whatever_a_library_raises_instead(error: str) -> None:
+    """The process does not wait for its threads."""
     command = [sys.executable, "-c", CTRL_C.format(error=error)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS], ids=errno.errorcode.get)
-def test_a_disk_that_can_not_be_written_to_is_the_users_to_mend(
+def test_a_disk_that_cannot_be_written_is_an_error_for_the_user(
     number: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def main() -> None:
@@ -68,11 +68,11 @@ def test_a_disk_that_can_not_be_written_to_is_the_users_to_mend(
         errors.run(main)
     assert caught.value.code == 2
     assert capsys.readouterr().err == (
-        f"error: data/raw can't be written ({os.strerror(number)}): free space, or mend the folder's rights\n"
+        f"error: data/raw can't be written ({os.strerror(number)}): free space, or fix the folder's permissions\n"
     )
 
 
-def test_a_mistake_of_ours_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bug_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     def main() -> None:
         raise ZeroDivisionError
 
@@ -95,17 +95,17 @@ def stage(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_stage_ends_with_one_line_and_status_2(tmp_path: Path) -> None:
     shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
-    text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
-    for broken, told in [
+    text = (REPOSITORY / "presets/solar_cells.yaml").read_text(encoding="utf-8")
+    for content, expected in [
         (
             re.sub(r"min_images: \d+", "min_images: 0", text),
             "error: params.yaml: filter.min_images: 0 does not fit; input should be greater than or equal to 1\n",
         ),
-        (text, "error: data/raw is not here: run `dvc repro download`\n"),
+        (text, "error: data/raw does not exist: run `dvc repro download`\n"),
     ]:
-        (tmp_path / "params.yaml").write_text(broken, encoding="utf-8")
+        (tmp_path / "params.yaml").write_text(content, encoding="utf-8")
         done = stage(tmp_path, "filter")
-        assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [".work", "dvc.yaml", "params.yaml"]
 
 
@@ -118,6 +118,6 @@ for stage in ("download", "filter", "split", "report"):
 """
 
 
-def test_stages_that_need_no_network_do_not_import_one() -> None:
+def test_stages_without_a_network_do_not_import_torch() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORTED], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["download", "filter", "split", "report"]

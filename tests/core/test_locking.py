@@ -1,60 +1,68 @@
+import errno
+import fcntl
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from boatyard.compare.dvc_lock import Lock, read_lock
-from boatyard.core.errors import DamagedFile
+from boatyard.core.errors import UserError
+from boatyard.core.locking import lock, take
 
-LOCK = """schema: '2.0'
-stages:
-  split:
-    cmd: python stages/split.py
-    deps:
-    - {path: data/catalog.csv, hash: md5, md5: aa, size: 1}
-    - {path: src/x.py, hash: md5, md5: bb, size: 1}
-    - {path: data/raw, hash: md5, md5: cc.dir, size: 1, nfiles: 2}
-    params:
-      params.yaml:
-        seed: 0
-        split: {train: 0.6}
-    outs:
-    - {path: data/splits.csv, hash: md5, md5: dd, size: 1}
-  train:
-    cmd: python stages/train.py
-    deps:
-    - {path: data/splits.csv, hash: md5, md5: dd, size: 1}
-    params:
-      params.yaml:
-        seed: 1
-        train.lr: 1e-05
-    outs:
-    - {path: metrics/train.json, hash: md5, md5: ee, size: 1}
-    - {path: data/catalog.csv, hash: md5, md5: aa, size: 1}
+HOLD = """
+import sys
+from pathlib import Path
+from boatyard.core.locking import lock
+with lock('featurize', Path(sys.argv[1])):
+    print('locked', flush=True)
+    input()
 """
 
 
-def write(folder: Path, text: str) -> Path:
-    path = folder / "dvc.lock"
-    path.write_text(text, encoding="utf-8")
-    return path
+@pytest.mark.parametrize("end", ["killed", "returns"])
+def test_a_running_stage_keeps_a_second_one_out_until_its_process_ends(tmp_path: Path, end: str) -> None:
+    path = tmp_path / ".work/locks/featurize"
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "locked\n"
+        for _ in range(2):  # a failed attempt changes nothing
+            with pytest.raises(UserError) as caught, lock("featurize", path):
+                pass
+            assert str(caught.value) == (
+                f"stage 'featurize' is already running in this folder (process {first.pid}): "
+                "wait until it has ended, or end it"
+            )
+        if end == "killed":
+            first.kill()
+        first.communicate("\n")
+    for _ in range(2):
+        with lock("featurize", path):
+            assert take(path) is None
+    again = take(path)
+    assert again is not None
+    again.release()
 
 
-def test_what_it_says(tmp_path: Path) -> None:
-    assert read_lock(write(tmp_path, LOCK)) == Lock(
-        sums={"data/splits.csv": "dd", "metrics/train.json": "ee", "data/catalog.csv": "aa"},
-        code={"src/x.py": "bb"},
-        params={"seed": [0, 1], "split.train": [0.6], "train.lr": [1e-05]},
-    )
+@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK])
+def test_a_file_system_without_locks_lets_a_stage_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, "not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with lock("featurize", tmp_path / "featurize"):
+        pass
+    with lock("featurize", tmp_path / "featurize"):  # the file alone is not a lock
+        pass
 
 
-def test_values_that_no_stage_or_not_every_stage_ran_with(tmp_path: Path) -> None:
-    lock = read_lock(write(tmp_path, LOCK))
-    assert lock.not_run({"seed": 1, "split.train": 0.6, "train.lr": 0.00001}) == ["seed"]
-    assert lock.not_run({"seed": 1, "split.train": 0.7, "new": 3}) == ["new", "seed", "split.train", "train.lr"]
-    assert Lock(params={"seed": [1, 1]}).not_run({"seed": 1.0}) == []
-
-
-@pytest.mark.parametrize("text", ["a: 1", "stages: 3", "stages: {a: 1}", "stages: {a: {outs: [{md5: x}]}}"])
-def test_no_lock_file(tmp_path: Path, text: str) -> None:
-    with pytest.raises(DamagedFile, match=r"dvc\.lock is no lock file of DVC"):
-        read_lock(write(tmp_path, text))
+def test_a_lock_that_can_not_be_written_is_an_error_of_one_line(tmp_path: Path) -> None:
+    (tmp_path / ".work").write_text("a file where the folder should be")
+    with (
+        pytest.raises(UserError, match=re.escape("/.work/locks/featurize can't be written (Not a directory): free")),
+        lock("featurize", tmp_path / ".work/locks/featurize"),
+    ):
+        pass

@@ -10,7 +10,7 @@ from boatyard.core import machine
 from boatyard.core.errors import UserError
 
 
-def refusal(monkeypatch: pytest.MonkeyPatch, name: str, value: str, *arguments: str) -> str:
+def error_for(monkeypatch: pytest.MonkeyPatch, name: str, value: str, *arguments: str) -> str:
     monkeypatch.setenv(f"BOATYARD_{name}", value)
     with pytest.raises(UserError) as caught:
         getattr(machine, name.lower())(*arguments)
@@ -35,18 +35,20 @@ def test_counts_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.processes("cpu") == 2
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert machine.processes("cuda") == 2
-    with pytest.raises(UserError, match=r"each takes a GPU, of 2: .* BOATYARD_DEVICE to cuda"):
+    with pytest.raises(UserError, match=r"each needs a GPU and the machine has 2: .* BOATYARD_DEVICE to cuda"):
         machine.processes("cuda:1")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(UserError, match="BOATYARD_PROCESSES is 2, and each takes a GPU, of 1: set it lower"):
+    with pytest.raises(
+        UserError, match="BOATYARD_PROCESSES is 2, but each needs a GPU and the machine has 1: lower it"
+    ):
         machine.processes("cuda")
 
 
 @pytest.mark.parametrize("value", ["", "0", "-1", "2.5", "two", " 2", "²"])
-def test_counts_that_are_none(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_values_that_are_not_positive_integers(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     for name, arguments in (("WORKERS", ()), ("PROCESSES", ("cpu",))):
-        assert refusal(monkeypatch, name, value, *arguments) == (
-            f"BOATYARD_{name} is {value!r}; set it to a whole number from 1, or unset it"
+        assert error_for(monkeypatch, name, value, *arguments) == (
+            f"BOATYARD_{name} is {value!r}; set it to a positive integer, or unset it"
         )
 
 
@@ -73,41 +75,62 @@ def test_without_a_driver_torch_is_not_asked(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "is_available", asked)
     drivers(monkeypatch, None)
     assert machine.device() == "cpu"
-    monkeypatch.setattr(sys, "platform", "win32")  # where it is not known how to tell
+    monkeypatch.setattr(sys, "platform", "win32")  # where there is no check for a driver
     with pytest.raises(AssertionError):
         machine.device()
 
 
-def drivers(monkeypatch: pytest.MonkeyPatch, there: str | None) -> None:
-    """Pretend that one of the GPU drivers is on this machine, or none."""
+def drivers(monkeypatch: pytest.MonkeyPatch, present: str | None) -> None:
+    """Let this machine seem to have one of the GPU drivers, or none."""
 
     def load(name: str) -> None:
         assert name == "libcuda.so.1"
-        if there != name:
+        if present != name:
             raise OSError(f"{name}: cannot open shared object file: No such file or directory")
 
     monkeypatch.setattr(ctypes, "CDLL", load)
-    monkeypatch.setattr(Path, "exists", lambda path: str(path) == there)
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) == present)
 
 
 @pytest.mark.parametrize("value", ["", "gpu", "cuda:99", "meta"])
-def test_a_device_that_is_not_here(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    told = refusal(monkeypatch, "DEVICE", value)
-    assert told.startswith(f"BOATYARD_DEVICE is {value!r}, which torch can't use here (")
-    assert told.endswith("); try cpu")
-    assert "\n" not in told
+def test_a_device_that_the_machine_lacks(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    message = error_for(monkeypatch, "DEVICE", value)
+    assert message.startswith(f"BOATYARD_DEVICE is {value!r}, which torch can't use here (")
+    assert message.endswith("); try cpu")
+    assert "\n" not in message
 
 
-def test_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (machine.engine("cpu"), machine.engine("cuda"), machine.engine("cuda:1")) == ("onnx", "torch", "torch")
-    monkeypatch.setenv("BOATYARD_ENGINE", "torch")
-    assert machine.engine("cpu") == "torch"
-    assert refusal(monkeypatch, "ENGINE", "tensorrt", "cpu") == (
-        "BOATYARD_ENGINE is 'tensorrt'; set it to onnx or torch, or unset it"
-    )
-    assert refusal(monkeypatch, "ENGINE", "onnx", "cuda:1") == (
-        "BOATYARD_ENGINE is onnx, which runs on the cpu alone, and the device is cuda:1; change either"
-    )
+def test_the_engine_is_passed_on_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOATYARD_DEVICE", "cpu")
+    assert machine.read().engine is None
+    monkeypatch.setenv("BOATYARD_ENGINE", "tensorrt")
+    assert machine.read().engine == "tensorrt"
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("BOATYARD_WORKER", "did you mean BOATYARD_WORKERS?"),
+        ("BOATYARD_DEVIC", "did you mean BOATYARD_DEVICE?"),
+        ("BOATYARD_PRECISON", "did you mean BOATYARD_PRECISION?"),
+        ("BOATYARD_BATCH_SIZE", "the settings are BOATYARD_DEVICE, BOATYARD_ENGINE, BOATYARD_WORKERS, "),
+    ],
+)
+def test_a_misspelt_setting_is_an_error_wherever_one_is_read(
+    name: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "")
+    for read in (
+        machine.read,
+        machine.workers,
+        machine.device,
+        lambda: machine.precision("cpu"),
+        lambda: machine.processes("cpu"),
+    ):
+        with pytest.raises(UserError) as caught:
+            read()
+        assert str(caught.value).startswith(f"{name} is set, but there is no such setting; {advice}")
+        assert "\n" not in str(caught.value)
 
 
 def test_the_precision(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,9 +141,9 @@ def test_the_precision(monkeypatch: pytest.MonkeyPatch) -> None:
         assert machine.precision("cpu") == "fp32"
     monkeypatch.setenv("BOATYARD_PRECISION", "fp16")
     assert machine.precision("cuda") == "fp16"
-    assert refusal(monkeypatch, "PRECISION", "fp8", "cuda") == (
+    assert error_for(monkeypatch, "PRECISION", "fp8", "cuda") == (
         "BOATYARD_PRECISION is 'fp8'; set it to fp32, bf16 or fp16, or unset it"
     )
-    assert refusal(monkeypatch, "PRECISION", "fp16", "cpu") == (
-        "BOATYARD_PRECISION is fp16, which needs cuda, and the device is cpu; set fp32 or bf16"
+    assert error_for(monkeypatch, "PRECISION", "fp16", "cpu") == (
+        "BOATYARD_PRECISION is fp16, which needs cuda, but the device is cpu; set fp32 or bf16"
     )

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from permissions import nobody
 from PIL import Image
 from properties import check_told, examples
-from rights import nobody
 
 from boatyard.core.errors import UserError
 from boatyard.core.splits import split_of
@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def photo(path: str, content: str = "") -> Photo:
-    """A photo whose content is its path, or what is named."""
+    """A photo with the given content, or its path as the content."""
     sha256 = hashlib.sha256((content or path).encode()).hexdigest()
     return Photo(path, path.split("/")[0], 640, 480, "RGB", sha256, "0" * 64)
 
@@ -35,17 +35,19 @@ def paths(photos: list[Photo]) -> list[str]:
 
 
 def reasons(rejected: list[Rejected]) -> dict[str, str]:
-    assert len({entry.path for entry in rejected}) == len(rejected)  # one reason a photo
+    assert len({entry.path for entry in rejected}) == len(rejected)  # one reason per photo
     return {entry.path: entry.reason for entry in rejected}
 
 
-# Sifting
+BOTH = several("a", 3) + several("b", 3)
+
+# Selecting photos
 
 
-def test_all_stay_sorted_by_path() -> None:
+def test_photos_are_kept_sorted_by_path() -> None:
     found = several("b", 3) + several("a", 4)
-    staying, rejected = catalog.sift(found[::-1], 3, [], [])
-    assert staying == sorted(found, key=lambda entry: entry.path)
+    kept, rejected = catalog.select(found[::-1], 3, [], [])
+    assert kept == sorted(found, key=lambda entry: entry.path)
     assert rejected == []
 
 
@@ -56,37 +58,37 @@ def test_classes_by_name() -> None:
         ([], ["b"], "acd"),
         (["a", "b", "c"], ["d"], "abc"),
     ]:
-        staying, rejected = catalog.sift(found, 1, keep, drop)
-        assert "".join(sorted({entry.label for entry in staying})) == stay
+        kept, rejected = catalog.select(found, 1, keep, drop)
+        assert "".join(sorted({entry.label for entry in kept})) == stay
         assert reasons(rejected) == {entry.path: "dropped_class" for entry in found if entry.label not in stay}
 
 
-def test_the_same_photo_under_two_labels_stays_under_none() -> None:
+def test_no_copy_of_a_photo_under_two_labels_is_kept() -> None:
     found = [*several("a", 3), *several("b", 3), photo("a/x.jpg", "X"), photo("b/y.jpg", "X")]
-    staying, rejected = catalog.sift(found, 3, [], [])
-    assert paths(staying) == paths(several("a", 3) + several("b", 3))
+    kept, rejected = catalog.select(found, 3, [], [])
+    assert paths(kept) == paths(several("a", 3) + several("b", 3))
     assert reasons(rejected) == {"a/x.jpg": "two_labels: also b/y.jpg", "b/y.jpg": "two_labels: also a/x.jpg"}
 
 
-def test_many_copies_under_several_labels_name_one_another_in_few_words() -> None:
+def test_the_reasons_of_many_copies_under_several_labels_are_short() -> None:
     copies = [photo(f"{label}/copy{number}.jpg", "X") for label in "abc" for number in range(3)]
-    _, rejected = catalog.sift([*several("a", 3), *several("b", 3), *copies], 3, [], [])
+    _, rejected = catalog.select([*several("a", 3), *several("b", 3), *copies], 3, [], [])
     assert reasons(rejected) == {
         entry.path: f"two_labels: also {'b' if entry.label == 'a' else 'a'}/copy0.jpg and 5 more" for entry in copies
     }
 
 
-def test_of_copies_under_one_label_the_first_path_stays() -> None:
+def test_the_first_of_copies_under_one_label_is_kept() -> None:
     found = [photo("a/z.jpg", "X"), photo("a/m.jpg", "X"), photo("a/b.jpg", "X"), *several("a", 2), *several("b", 3)]
-    staying, rejected = catalog.sift(found, 3, [], [])
-    assert paths(staying) == ["a/00.jpg", "a/01.jpg", "a/b.jpg", *paths(several("b", 3))]
+    kept, rejected = catalog.select(found, 3, [], [])
+    assert paths(kept) == ["a/00.jpg", "a/01.jpg", "a/b.jpg", *paths(several("b", 3))]
     assert reasons(rejected) == {
         "a/m.jpg": "duplicate: same bytes as a/b.jpg",
         "a/z.jpg": "duplicate: same bytes as a/b.jpg",
     }
 
 
-def test_of_copies_in_given_splits_the_one_that_measures_stays() -> None:
+def test_of_copies_in_several_published_splits_the_one_in_test_is_kept() -> None:
     copies = {
         "X": ["a/train__1.jpg", "a/validation__1.jpg", "a/test__1.jpg"],
         "Y": ["a/train__0.jpg", "a/validation__2.jpg"],
@@ -94,8 +96,8 @@ def test_of_copies_in_given_splits_the_one_that_measures_stays() -> None:
         "V": ["a/plain.jpg", "a/train__3.jpg"],
     }
     found = [photo(path, content) for content, names in copies.items() for path in names] + several("b", 3)
-    staying, rejected = catalog.sift(found, 3, [], [])
-    assert paths(staying) == [
+    kept, rejected = catalog.select(found, 3, [], [])
+    assert paths(kept) == [
         "a/test__1.jpg", "a/test__6.jpg", "a/train__3.jpg", "a/validation__2.jpg", *paths(several("b", 3))
     ]  # fmt: skip
     assert reasons(rejected) == {
@@ -109,20 +111,21 @@ def test_of_copies_in_given_splits_the_one_that_measures_stays() -> None:
         "a/test__7.jpg": "duplicate: same bytes as a/test__6.jpg",
         "a/plain.jpg": "duplicate: same bytes as a/train__3.jpg",
     }
-    assert catalog.leaks(found) == 2
-    assert catalog.leaks([*found, photo("b/test__1.jpg", "W"), photo("c/train__1.jpg", "W")]) == 3  # under two labels
-    assert catalog.leaks([Rejected("a/test__1.jpg", "a", "unreadable: empty file"), *several("a", 3)]) == 0
+    assert catalog.count_leaks(found) == 2
+    two_labels = [photo("b/test__1.jpg", "W"), photo("c/train__1.jpg", "W")]
+    assert catalog.count_leaks([*found, *two_labels]) == 3
+    assert catalog.count_leaks([Rejected("a/test__1.jpg", "a", "unreadable: empty file"), *several("a", 3)]) == 0
 
 
-def test_a_copy_in_a_dropped_class_is_no_second_label() -> None:
+def test_a_copy_in_a_dropped_class_is_not_a_second_label() -> None:
     found = [*several("a", 3), *several("b", 3), *several("c", 1), photo("a/x.jpg", "X"), photo("c/y.jpg", "X")]
-    staying, rejected = catalog.sift(found, 1, [], ["c"])
-    assert "a/x.jpg" in paths(staying)
+    kept, rejected = catalog.select(found, 1, [], ["c"])
+    assert "a/x.jpg" in paths(kept)
     assert reasons(rejected) == {"c/00.jpg": "dropped_class", "c/y.jpg": "dropped_class"}
 
 
-def test_rare_classes_are_counted_after_all_else() -> None:
-    # c has five files: one can't be read, one is a copy, one also stands in a. Two are left, a has three.
+def test_rare_classes_are_rejected_last() -> None:
+    # c has five files: one can't be read, one is a copy, one is also in a. Two are left; a has three.
     broken = Rejected("c/broken.jpg", "c", "unreadable: empty file")
     found = [
         *several("a", 3),
@@ -133,8 +136,8 @@ def test_rare_classes_are_counted_after_all_else() -> None:
         photo("c/also.jpg", "X"),
         broken,
     ]
-    staying, rejected = catalog.sift(found, 3, [], [])
-    assert paths(staying) == paths(several("a", 3) + several("b", 3))
+    kept, rejected = catalog.select(found, 3, [], [])
+    assert paths(kept) == paths(several("a", 3) + several("b", 3))
     assert reasons(rejected) == {
         "c/broken.jpg": "unreadable: empty file",
         "a/both.jpg": "two_labels: also c/also.jpg",
@@ -152,12 +155,12 @@ def test_rare_classes_are_counted_after_all_else() -> None:
     }
 
 
-def test_a_class_of_exactly_min_images_stays() -> None:
-    staying, _ = catalog.sift(several("a", 5) + several("b", 4), 4, [], [])
-    assert len(staying) == 9
+def test_a_class_with_exactly_min_images_is_kept() -> None:
+    kept, _ = catalog.select(several("a", 5) + several("b", 4), 4, [], [])
+    assert len(kept) == 9
 
 
-# Paths and contents: most contents are a class's own, some may stand in several, and none at all can't be read.
+# Paths and contents: most contents are in one class, some in several; an empty one can't be read.
 FOUND = st.lists(
     st.builds(
         lambda label, split, number, content: (
@@ -176,7 +179,7 @@ FOUND = st.lists(
 
 @examples(150)
 @given(FOUND, st.integers(1, 4), st.sets(st.sampled_from("abc"), max_size=1), st.randoms(use_true_random=False))
-def test_every_photo_stays_or_has_a_reason_whatever_was_found(
+def test_every_photo_is_kept_or_has_a_reason(
     drawn: list[tuple[str, str]], min_images: int, drop: set[str], order: Random
 ) -> None:
     found: list[Photo | Rejected] = [
@@ -185,37 +188,37 @@ def test_every_photo_stays_or_has_a_reason_whatever_was_found(
     ]
     drop &= {entry.label for entry in found}
     try:
-        staying, rejected = catalog.sift(found, min_images, [], sorted(drop))
+        kept, rejected = catalog.select(found, min_images, [], sorted(drop))
     except UserError as error:
         check_told(error)
         return
-    assert sorted([*paths(staying), *reasons(rejected)]) == sorted(path for path, _ in drawn)
+    assert sorted([*paths(kept), *reasons(rejected)]) == sorted(path for path, _ in drawn)
     assert sum(catalog.reason_counts(rejected).values()) == len(rejected)
-    assert paths(staying) == sorted(paths(staying))
-    assert len({entry.sha256 for entry in staying}) == len(staying)
-    counts = Counter(entry.label for entry in staying)
+    assert paths(kept) == sorted(paths(kept))
+    assert len({entry.sha256 for entry in kept}) == len(kept)
+    counts = Counter(entry.label for entry in kept)
     assert len(counts) >= 2
     assert min(counts.values()) >= max(min_images, catalog.SMALLEST_CLASS)
     assert not drop & set(counts)
-    # Of the same content in several splits, what measures stays.
+    # Of the same content in several splits, the copy in test is kept.
     order_of = {"test": 0, "validation": 1, "train": 2, "": 3}
     first: dict[str, int] = {}
     for entry in found:
         if isinstance(entry, Photo) and entry.label not in drop:
             place = order_of[split_of(Path(entry.path).name)]
             first[entry.sha256] = min(place, first.get(entry.sha256, place))
-    assert all(order_of[split_of(Path(entry.path).name)] == first[entry.sha256] for entry in staying)
+    assert all(order_of[split_of(Path(entry.path).name)] == first[entry.sha256] for entry in kept)
     shuffled = list(found)
     order.shuffle(shuffled)
-    assert catalog.sift(shuffled, min_images, [], sorted(drop))[0] == staying
+    assert catalog.select(shuffled, min_images, [], sorted(drop))[0] == kept
 
 
 @pytest.mark.parametrize(
-    ("found", "min_images", "keep", "drop", "told"),
+    ("found", "min_images", "keep", "drop", "message"),
     [
-        (several("a", 3) + several("b", 3), 1, ["a", "x"], [], "filter.keep: there is no class 'x'; there are a, b"),
-        (several("a", 3) + several("b", 3), 1, [], ["A"], "filter.drop: there is no class 'A'; there are a, b"),
-        ([], 1, ["a"], [], "filter.keep: there is no class 'a'; there are none"),
+        (BOTH, 1, ["a", "x"], [], "filter.keep: there is no class 'x'; the classes are a, b"),
+        (BOTH, 1, [], ["A"], "filter.drop: there is no class 'A'; the classes are a, b"),
+        ([], 1, ["a"], [], "filter.keep: there is no class 'a'; the classes are none"),
         (
             several("a", 3) + several("b", 4),
             4,
@@ -258,27 +261,27 @@ def test_every_photo_stays_or_has_a_reason_whatever_was_found(
         ),
     ],
 )
-def test_what_can_not_be_split(
-    found: list[Photo | Rejected], min_images: int, keep: list[str], drop: list[str], told: str
+def test_selections_that_can_not_be_split(
+    found: list[Photo | Rejected], min_images: int, keep: list[str], drop: list[str], message: str
 ) -> None:
     with pytest.raises(UserError) as caught:
-        catalog.sift(found, min_images, keep, drop)
-    assert str(caught.value) == told
+        catalog.select(found, min_images, keep, drop)
+    assert str(caught.value) == message
 
 
-def test_a_class_of_which_no_photo_can_be_read_may_be_named() -> None:
+def test_a_class_without_readable_photos_may_be_named() -> None:
     broken = Rejected("c/1.heic", "c", "unreadable: not a photo of a known format")
-    staying, rejected = catalog.sift([*several("a", 3), *several("b", 3), broken], 1, [], ["c"])
-    assert (len(staying), rejected) == (6, [broken])
+    kept, rejected = catalog.select([*several("a", 3), *several("b", 3), broken], 1, [], ["c"])
+    assert (len(kept), rejected) == (6, [broken])
 
 
 # Finding and inspecting
 
 
-def test_files_in_one_order_without_what_file_managers_leave(tmp_path: Path) -> None:
+def test_photos_are_listed_in_order_and_without_clutter(tmp_path: Path) -> None:
     ignored = (REPOSITORY / ".dvcignore").read_text(encoding="utf-8").splitlines()
     clutter = [name.replace("*", "x").rstrip("/") for name in ignored if not name.startswith("#")]
-    # What DVC does not see must not change what the filter finds.
+    # Files that DVC ignores must not change what filter finds.
     assert {"Thumbs.db", "x.part", "__pycache__"} < set(clutter)
     for name in [
         "b/2.jpg",
@@ -303,16 +306,16 @@ def test_files_in_one_order_without_what_file_managers_leave(tmp_path: Path) -> 
         "b/2.jpg",
         "b/nested",
     ]
-    [nested] = inspections.inspect(tmp_path, ["b/nested"], 1, inspections.none())
+    [nested] = inspections.inspect(tmp_path, ["b/nested"], 1, inspections.in_memory())
     assert nested == Rejected("b/nested", "b", "unreadable: not a file")
 
 
-def test_without_the_folder_the_user_is_told() -> None:
-    with pytest.raises(UserError, match=r"^nowhere is not here: run `dvc repro download`$"):
+def test_a_missing_folder_is_a_user_error() -> None:
+    with pytest.raises(UserError, match=r"^nowhere does not exist: run `dvc repro download`$"):
         catalog.list_photos(Path("nowhere"))
 
 
-def test_what_is_written_down_of_a_photo(tmp_path: Path) -> None:
+def test_the_facts_of_a_photo(tmp_path: Path) -> None:
     (tmp_path / "cats").mkdir()
     exif = Image.Exif()
     exif[274] = 6
@@ -322,7 +325,7 @@ def test_what_is_written_down_of_a_photo(tmp_path: Path) -> None:
     (tmp_path / "cats/empty.jpg").write_bytes(b"")
     names = catalog.list_photos(tmp_path)
     assert names == ["cats/empty.jpg", "cats/on its side.png", "cats/plain.jpg"]
-    empty, side, plain = inspections.inspect(tmp_path, names, 2, inspections.none())
+    empty, side, plain = inspections.inspect(tmp_path, names, 2, inspections.in_memory())
     assert empty == Rejected("cats/empty.jpg", "cats", "unreadable: empty file")
     content = (tmp_path / "cats/on its side.png").read_bytes()
     upright = Image.fromarray(np.rot90(pixels, -1))
@@ -337,27 +340,27 @@ def test_what_is_written_down_of_a_photo(tmp_path: Path) -> None:
     )
     assert isinstance(plain, Photo)
     assert (plain.mode, plain.width, plain.height) == ("CMYK", 7, 5)
-    # All its frequencies but the mean are 0: the first of 256 bits alone.
+    # All its frequencies except the mean are 0: only the first of 256 bits is set.
     assert plain.phash == "8" + "0" * 63
 
 
 def test_the_order_does_not_depend_on_the_workers(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     for number in range(24):
-        # The first are slow to decode, the last fast.
+        # The first ones are slow to decode, the last ones fast.
         Image.new("RGB", (400 - 16 * number, 300), (number, 0, 0)).save(tmp_path / f"a/{number:02d}.png")
     names = catalog.list_photos(tmp_path)
-    alone = list(inspections.inspect(tmp_path, names, 1, inspections.none()))
+    alone = list(inspections.inspect(tmp_path, names, 1, inspections.in_memory()))
     assert [entry.path for entry in alone] == names
-    assert list(inspections.inspect(tmp_path, names, 8, inspections.none())) == alone
+    assert list(inspections.inspect(tmp_path, names, 8, inspections.in_memory())) == alone
 
 
-def test_a_photo_without_rights_is_unreadable(tmp_path: Path) -> None:
+def test_a_photo_without_read_permission_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     Image.new("RGB", (4, 4)).save(tmp_path / "a/1.png")
     (tmp_path / "a/1.png").chmod(0)
     with nobody(tmp_path):
-        assert list(inspections.inspect(Path(), ["a/1.png"], 2, inspections.none())) == [
+        assert list(inspections.inspect(Path(), ["a/1.png"], 2, inspections.in_memory())) == [
             Rejected("a/1.png", "a", "unreadable: damaged or unreadable (Permission denied)")
         ]
 
@@ -368,7 +371,7 @@ def test_a_photo_without_rights_is_unreadable(tmp_path: Path) -> None:
 ODD = ['quo"te', "com,ma", "new\nline", "return\r", "größe 船 🛥", " blank ", "=1+1"]
 
 
-def test_the_catalogue_comes_back_whatever_the_names(tmp_path: Path) -> None:
+def test_the_catalogue_is_read_back_with_any_names(tmp_path: Path) -> None:
     photos = [Photo(f"{name}/{name}.jpg", name, 3, 4, "I;16", "ab" * 32, "cd" * 32) for name in ODD]
     catalog.write_catalog(tmp_path / "catalog.csv", photos)
     assert catalog.read_catalog(tmp_path / "catalog.csv") == photos
@@ -378,7 +381,7 @@ def test_the_catalogue_comes_back_whatever_the_names(tmp_path: Path) -> None:
     )
 
 
-def test_the_rejected_come_back_sorted(tmp_path: Path) -> None:
+def test_rejected_photos_are_read_back_sorted(tmp_path: Path) -> None:
     rejected = [Rejected(f"{name}/{name}", name, f"unreadable: damaged ({name})") for name in ODD]
     catalog.write_rejected(tmp_path / "rejected.csv", rejected)
     assert catalog.read_rejected(tmp_path / "rejected.csv") == sorted(rejected, key=lambda entry: entry.path)

@@ -5,33 +5,38 @@ from hypothesis import strategies as st
 from properties import examples
 
 from boatyard.curation import duplicate_groups
-from boatyard.curation.duplicate_groups import Alike
+from boatyard.curation.duplicate_groups import NearDuplicate
 
 PATHS = ["a/1", "a/2", "b/1", "b/2", "c/1"]
 
 
-def test_only_photos_with_near_duplicates_are_listed_under_the_first_of_them() -> None:
-    expected = [Alike("a/1", "a/1"), Alike("b/2", "a/1"), Alike("b/1", "b/1"), Alike("c/1", "b/1")]
-    assert duplicate_groups.alike(PATHS, [0, 1, 2, 0, 2]) == expected
-    assert duplicate_groups.alike(PATHS, range(5)) == []
-    assert duplicate_groups.alike([], []) == []
+def test_only_photos_with_near_duplicates_are_listed() -> None:
+    expected = [
+        NearDuplicate("a/1", "a/1"),
+        NearDuplicate("b/2", "a/1"),
+        NearDuplicate("b/1", "b/1"),
+        NearDuplicate("c/1", "b/1"),
+    ]
+    assert duplicate_groups.table(PATHS, [0, 1, 2, 0, 2]) == expected
+    assert duplicate_groups.table(PATHS, range(5)) == []
+    assert duplicate_groups.table([], []) == []
 
 
 @examples(40)
 @given(st.lists(st.integers(0, 6), max_size=12))
-def test_the_groups_come_back_numbered_by_first_appearance(given_groups: list[int]) -> None:
-    paths = [f"a/{number}" for number in range(len(given_groups))]
+def test_groups_are_read_back_in_order_of_first_appearance(groups: list[int]) -> None:
+    paths = [f"a/{number}" for number in range(len(groups))]
     number: dict[int, int] = {}
-    expected = [number.setdefault(group, len(number)) for group in given_groups]
-    assert duplicate_groups.numbers(paths, duplicate_groups.alike(paths, given_groups)) == expected
+    expected = [number.setdefault(group, len(number)) for group in groups]
+    assert duplicate_groups.group_numbers(paths, duplicate_groups.table(paths, groups)) == expected
 
 
-def test_another_photo_leaves_the_rows_of_all_others_as_they_are() -> None:
-    before = duplicate_groups.alike(PATHS, [0, 1, 2, 0, 2])
-    assert duplicate_groups.alike(["a/0", *PATHS], [0, 1, 2, 3, 1, 3]) == before
+def test_an_added_photo_does_not_change_the_other_rows() -> None:
+    before = duplicate_groups.table(PATHS, [0, 1, 2, 0, 2])
+    assert duplicate_groups.table(["a/0", *PATHS], [0, 1, 2, 3, 1, 3]) == before
 
 
-def test_the_table_comes_back(tmp_path: Path) -> None:
-    rows = [Alike('b/"1", x.png', "a/1\n"), Alike("a/1\n", "a/1\n")]
-    duplicate_groups.write_alike(tmp_path / "near_duplicates.csv", rows)
-    assert duplicate_groups.read_alike(tmp_path / "near_duplicates.csv") == rows
+def test_the_table_is_read_back(tmp_path: Path) -> None:
+    rows = [NearDuplicate('b/"1", x.png', "a/1\n"), NearDuplicate("a/1\n", "a/1\n")]
+    duplicate_groups.write_table(tmp_path / "near_duplicates.csv", rows)
+    assert duplicate_groups.read_table(tmp_path / "near_duplicates.csv") == rows

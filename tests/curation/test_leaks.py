@@ -1,4 +1,4 @@
-"""A planted leak: test photos copied, recompressed, resized and mirrored into train are found, and nothing else is."""
+"""Planted leaks: copies of test photos in train, recompressed, resized and mirrored, are found, and nothing else."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ Change = Callable[[Image.Image], Image.Image]
 
 
 def scene(seed: int) -> Image.Image:
-    """Shades of every size, the larger the stronger, as photos of the world have them; 200 × 150 pixels."""
+    """Noise with more power at lower frequencies, as in natural photos; 200 × 150 pixels."""
     generator = np.random.default_rng(seed)
     levels = np.full((150, 200, 3), 128.0)
     for octave in range(1, 7):
@@ -49,11 +49,11 @@ def resized(photo: Image.Image) -> Image.Image:
     return photo.resize((photo.width * 3 // 2, photo.height * 3 // 2), Image.Resampling.BICUBIC)
 
 
-def half_turned(photo: Image.Image) -> Image.Image:
+def rotated_180(photo: Image.Image) -> Image.Image:
     return photo.rotate(180)
 
 
-# What is done to a test photo before it is planted, and how it is then found.
+# The changes to a test photo before it is planted, and the expected flip.
 PLANTED: dict[str, tuple[tuple[Change, ...], str]] = {
     "re-encoded": ((), "plain"),
     "recompressed": ((recompressed,), "plain"),
@@ -61,12 +61,12 @@ PLANTED: dict[str, tuple[tuple[Change, ...], str]] = {
     "mirrored": ((ImageOps.mirror,), "horizontal"),
     "mirrored, resized, recompressed": ((ImageOps.mirror, resized, recompressed), "horizontal"),
     "upside down": ((ImageOps.flip, recompressed), "vertical"),
-    "turned by half": ((half_turned, recompressed), "both"),
+    "turned by half": ((rotated_180, recompressed), "both"),
 }
 
 
 def plant(raw: Path) -> dict[str, tuple[str, str]]:
-    """Photos already split, and beside them copies of test photos in train: each copy's original, and the flip."""
+    """Write a split data set with copies of test photos in train; return each copy's original and flip."""
     for label in CLASSES:
         (raw / label).mkdir(parents=True)
         for number in range(EACH):
@@ -79,12 +79,12 @@ def plant(raw: Path) -> dict[str, tuple[str, str]]:
         photo = open_photo(original)
         for change in changes:
             photo = change(photo)
-        # Some copies stand under their own label, the others under another one.
+        # Some copies have the same label, the others have another.
         label = CLASSES[number % len(CLASSES)]
         path = raw / label / splits.mark("train", f"planted {number}.png")
         photo.save(path)
         planted[path.relative_to(raw).as_posix()] = (original.relative_to(raw).as_posix(), flip)
-    # The same bytes are no leak, since the filter keeps one of the two.
+    # The same bytes are not a leak, since filter keeps only one of the two.
     shutil.copy(tests[-1], tests[-1].with_name(splits.mark("train", "same bytes.jpg")))
     assert tests[-1].relative_to(raw).as_posix() not in dict(planted.values())
     return planted
@@ -127,11 +127,11 @@ def test_a_planted_leak_is_found_and_counted(tmp_path: Path) -> None:
     metrics = json.loads((tmp_path / "metrics/split.json").read_text(encoding="utf-8"))
     assert (metrics["leaked_test"], metrics["leaked_validation"]) == (len(leaked), 0)
     assert metrics["near_duplicate_photos"] == len(leaked) + len(planted)
-    alike = duplicate_groups.read_alike(tmp_path / "data/near_duplicates.csv")
+    alike = duplicate_groups.read_table(tmp_path / "data/near_duplicates.csv")
     assert {row.path for row in alike} == leaked | planted.keys()
     first = {row.path: row.first for row in alike}
     assert all(first[copy] == first[original] for copy, (original, _) in planted.items())
-    assert f"LEAK: {len(leaked)} test and 0 validation photos nearly show one of an earlier split" in said
+    assert f"LEAK: {len(leaked)} test and 0 validation photos are near duplicates of photos in an earlier split" in said
     with (tmp_path / "data/rejected.csv").open(encoding="utf-8", newline="") as file:
         rejected = [(row["path"], row["reason"]) for row in csv.DictReader(file)]
     reason = "duplicate: same bytes as isles/test__11.jpg, a leak: the data set has it in train and in test"
@@ -148,9 +148,9 @@ def test_a_stratified_split_of_the_same_photos_has_no_leak(tmp_path: Path) -> No
 
     assert leaks.read_leaks(tmp_path / "data/leaks.csv") == []
     assert json.loads((tmp_path / "metrics/split.json").read_text(encoding="utf-8"))["leaked_test"] == 0
-    # Told to keep nothing but equal hashes together, it leaks, and says which setting would mend it.
+    # If it keeps only equal hashes together, there is a leak, and the message names the setting that fixes it.
     set_params(tmp_path, {**stratified, "near_duplicates": 0})
-    assert "split.near_duplicates keeps such photos on one side" in run(tmp_path, "split")
+    assert "split.near_duplicates keeps such photos in the same split" in run(tmp_path, "split")
     assert leaks.read_leaks(tmp_path / "data/leaks.csv") != []
 
 
@@ -183,17 +183,17 @@ def test_a_leak_points_from_the_later_split_to_the_earlier(
     assert all((leak.bits, leak.flip) == (1, "plain") for leak in found)
 
 
-def test_splits_without_near_duplicates_have_none(tmp_path: Path) -> None:
+def test_splits_without_near_duplicates_have_no_leak(tmp_path: Path) -> None:
     for label in drawn_photos.CLASSES:
         (tmp_path / label).mkdir()
         for number in range(12):
             drawn_photos.draw_photo(tmp_path, label, number)
-    decoded = inspections.inspect(tmp_path, catalog.list_photos(tmp_path), 2, inspections.none())
+    decoded = inspections.inspect(tmp_path, catalog.list_photos(tmp_path), 2, inspections.in_memory())
     found = [photo for photo in decoded if isinstance(photo, Photo)]
     assert leaks.find(found, splitting.by_counts(found, 6, 3)) == []
 
 
-def test_the_table_comes_back(tmp_path: Path) -> None:
+def test_the_table_is_read_back(tmp_path: Path) -> None:
     leak = leaks.Leak('b/"1", x.png', "b", "test", "a/2.png", "a", "train", "both", 24)
     written = [leak, replace(leak, path="b/3", bits=0)]
     leaks.write_leaks(tmp_path / "leaks.csv", written)

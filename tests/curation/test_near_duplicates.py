@@ -18,8 +18,8 @@ from scipy.sparse.csgraph import connected_components
 from boatyard.curation import hash_index, near_duplicates
 from boatyard.curation.perceptual_hash import BITS, phash
 
-# A photo's mirror image has all bits turned in which an odd frequency goes across it, one upside down those of odd
-# frequencies down it, one turned by half both: two of the four words of a hash each.
+# Mirroring left to right inverts the bits of odd horizontal frequencies, top to bottom those of odd vertical ones, and
+# rotating by 180° the bits of frequencies that are odd in one of the two: two of the four words of a hash each.
 TURNED = {"plain": (), "horizontal": (1, 3), "vertical": (2, 3), "both": (1, 2)}
 
 
@@ -60,9 +60,9 @@ def reference(hashes: list[str], distance: int) -> list[int]:
 
 @contextmanager
 def search(way: str) -> Iterator[None]:
-    """All pairs are compared, or the index is asked, which few photos would not pay for.
+    """Compare all pairs, or use the index, which would not pay for few photos.
 
-    With "crowds", photos for which the index brings more than a few others are compared with all, one by one.
+    With "dense", photos for which the index finds more than a few candidates are compared with all.
     """
     with pytest.MonkeyPatch.context() as patch:
         if way == "all pairs":
@@ -70,13 +70,13 @@ def search(way: str) -> Iterator[None]:
         elif way != "cheapest":
             for cost in ("_SORTED", "_LOOK_UP", "_CANDIDATE", "_CALLS"):
                 patch.setattr(hash_index, cost, 0)
-            patch.setattr(near_duplicates, "_CROWDED", 0.1 if way == "crowds" else 1.0)
+            patch.setattr(near_duplicates, "_DENSE", 0.1 if way == "dense" else 1.0)
             patch.setattr(near_duplicates, "_MANY", 3)
             patch.setattr(near_duplicates, "_BLOCK", 10)
         yield
 
 
-WAYS = ("all pairs", "index", "crowds")
+WAYS = ("all pairs", "index", "dense")
 
 
 @pytest.fixture(params=["cheapest", *WAYS])
@@ -100,7 +100,7 @@ def test_known_groups() -> None:
 @pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("flip", TURNED)
 @pytest.mark.parametrize("distance", [0, 24])
-def test_a_mirror_image_is_found_at_its_distance_and_not_below(flip: str, distance: int) -> None:
+def test_a_mirror_image_is_found_from_its_distance_on(flip: str, distance: int) -> None:
     bits = random_bits(30, seed=6)
     bits[21] = flipped(bits[4], flip)
     bits[21, 5 : 5 + distance] ^= 1
@@ -113,14 +113,14 @@ def test_a_mirror_image_is_found_at_its_distance_and_not_below(flip: str, distan
         assert near_duplicates.nearest(hashes[21:22], hashes[:21], distance - 1) == [None]
 
 
-# Distances at which the parts' number or their radius is another, and bits in which the photos of a scene differ.
+# Distances with different numbers or radii of parts, and the bits in which photos of a scene differ.
 NAMED = st.sampled_from([0, 1, 2, 12, 24, 25, 47])
 NOISE = st.sampled_from([0, 1, 6, 13, 20, 60])
 
 
 @examples(60)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 25), st.integers(0, 25), st.integers(0, 60) | NAMED, NOISE)
-def test_the_nearest_is_the_references(seed: int, count: int, others: int, distance: int, noise: int) -> None:
+def test_nearest_agrees_with_the_reference(seed: int, count: int, others: int, distance: int, noise: int) -> None:
     generator = np.random.default_rng(seed)
     bits = random_bits(5, seed)[generator.integers(0, 5, count + others)]
     bits ^= generator.random(bits.shape) < noise / BITS
@@ -139,21 +139,21 @@ def test_the_nearest_is_the_references(seed: int, count: int, others: int, dista
             ), way
 
 
-def test_the_nearest_of_many_is_found_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nearest_of_many_needs_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     bits = random_bits(3_000, seed=8)
     hashes = hexadecimal(bits)
     tracemalloc.start()
     found = near_duplicates.nearest(hashes[:1_500], hashes[1_400:], 24)
     assert tracemalloc.get_traced_memory()[1] < 30e6
     tracemalloc.stop()
-    assert [match and match.place for match in found] == [None] * 1_400 + list(range(100))
+    assert [match and match.other for match in found] == [None] * 1_400 + list(range(100))
     monkeypatch.setattr(near_duplicates, "_BLOCK", 4_000)
     assert near_duplicates.nearest(hashes[:1_500], hashes[1_400:], 24) == found
 
 
 @pytest.mark.usefixtures("each_way")
 def test_links_are_followed() -> None:
-    # 0 and 20 bits, 20 and 40, 40 and 60: a chain whose ends are 60 bits apart.
+    # 0 and 20 bits, 20 and 40, 40 and 60: a chain with ends 60 bits apart.
     chain = np.zeros((4, BITS), np.uint8)
     for number in range(4):
         chain[number, : 20 * number] = 1
@@ -165,7 +165,7 @@ def test_links_are_followed() -> None:
 @pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("where", ["together", "spread", "at the ends", "at random"])
 @pytest.mark.parametrize("distance", [0, 1, 15, 16, 24, 31, 32, 47])
-def test_a_planted_pair_is_found_at_its_distance_and_not_below(distance: int, where: str) -> None:
+def test_a_planted_pair_is_found_from_its_distance_on(distance: int, where: str) -> None:
     bits = random_bits(60, seed=1)
     generator = np.random.default_rng(2)
     flipped = {
@@ -186,7 +186,7 @@ def test_a_planted_pair_is_found_at_its_distance_and_not_below(distance: int, wh
 
 @examples(80)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 8), NOISE, st.integers(0, 47) | NAMED)
-def test_groups_are_the_references(seed: int, count: int, scenes: int, noise: int, distance: int) -> None:
+def test_groups_agree_with_the_reference(seed: int, count: int, scenes: int, noise: int, distance: int) -> None:
     generator = np.random.default_rng(seed)
     bits = random_bits(scenes, seed)[generator.integers(0, scenes, count)]
     bits ^= generator.random((count, BITS)) < noise / BITS  # about `noise` bits of each
@@ -199,8 +199,8 @@ def test_groups_are_the_references(seed: int, count: int, scenes: int, noise: in
             assert near_duplicates.group(hashes, distance).tolist() == expected, way
 
 
-def test_groups_across_blocks_are_the_references(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Blocks of a few rows: links that only later blocks find join groups that earlier ones made.
+def test_groups_across_blocks_agree_with_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Blocks of a few rows: links found in later blocks merge groups of earlier ones.
     monkeypatch.setattr(near_duplicates, "_BLOCK", 500)
     for seed in range(3):
         generator = np.random.default_rng(seed)
@@ -209,11 +209,11 @@ def test_groups_across_blocks_are_the_references(monkeypatch: pytest.MonkeyPatch
         hashes = hexadecimal(bits)
         groups = near_duplicates.group(hashes, 24).tolist()
         assert groups == reference(hashes, 24)
-        assert 12 < len(set(groups)) < 100  # neither all found by equal hashes nor all alone
+        assert 12 < len(set(groups)) < 100  # some groups, found by more than equal hashes
 
 
 def cost(hashes: list[str], distance: int) -> tuple[list[int], float, float]:
-    """The groups, and what they cost: seconds of processor time and megabytes at the most."""
+    """The groups and their cost: seconds of processor time, and the peak in megabytes."""
     tracemalloc.start()
     start = time.process_time()
     groups = near_duplicates.group(hashes, distance)
@@ -223,7 +223,7 @@ def cost(hashes: list[str], distance: int) -> tuple[list[int], float, float]:
 
 
 @pytest.mark.parametrize("distance", [24, 47])
-def test_twenty_thousand_photos_are_compared_in_little_memory(distance: int) -> None:
+def test_comparing_twenty_thousand_photos_needs_little_memory(distance: int) -> None:
     bits = random_bits(20_000, seed=3)
     bits[19_999] = bits[0]
     bits[19_999, :distance] ^= 1
@@ -233,8 +233,8 @@ def test_twenty_thousand_photos_are_compared_in_little_memory(distance: int) -> 
 
 
 @pytest.mark.parametrize("noise", [5, 14])
-def test_a_film_of_frames_that_are_all_alike_costs_no_more(noise: int) -> None:
-    # By 5 bits of noise all frames are within 24 bits of one another, by 14 few are, and most are linked by others.
+def test_similar_frames_of_a_film_cost_no_more(noise: int) -> None:
+    # With 5 bits of noise all frames are within 24 bits of one another; with 14 few are, and most are linked by others.
     bits = np.repeat(random_bits(1, seed=4), 6_000, axis=0)
     bits ^= np.random.default_rng(5).random(bits.shape) < noise / BITS
     hashes = hexadecimal(bits)
@@ -246,7 +246,7 @@ def test_a_film_of_frames_that_are_all_alike_costs_no_more(noise: int) -> None:
     assert megabytes < 50
 
 
-def test_the_index_looks_at_few_pairs_of_many_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_index_compares_few_pairs_of_many_photos(monkeypatch: pytest.MonkeyPatch) -> None:
     looked = []
 
     def counted(*arguments: object) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
@@ -254,65 +254,65 @@ def test_the_index_looks_at_few_pairs_of_many_photos(monkeypatch: pytest.MonkeyP
             looked.append(len(left))
             yield left, right
 
-    spread: Callable[..., Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]] = hash_index.spread
-    monkeypatch.setattr(hash_index, "spread", counted)
+    spread: Callable[..., Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]] = hash_index.pairs_of_ranges
+    monkeypatch.setattr(hash_index, "pairs_of_ranges", counted)
     count = 20_000
     near_duplicates.group(hexadecimal(random_bits(count, seed=3)), 24)
     assert 0 < sum(looked) < count * (count - 1) / 2 / 500
 
 
-@pytest.mark.parametrize("crowded", [0.1, 1e9])
+@pytest.mark.parametrize("dense", [0.1, 1e9])
 @pytest.mark.parametrize("seed", range(20))
-def test_what_is_linked_already_is_left_out_and_nothing_else(
-    monkeypatch: pytest.MonkeyPatch, seed: int, crowded: float
-) -> None:
-    """One narrow part, so that many share a key, at a distance at which a few in a hundred random pairs are linked."""
+def test_only_linked_pairs_are_skipped(monkeypatch: pytest.MonkeyPatch, seed: int, dense: float) -> None:
+    """One narrow part, so that many hashes share a key, and a distance that links a few in a hundred random pairs."""
     monkeypatch.setattr(near_duplicates, "_MANY", 1)
     monkeypatch.setattr(near_duplicates, "_BLOCK", 10)
-    monkeypatch.setattr(near_duplicates, "_CROWDED", crowded)
+    monkeypatch.setattr(near_duplicates, "_DENSE", dense)
     count, distance = 60, 108
     generator = np.random.default_rng(seed)
     hashes = np.packbits(random_bits(count, seed), axis=1).view(np.uint64).T.copy()
     part = hash_index.Part(0, 32, radius=1)
-    monkeypatch.setattr(hash_index, "parts", lambda *_: [part])
+    monkeypatch.setattr(hash_index, "choose_parts", lambda *_: [part])
     links = near_duplicates._Links(count)
     ends = generator.integers(0, count, (2, 30))
     links.add(*ends)
-    brought = np.zeros(count, np.int64)
-    near_duplicates._link_by_part(hashes, distance, part, links, brought)
+    candidates = np.zeros(count, np.int64)
+    near_duplicates._link_by_part(hashes, distance, part, links, candidates)
     components = links.components()
 
     near = np.minimum.reduce(near_duplicates._bits(hashes[:, :, None], hashes[:, None])) <= distance
     keys = part.keys(hashes)
     met = near & np.isin(keys[:, None] ^ keys, part.changes)
-    out = brought > crowded * count
+    out = candidates > dense * count
     before = connected_components(coo_array((np.ones(30), ends), shape=(count, count)), directed=False)[1]
     met[out] = met[:, out] = False
     left, right = np.nonzero(met)
     assert (components[left] == components[right]).all()
     assert len(set(components.tolist())) < len(set(before.tolist()))
-    assert out.any() == (crowded < 1)
+    assert out.any() == (dense < 1)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_crowded_photo_is_compared_with_all_that_it_is_not_linked_to(
+def test_a_dense_photo_is_compared_with_all_that_it_is_not_linked_to(
     monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     count, distance = 60, 108
     generator = np.random.default_rng(seed)
     hashes = np.packbits(random_bits(count, seed), axis=1).view(np.uint64).T.copy()
-    known, crowded = generator.integers(0, count, (2, 30)), generator.random(count) < 0.3
+    known, dense = generator.integers(0, count, (2, 30)), generator.random(count) < 0.3
 
-    def crowd(_hashes: object, _distance: int, _part: object, links: near_duplicates._Links, brought: object) -> None:
-        assert isinstance(brought, np.ndarray)
+    def mark_dense(
+        _hashes: object, _distance: int, _part: object, links: near_duplicates._Links, candidates: object
+    ) -> None:
+        assert isinstance(candidates, np.ndarray)
         links.add(*known)
-        brought[crowded] = count
+        candidates[dense] = count
 
-    monkeypatch.setattr(hash_index, "parts", lambda *_: [hash_index.Part(0, 12, radius=0)])
-    monkeypatch.setattr(near_duplicates, "_link_by_part", crowd)
+    monkeypatch.setattr(hash_index, "choose_parts", lambda *_: [hash_index.Part(0, 12, radius=0)])
+    monkeypatch.setattr(near_duplicates, "_link_by_part", mark_dense)
     monkeypatch.setattr(near_duplicates, "_BLOCK", 10)
     near = np.minimum.reduce(near_duplicates._bits(hashes[:, :, None], hashes[:, None])) <= distance
-    near &= crowded[:, None] | crowded
+    near &= dense[:, None] | dense
     near[*known] = True
     expected = connected_components(near, directed=False)[1]
     found = near_duplicates._link(hashes, distance)
@@ -320,19 +320,17 @@ def test_a_crowded_photo_is_compared_with_all_that_it_is_not_linked_to(
 
 
 @pytest.mark.parametrize("distance", [0, 1, 2, 3, 12, 13, 24, 25, 31, 40, 47])
-def test_what_differs_in_so_many_bits_is_met_in_some_part(distance: int) -> None:
-    """Parts share no bit, and to be missed by each of them takes more than `distance` bits."""
+def test_some_part_finds_every_pair_within_the_distance(distance: int) -> None:
+    """Parts are disjoint, and a pair that all of them miss differs in more than `distance` bits."""
     with search("index"):
-        parts = hash_index.parts(2, 2, 1, distance)
+        parts = hash_index.choose_parts(2, 2, 1, distance)
     taken = [set(range(part.start, BITS, part.stride)) for part in parts]
     assert all(not one & other for one, other in itertools.combinations(taken, 2))
     assert sum(part.radius + 1 for part in parts) == distance + 1
 
 
 @pytest.mark.parametrize(("start", "stride"), [(0, 12), (11, 12), (0, 13), (5, 13), (12, 13), (0, 32), (31, 32)])
-def test_a_key_is_the_same_under_every_flip_and_a_bit_changes_it_to_a_key_that_is_looked_up(
-    start: int, stride: int
-) -> None:
+def test_keys_do_not_change_under_flips_and_all_one_bit_changes_are_looked_up(start: int, stride: int) -> None:
     part = hash_index.Part(start, stride, radius=1)
     bits = random_bits(40, seed=start)
 
@@ -355,7 +353,7 @@ def test_a_key_is_the_same_under_every_flip_and_a_bit_changes_it_to_a_key_that_i
 
 
 def draw(number: int) -> Image.Image:
-    """Shapes on a cloudy ground, 240 × 180 pixels."""
+    """Shapes on a cloudy background, 240 × 180 pixels."""
     generator = np.random.default_rng(number)
     clouds = Image.fromarray(generator.integers(40, 215, size=(6, 8, 3), dtype=np.uint8))
     photo = clouds.resize((240, 180), Image.Resampling.BICUBIC)
@@ -367,7 +365,7 @@ def draw(number: int) -> Image.Image:
     return photo
 
 
-def test_a_photo_made_smaller_and_recompressed_is_a_near_duplicate(tmp_path: Path) -> None:
+def test_a_resized_and_recompressed_photo_is_a_near_duplicate(tmp_path: Path) -> None:
     photos = [draw(number) for number in range(12)]
     for number, photo in enumerate(photos[:6]):
         photo.resize((144, 108), Image.Resampling.LANCZOS).save(tmp_path / f"{number}.jpg", quality=70)

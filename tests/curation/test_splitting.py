@@ -72,7 +72,7 @@ def test_a_known_split() -> None:
     assert on(rows, "validation") == {"a/0", "a/6"}
 
 
-def test_neither_order_nor_names_nor_other_classes_decide() -> None:
+def test_order_names_and_other_classes_do_not_matter() -> None:
     rows = split(HAND_MADE)
     for seed in range(5):
         shuffled = random.Random(seed).sample(HAND_MADE, len(HAND_MADE))
@@ -87,14 +87,14 @@ def test_neither_order_nor_names_nor_other_classes_decide() -> None:
 
 
 @pytest.mark.parametrize("parts", [SIXTY, Parts(0.5, 0.25), Parts(0.7, 0.1), Parts(0.34, 0.33)])
-def test_every_class_is_cut_by_the_fractions(parts: Parts) -> None:
+def test_every_class_is_divided_by_the_fractions(parts: Parts) -> None:
     for count in (*range(10, 60), 117, 588, 920):
         found = Counter(row.split for row in split(several("a", count), parts))
         assert abs(found["train"] - parts.train * count) <= 0.5 + 1e-9
         assert abs(found["train"] + found["validation"] - (parts.train + parts.validation) * count) <= 0.5 + 1e-9
 
 
-def test_sizes_written_out() -> None:
+def test_known_sizes() -> None:
     sizes = {}
     for count in (4, 5, 10, 11, 12, 13, 588, 117, 313, 920, 178, 402):
         found = Counter(row.split for row in split(several("a", count)))
@@ -115,7 +115,7 @@ def test_sizes_written_out() -> None:
     }
 
 
-def test_an_added_photo_moves_at_most_one_over_each_boundary() -> None:
+def test_an_added_photo_moves_at_most_one_photo_across_each_boundary() -> None:
     moved = Counter[int]()
     for seed in range(150):
         photos = several("a", 20 + seed % 37)
@@ -132,30 +132,30 @@ def test_seeds_shuffle() -> None:
     assert len(test_photos) == 20
     seen = Counter(path for chosen in test_photos for path in chosen)
     assert sum(seen.values()) == 20 * 8
-    assert max(seen.values()) < 14  # no photo is always there
+    assert max(seen.values()) < 14  # no photo is always in it
 
 
-def test_a_group_stands_at_its_first_photos_place_and_takes_as_many_as_it_has() -> None:
+def test_a_group_has_its_first_photos_rank_and_occupies_a_position_per_photo() -> None:
     photos = several("a", 10)
-    # In order: 4 and 1 together, 2 9 0 6 | 8 7 | 3 5. The middles of their places: 0.1, 0.25 … 0.55 | 0.65, 0.75 | …
+    # In order: 4 and 1 together, 2 9 0 6 | 8 7 | 3 5. The middles of their positions: 0.1, 0.25 … 0.55 | 0.65, 0.75 | …
     groups = [0, 1, 2, 3, 1, 4, 5, 6, 7, 8]
     rows = split(photos, groups=groups)
     assert on(rows, "train") == {"a/4", "a/1", "a/2", "a/9", "a/0", "a/6"}
     assert on(rows, "validation") == {"a/8", "a/7"}
     assert on(rows, "test") == {"a/3", "a/5"}
-    # A group of seven covers places 1 to 8 in an order 4 | 2 and its six | 7 5: its middle, 0.45, is in train.
+    # A group of seven covers positions 1 to 8 in the order 4 | 2 and its six | 7 5: its middle, 0.45, is in train.
     groups = [1, 1, 1, 1, 0, 2, 1, 3, 1, 1]
     rows = split(photos, Parts(0.5, 0.35), groups=groups)
     assert on(rows, "train") == {f"a/{number}" for number in (4, 0, 1, 2, 3, 6, 8, 9)}
     assert (on(rows, "validation"), on(rows, "test")) == ({"a/7"}, {"a/5"})
 
 
-def test_a_group_over_two_classes_stands_in_its_first_photos_class() -> None:
-    # a/5 is the last of class a; with b/0, the last of b, it makes a group. a/5 comes first of the two.
+def test_a_group_with_two_classes_is_ranked_in_its_first_photos_class() -> None:
+    # a/5, the last of class a, and b/0, the last of b, form a group; a/5 is ranked first.
     groups = list(range(15))
     groups[HAND_MADE.index(photo("b", 0))] = groups[HAND_MADE.index(photo("a", 5))]
     rows = split(HAND_MADE, groups=groups)
-    # Class a as ever; class b without b/0: places (i + ½) / 4, so 4 2 | 1 | 3.
+    # Class a as before; class b without b/0: positions (i + ½) / 4, so 4 2 | 1 | 3.
     assert on(rows, "train") == {"a/4", "a/2", "a/9", "a/0", "a/6", "a/8", "b/4", "b/2"}
     assert on(rows, "validation") == {"a/7", "a/3", "b/1"}
     assert on(rows, "test") == {"a/1", "a/5", "b/3", "b/0"}
@@ -163,7 +163,7 @@ def test_a_group_over_two_classes_stands_in_its_first_photos_class() -> None:
 
 @examples(50)
 @given(st.integers(0, 2**32), st.integers(0, 99))
-def test_groups_stay_together_and_everything_is_given_out_once(draw: int, seed: int) -> None:
+def test_groups_stay_together_and_every_photo_is_assigned_once(draw: int, seed: int) -> None:
     generator = np.random.default_rng(draw)
     photos = several("a", 60) + several("b", 40) + several("c", 30)
     groups = [int(group) for group in generator.integers(0, 90, len(photos))]
@@ -180,17 +180,17 @@ def test_groups_stay_together_and_everything_is_given_out_once(draw: int, seed: 
     )
 
 
-def test_a_large_class_is_no_slower_than_its_size() -> None:
-    rows = split(several("a", 30_000))  # minutes, if each place took a look at all
+def test_the_time_is_proportional_to_the_class_size() -> None:
+    rows = split(several("a", 30_000))  # takes minutes if it is quadratic
     assert Counter(row.split for row in rows) == {"train": 18_000, "validation": 6_000, "test": 6_000}
 
 
-def test_every_class_must_be_everywhere() -> None:
+def test_every_class_must_be_in_every_split() -> None:
     with pytest.raises(UserError) as caught:
         split(several("a", 10) + several("b", 3))
     assert str(caught.value) == (
         "class 'b' (3 photos) has none in validation: raise filter.min_images, change the fractions, add photos, "
-        "or lower split.near_duplicates if many of them count as one"
+        "or lower split.near_duplicates if many of them are grouped"
     )
     with pytest.raises(UserError, match=r"class 'a' \(10 photos\) has none in validation"):
         split(several("a", 10), groups=[0] * 10)
@@ -198,7 +198,7 @@ def test_every_class_must_be_everywhere() -> None:
         splitting.stratified(several("a", 10), [0], SIXTY, 0)
 
 
-def test_by_counts_goes_by_file_name() -> None:
+def test_by_counts_is_in_file_name_order() -> None:
     photos = [photo("b", 3), photo("b", 1), photo("b", 10), photo("b", 2), *several("a", 5)]
     rows = splitting.by_counts(photos, 2, 1)
     assert [(row.path, row.split) for row in rows] == [
@@ -224,18 +224,18 @@ def test_by_counts_goes_by_file_name() -> None:
 GIVEN = [photo(label, f"{side}__{number}") for label in "ab" for side in splits.SPLITS for number in (1, 2)]
 
 
-def test_as_given() -> None:
-    rows = splitting.as_given(GIVEN[::-1])
+def test_published() -> None:
+    rows = splitting.published(GIVEN[::-1])
     assert sides(rows) == {entry.path: entry.path[2:].split("__")[0] for entry in GIVEN}
     assert [row.path for row in rows] == sorted(entry.path for entry in GIVEN)
     with pytest.raises(UserError) as caught:
-        splitting.as_given([*GIVEN, photo("a", "boat__3")])
+        splitting.published([*GIVEN, photo("a", "boat__3")])
     assert str(caught.value) == (
-        "a/boat__3.jpg came with no split, and split.method is 'folders': set dataset.layout.kind to split_folders, "
-        "or choose another split.method"
+        "a/boat__3.jpg has no published split, but split.method is 'folders': "
+        "set dataset.layout.kind to split_folders, or choose another split.method"
     )
     with pytest.raises(UserError) as caught:
-        splitting.as_given([entry for entry in GIVEN if not entry.path.startswith("b/validation")])
+        splitting.published([entry for entry in GIVEN if not entry.path.startswith("b/validation")])
     assert str(caught.value) == (
         "class 'b' (4 photos) has none in validation: add photos, name the class in filter.drop, "
         "or choose another split.method"
@@ -247,7 +247,7 @@ def test_as_given() -> None:
     st.sampled_from(["", *splits.SPLITS]),
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.text("_a", min_size=1),
 )
-def test_a_split_in_front_of_any_name_is_found_again(split: str, name: str) -> None:
+def test_the_split_is_read_back_from_any_name(split: str, name: str) -> None:
     marked = given_split.mark(split, name)
     assert marked.endswith(name)
     if split:
@@ -260,7 +260,7 @@ def test_a_split_in_front_of_any_name_is_found_again(split: str, name: str) -> N
     st.integers(1, 4),
     st.integers(1, 4),
 )
-def test_every_photo_is_in_one_split_or_the_user_is_told(
+def test_every_photo_is_in_one_split_or_there_is_an_error_of_one_line(
     drawn: dict[str, list[str]], train: int, validation: int
 ) -> None:
     photos = [
@@ -268,7 +268,7 @@ def test_every_photo_is_in_one_split_or_the_user_is_told(
         for label, splits in drawn.items()
         for number, split in enumerate(splits)
     ]
-    for split_by in (splitting.as_given, lambda photos: splitting.by_counts(photos, train, validation)):
+    for split_by in (splitting.published, lambda photos: splitting.by_counts(photos, train, validation)):
         try:
             rows = split_by(photos)
         except UserError as error:
@@ -279,7 +279,7 @@ def test_every_photo_is_in_one_split_or_the_user_is_told(
             assert {row.split for row in rows if row.label == label} == set(splits.SPLITS)
 
 
-def test_splits_come_back(tmp_path: Path) -> None:
+def test_splits_are_read_back(tmp_path: Path) -> None:
     rows = [Sample('a,"b"/new\nline.jpg', 'a,"b"', "train", "0" * 64), Sample("ü/1.jpg", "ü", "test", "1" * 64)]
     splits.write_splits(tmp_path / "splits.csv", rows)
     assert splits.read_splits(tmp_path / "splits.csv") == rows
@@ -294,7 +294,7 @@ def test_classes_and_their_numbers() -> None:
     assert splits.class_names(rows) == ["B", "a", "b", "ä"]
     numbers = splits.labels(rows, ["B", "a", "b", "ä"])
     assert (numbers.dtype, numbers.tolist()) == (np.int64, [2, 0, 1, 2, 3])
-    with pytest.raises(UserError, match=r"^the model knows no class 'ä': run `dvc repro`"):
+    with pytest.raises(UserError, match=r"^the model has no class 'ä': run `dvc repro`"):
         splits.labels(rows, ["B", "a", "b"])
 
 
@@ -315,8 +315,8 @@ def test_classes_and_their_numbers() -> None:
             {"method": "folders"},
             {"near_duplicate_groups": 1, "near_duplicate_photos": 3, "leaked_validation": 0, "leaked_test": 2},
             "4 train · 4 validation · 4 test\n3 photos in 1 groups of near duplicates\n"
-            "LEAK: 2 test and 0 validation photos nearly show one of an earlier split (see data/leaks.csv); "
-            "split.method: stratified keeps such photos on one side\n",
+            "LEAK: 2 test and 0 validation photos are near duplicates of photos in an earlier split "
+            "(see data/leaks.csv); split.method: stratified keeps such photos in the same split\n",
         ),
     ],
 )
@@ -335,7 +335,7 @@ def test_the_stage(
     yaml.dump(values, tmp_path / "params.yaml")
     shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    # Hashes far from one another, but for the first three photos of class a, 3 bits from one to the next.
+    # Hashes far from one another, except those of the first three photos of class a, each 3 bits from the next.
     near = {"a/test__1.jpg": 0, "a/test__2.jpg": 3, "a/train__1.jpg": 6}
     hashes = [
         f"{(1 << near[entry.path]) - 1:064x}" if entry.path in near else entry.sha256

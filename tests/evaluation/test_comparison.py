@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from properties import examples
 from scipy.stats import binomtest
 
-from boatyard.core import files
+from boatyard.core import tables
 from boatyard.evaluation.comparison import (
     ClassChange,
     Comparison,
@@ -180,7 +180,7 @@ def test_per_class_by_hand():
 
 def test_the_table_of_classes(tmp_path):
     changes = per_class(PLAIN, TTA, ACTUAL, ["a", "b", "c", "d"])
-    files.write_rows(tmp_path / "rows.csv", TtaClassResult, map(TtaClassResult.of, changes[:3]))
+    tables.write_rows(tmp_path / "rows.csv", TtaClassResult, map(TtaClassResult.of, changes[:3]))
     lines = (tmp_path / "rows.csv").read_text().splitlines()
     assert lines[0] == "label,test_images,plain_top1,tta_top1,gain,fixed,broken"
     assert lines[2:] == ["b,2,1.0,0.5,-0.5,0,1", "c,1,0.0,1.0,1.0,1,0"]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
-from boatyard.core import files
+from boatyard.core import tables
 from boatyard.evaluation import metrics
 from boatyard.evaluation.answers import Answers, losses, ranks
 from boatyard.evaluation.class_results import ClassResult, confusion_matrix, per_class
@@ -160,7 +160,7 @@ def test_per_class_by_hand(tmp_path):
     assert (rows[0].precision, rows[0].f1) == (1.0, pytest.approx(2 / 3))
     assert (rows[1].test_images, rows[1].top1, rows[1].precision) == (1, 1.0, pytest.approx(1 / 3))
     assert (rows[2].top1, rows[2].precision, rows[2].f1) == (1.0, 1.0, 1.0)
-    files.write_rows(tmp_path / "rows.csv", ClassResult, rows)
+    tables.write_rows(tmp_path / "rows.csv", ClassResult, rows)
     lines = (tmp_path / "rows.csv").read_text().splitlines()
     assert lines[0] == "label,train_images,test_images,top1,top1_low,top1_high,top3,top5,loss,precision,f1"
     assert lines[1] == "a,10,4,0.5,0.150039,0.849961,1.0,1.0,1.139095,1.0,0.666667"

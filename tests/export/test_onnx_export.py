@@ -1,4 +1,4 @@
-"""Export refuses to write a file that says something else than the model."""
+"""Export refuses to write a file that disagrees with the model."""
 
 from pathlib import Path
 
@@ -23,18 +23,18 @@ def photos(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def test_a_faithful_file_passes(photos: list[Path]) -> None:
+def test_a_file_that_agrees_is_exported(photos: list[Path]) -> None:
     content, check = onnx_export.export(*small_model.network(), photos, None)
 
     assert check.photos == 3
     assert check.difference < 1e-5
-    assert check.other_answers == 0
+    assert check.changed == 0
     assert str(check) == "on 3 photos, no probability differs from the model's by more than 0.0001"
     assert b"boatyard" in content
 
 
 class OtherWhenExported(nn.Module):
-    """What users meet with other tools: a network that computes something else while it is traced."""
+    """A network that computes something else while it is traced, which happens to users of other tools."""
 
     def __init__(self, backbone: nn.Module):
         super().__init__()
@@ -46,47 +46,49 @@ class OtherWhenExported(nn.Module):
 
 
 def test_a_file_that_differs_is_not_exported(photos: list[Path]) -> None:
-    changed, about = small_model.network()
+    changed, header = small_model.network()
     changed.embedder.backbone = OtherWhenExported(changed.embedder.backbone)
 
     with pytest.raises(
         UserError, match=r"not exported: on 3 photos, .* more than 0\.0001; please report this .*squeezenet"
     ):
-        onnx_export.export(changed, about, photos, None)
+        onnx_export.export(changed, header, photos, None)
 
 
-def test_a_file_that_gives_no_numbers_is_not_exported(photos: list[Path]) -> None:
-    network, about = small_model.network()
+def test_a_file_with_nan_outputs_is_not_exported(photos: list[Path]) -> None:
+    network, header = small_model.network()
     with torch.no_grad():
         network.get_parameter("head.classes.bias").fill_(torch.nan)
 
     with pytest.raises(UserError, match="differs from the model's by nan"):
-        onnx_export.export(network, about, photos, None)
+        onnx_export.export(network, header, photos, None)
 
 
-def test_preprocessing_that_differs_is_seen(photos: list[Path]) -> None:
-    network, about = small_model.network()
-    content, _ = onnx_export.export(network, about, photos, None)
-    other = about.__class__(**{**vars(about), "preprocessing": small_model.network(crop=0.8)[1].preprocessing})
+def test_different_preprocessing_is_detected(photos: list[Path]) -> None:
+    network, header = small_model.network()
+    content, _ = onnx_export.export(network, header, photos, None)
+    other = header.__class__(**{**vars(header), "preprocessing": small_model.network(crop=0.8)[1].preprocessing})
 
     assert onnx_export.compare(content, network, other, photos).difference > onnx_export.TOLERANCE
 
 
-def test_many_photos_are_checked_on_a_few_from_all_over(photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Path] = []
+def test_of_many_photos_a_few_evenly_spaced_are_checked(photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[Path] = []
     monkeypatch.setattr(
-        onnx_export, "compare", lambda *given: seen.extend(given[3]) or onnx_export.Check(len(given[3]), 0.0, 0)
+        onnx_export,
+        "compare",
+        lambda *arguments: checked.extend(arguments[3]) or onnx_export.Check(len(arguments[3]), 0.0, 0),
     )
     monkeypatch.setattr(onnx_file, "build", lambda *_: b"")
-    network, about = small_model.network()
+    network, header = small_model.network()
 
-    onnx_export.export(network, about, [Path(str(number)) for number in range(100)], None)
+    onnx_export.export(network, header, [Path(str(number)) for number in range(100)], None)
 
-    assert [path.name for path in seen] == [str(number) for number in range(0, 100, 4)]
+    assert [path.name for path in checked] == [str(number) for number in range(0, 100, 4)]
 
 
-def test_a_photo_that_can_not_be_read_is_named(photos: list[Path]) -> None:
+def test_a_photo_that_cannot_be_read_is_named(photos: list[Path]) -> None:
     photos[1].write_bytes(b"no photo")
 
-    with pytest.raises(UserError, match=r"1\.png, to check the exported file on, can't be read \(not a photo"):
+    with pytest.raises(UserError, match=r"1\.png, a photo to check the exported file on, can't be read \(not a photo"):
         onnx_export.export(*small_model.network(), photos, None)

@@ -1,4 +1,4 @@
-"""models/model.onnx: the network as the engine runs it, its preprocessing, and nothing of the machine that wrote it."""
+"""models/model.onnx: the engine's network, its preprocessing, and no trace of the machine that wrote it."""
 
 import socket
 from collections.abc import Callable
@@ -17,7 +17,6 @@ from boatyard.export import onnx_file
 from boatyard.images.views import plain_view
 from boatyard.models import model_header
 from boatyard.models.engines.onnx_engine import OnnxEngine
-from boatyard.models.onnx_graphs import exported
 from boatyard.models.onnx_runtime import session
 
 
@@ -25,31 +24,31 @@ def noise(width: int, height: int) -> np.ndarray:
     return np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_the_file_says_of_a_photo_what_the_network_says_of_its_plain_view(model_repository: Path) -> None:
-    network, about = small_model.network()
-    pipeline = OnnxEngine(exported(network, [3, 64, 64], None), 1)
+def test_the_file_gives_the_probabilities_of_the_network_for_the_plain_view(model_repository: Path) -> None:
+    network, header = small_model.network()
+    pipeline = OnnxEngine(small_model.graph(network), 1)
     file = onnx_file.read(paths.ONNX)
     part, whole = OnnxEngine(file.network, 1), session(paths.ONNX.read_bytes())
 
-    assert file.about == about
-    answers = set()
+    assert file.header == header
+    results = set()
     for width, height in ((64, 64), (200, 90), (31, 500)):
         pixels = noise(width, height)
-        view = plain_view(Image.fromarray(pixels), about.preprocessing)
+        view = plain_view(Image.fromarray(pixels), header.preprocessing)
         expected = pipeline(view[None])
         assert np.array_equal(part(view[None]), expected)
         (probabilities,) = whole.run([onnx_file.PROBABILITIES], {onnx_file.PHOTO: pixels})
         assert (probabilities.dtype, probabilities.shape) == (np.float32, (3,))
         assert np.allclose(probabilities, np.exp(expected[0]), rtol=1e-6, atol=0)
-        answers.add(round(float(probabilities[0]), 4))
-    assert len(answers) == 3  # the photos are told apart
+        results.add(round(float(probabilities[0]), 4))
+    assert len(results) == 3  # they differ from photo to photo
 
 
-def test_the_same_network_gives_the_same_bytes_and_they_name_no_machine(model_repository: Path) -> None:
-    network, about = small_model.network()
+def test_the_same_network_gives_the_same_bytes_without_a_trace_of_the_machine(model_repository: Path) -> None:
+    network, header = small_model.network()
     content = paths.ONNX.read_bytes()
 
-    assert onnx_file.build(exported(network, [3, 64, 64], None), about) == content
+    assert onnx_file.build(small_model.graph(network), header) == content
     traces = [b".py", b"/site-packages", str(Path.home()).encode(), str(Path(__file__).parents[2]).encode()]
     host = socket.gethostname().encode()
     assert not any(trace in content for trace in [*traces, *([host] if len(host) > 5 else [])])
@@ -94,11 +93,11 @@ def no_network(model: onnx.ModelProto) -> None:
     ("change", "message"),
     [
         (without_metadata, "has no Boatyard metadata"),
-        (other_classes, "it names 2 classes, and gives probabilities of the shape [3]"),
+        (other_classes, "it has 2 classes, but probabilities of shape [3]"),
         (damaged_metadata, "has damaged metadata"),
-        (external_weights, "it keeps weights in other files"),
-        (other_names, "it gives no probabilities"),
-        (no_network, "is no model that Boatyard exported"),
+        (external_weights, "its weights are in other files"),
+        (other_names, "it has no output probabilities"),
+        (no_network, "is not a model that Boatyard exported"),
     ],
 )
 def test_a_file_that_was_tampered_with_is_one_line(model_repository: Path, change: Change, message: str) -> None:
@@ -115,10 +114,10 @@ def test_a_file_that_was_tampered_with_is_one_line(model_repository: Path, chang
 
 
 @pytest.mark.parametrize("content", [b"", b"\x08", b"no protocol buffer", b"\x00" * 1000, b"PK\x03\x04" + b"z" * 99])
-def test_a_file_that_is_no_onnx_is_one_line(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_onnx_is_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.onnx").write_bytes(content)
 
-    with pytest.raises(UserError, match=r"x\.onnx (is no ONNX file|has no Boatyard metadata)"):
+    with pytest.raises(UserError, match=r"x\.onnx (is not an ONNX file|has no Boatyard metadata)"):
         onnx_file.read(tmp_path / "x.onnx")
 
 

@@ -1,4 +1,4 @@
-"""The ONNX function makes of a photo what the pipeline makes of it, in every pixel."""
+"""The ONNX function equals the pipeline's preprocessing in every pixel."""
 
 from typing import Literal
 
@@ -50,7 +50,7 @@ def differing(run: onnxruntime.InferenceSession, wanted: Preprocessing, pixels: 
 @pytest.mark.parametrize(
     ("size", "crop"), [(48, 1.0), (48, 0.875), (33, 0.96), (224, 0.9), (48, "squash"), (33, "squash")]
 )
-def test_every_pixel_is_pillows(interpolation: str, size: int, crop: Crop) -> None:
+def test_every_pixel_equals_pillows(interpolation: str, size: int, crop: Crop) -> None:
     wanted = preprocessing(interpolation, size, crop)
     run = session(wanted)
     sizes = [(1, 1), (1, 900), (900, 1), (size, size), (2, 3), (47, 49), (640, 480), (333, 1001), (1200, 801)]
@@ -86,6 +86,6 @@ def test_a_uniform_photo_stays_uniform() -> None:
         assert differing(run, wanted, pixels) == 0
 
 
-def test_a_way_of_resizing_that_can_not_be_written_is_refused() -> None:
+def test_other_interpolations_are_refused() -> None:
     with pytest.raises(UserError, match="'nearest' can't be exported to ONNX, only by bilinear, bicubic, lanczos"):
         onnx_preprocessing.functions(preprocessing("nearest"), OPSET)

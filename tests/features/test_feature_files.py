@@ -1,6 +1,7 @@
-"""The feature cache: what is computed, that growing it gives the same bytes as making it anew, and mix-ups."""
+"""data/features/: what is computed, that growing it gives the bytes of a fresh run, and mix-ups."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,15 +41,13 @@ RECIPE = Recipe(Preprocessing(16, 0.9, "bilinear", (0.5,) * 3, (0.5,) * 3), AUGM
 
 
 class Squares(Engine):
-    """A small network: 5 fixed sums of products of pixels."""
+    """A small network: the squares of 5 fixed linear functions of the pixels."""
 
     def __init__(self, batch: int, calls: int):
         self.batch, self.calls = batch, calls
         self.weights = np.random.default_rng(0).normal(size=(3 * 16 * 16, WIDTH))
-        self.seen = 0
 
     def __call__(self, views: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self.seen += len(views)
         return np.stack([((view.reshape(-1) / 255.0) @ self.weights) ** 2 for view in views]).astype(np.float32)
 
 
@@ -73,14 +72,24 @@ def some_rows(raw: Path) -> list[Sample]:
     return sorted(rows, key=lambda row: row.path)
 
 
+def write(folder: Path, rows: list[Sample], views: int, store: FeatureStore) -> dict[str, bytes]:
+    """Write the features from the store; the content of the files."""
+
+    def read_rows(photos: Sequence[Sample], numbers: Sequence[int]) -> NDArray[np.float32]:
+        keys = [RECIPE.name(photo.sha256, number) for photo in photos for number in numbers]
+        return store.read(keys).reshape(len(photos), len(numbers), WIDTH)
+
+    feature_files.write(folder, rows, views, WIDTH, read_rows)
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
 def made(
     folder: Path, rows: list[Sample], views: int, store: FeatureStore, raw: Path, batch: int = 1
 ) -> dict[str, bytes]:
-    """Compute what the store lacks, write the features, and give the files' bytes."""
+    """Compute what the store lacks, and write the features; the content of the files."""
     tasks = embeddings.missing(feature_files.wanted(rows, views), RECIPE, store)
     list(embeddings.compute(tasks, raw, RECIPE, Squares(batch, 2 if batch == 1 else 1), store, 2))
-    feature_files.write(folder, rows, views, RECIPE, store)
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return write(folder, rows, views, store)
 
 
 def test_what_is_to_be_computed(tmp_path: Path) -> None:
@@ -108,7 +117,7 @@ def test_what_is_to_be_computed(tmp_path: Path) -> None:
         Task(rows[2], [2]),
         Task(rows[3], [PLAIN]),
     ]
-    # A photo that moves to training lacks its random views alone.
+    # A photo that moves to training lacks only its random views.
     moved = [replace(rows[1], split="train")]
     assert embeddings.missing(feature_files.wanted(moved, 2), RECIPE, store) == [Task(moved[0], [0, 1])]
 
@@ -131,7 +140,7 @@ def test_each_feature_is_the_networks_output_on_its_view(raw: Path, tmp_path: Pa
             assert np.array_equal(cached.views[place, number], network(view[None])[0])
 
 
-def test_growing_gives_the_same_bytes_as_making_anew(raw: Path, tmp_path: Path) -> None:
+def test_growing_gives_the_bytes_of_a_fresh_run(raw: Path, tmp_path: Path) -> None:
     store = FeatureStore(tmp_path / "store", WIDTH)
     few = some_rows(raw)
     made(tmp_path / "grown", few, 1, store, raw)
@@ -146,15 +155,15 @@ def test_growing_gives_the_same_bytes_as_making_anew(raw: Path, tmp_path: Path) 
     assert list(grown) == ["photos.csv", "plain.npy", "views.npy"]
     assert grown == made(tmp_path / "anew", rows, 3, FeatureStore(tmp_path / "other", WIDTH), raw)
     assert grown == made(tmp_path / "batches", rows, 3, FeatureStore(tmp_path / "third", WIDTH), raw, batch=4)
-    # And back: nothing is computed, the first files come again.
+    # And back: nothing is computed, and the files are those of the first run.
     assert embeddings.missing(feature_files.wanted(few, 1), RECIPE, store) == []
     assert made(tmp_path / "back", few, 1, store, raw) == made(
         tmp_path / "first", few, 1, FeatureStore(tmp_path / "fourth", WIDTH), raw
     )
 
 
-def test_growing_on_a_device_gives_the_same_bytes_as_making_anew(raw: Path, tmp_path: Path) -> None:
-    """PyTorch draws, and batches are filled with other photos' views than before."""
+def test_growing_on_a_device_gives_the_bytes_of_a_fresh_run(raw: Path, tmp_path: Path) -> None:
+    """PyTorch draws the views, and the batches are not the same."""
     torch.manual_seed(0)
     layers = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, WIDTH)]
     network = embedder(Backbone("small", nn.Sequential(*layers), WIDTH, RECIPE.preprocessing), RECIPE.preprocessing)
@@ -163,8 +172,7 @@ def test_growing_on_a_device_gives_the_same_bytes_as_making_anew(raw: Path, tmp_
         engine = TorchEngine(network, "cpu", batch=8, draws=True)
         tasks = embeddings.missing(feature_files.wanted(rows, 3), RECIPE, store)
         list(embeddings.compute(tasks, raw, RECIPE, engine, store, 2))
-        feature_files.write(tmp_path / folder, rows, 3, RECIPE, store)
-        return {path.name: path.read_bytes() for path in sorted((tmp_path / folder).iterdir())}
+        return write(tmp_path / folder, rows, 3, store)
 
     few = some_rows(raw)
     rows = sorted([*few, row("discs", 0, "train", raw), row("squares", 20, "test", raw)], key=lambda row: row.path)
@@ -184,7 +192,7 @@ def test_a_run_that_is_stopped_keeps_what_it_has(raw: Path, tmp_path: Path) -> N
     assert [task.photo for task in embeddings.missing(feature_files.wanted(rows, 2), RECIPE, reopened)] == rows[4:]
 
 
-def test_other_augmentation_or_seed_reuses_the_plain_views_alone(raw: Path, tmp_path: Path) -> None:
+def test_other_augmentation_or_seed_reuses_only_the_plain_views(raw: Path, tmp_path: Path) -> None:
     rows, store = some_rows(raw), FeatureStore(tmp_path / "store", WIDTH)
     made(tmp_path / "features", rows, 2, store, raw)
     for other in (replace(RECIPE, seed=4), replace(RECIPE, augment=AUGMENT.model_copy(update={"rotation": 11}))):
@@ -223,10 +231,10 @@ def test_features_of_other_photos_or_another_split(raw: Path, tmp_path: Path) ->
         "one fewer": rows[1:],
         "another order": rows[::-1],
         "another split": [replace(rows[0], split="test" if rows[0].split == "train" else "train"), *rows[1:]],
-        "another content": [replace(rows[0], sha256="0" * 64), *rows[1:]],
+        "other content": [replace(rows[0], sha256="0" * 64), *rows[1:]],
     }
     for other in others.values():
-        with pytest.raises(UserError, match="was made for other photos than data/splits"):
+        with pytest.raises(UserError, match="belongs to other photos than data/splits"):
             feature_files.read(tmp_path / "features", other)
     with pytest.raises(UserError, match=r"photos\.csv is not here"):
         feature_files.read(tmp_path / "nowhere", rows)
@@ -243,7 +251,7 @@ def test_damaged_features(raw: Path, tmp_path: Path) -> None:
             feature_files.read(tmp_path / "features", rows)
         assert "\n" not in str(caught.value)
     np.save(folder / "plain.npy", np.zeros((11, WIDTH), np.float32))
-    with pytest.raises(UserError, match=r"plain\.npy holds something else than features of 12 photos"):
+    with pytest.raises(UserError, match=r"plain\.npy does not contain features of 12 photos"):
         feature_files.read(tmp_path / "features", rows)
     (folder / "plain.npy").write_bytes(whole)
     (folder / "views.npy").unlink()

@@ -1,4 +1,4 @@
-"""Running an engine over many photos: order, batches, how far decoding runs ahead, and errors in threads."""
+"""Running an engine over many photos: order, batches, how far decoding gets ahead, and errors in threads."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from boatyard.models.engines.base import Engine
 
 
 class Doubling(Engine):
-    """An engine that gives a view's first two values, doubled, and notes its calls."""
+    """An engine that returns a view's first two values, doubled, and records its calls."""
 
     def __init__(self, batch: int, calls: int):
         self.batch, self.calls = batch, calls

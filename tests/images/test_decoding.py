@@ -17,16 +17,16 @@ from block_photos import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from permissions import nobody
 from PIL import Image, PngImagePlugin
 from properties import damaged, examples
-from rights import nobody
 
 from boatyard.core.errors import UserError
 from boatyard.images.decoding import UnreadablePhoto, inspect_photo, open_checked, open_photo
 
-# What tests/support/hostile_photos.py lists is tested in test_robustness.py; here stands the rest.
+# The cases of tests/support/hostile_photos.py are tested in test_robustness.py.
 
-pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # as the module itself does; pytest undoes that
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # as the module does; pytest undoes that
 
 
 def written(folder: Path, content: bytes, name: str = "photo") -> Path:
@@ -49,7 +49,7 @@ LOSSLESS = [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("TIFF", {"compression": "ti
 
 
 @pytest.mark.parametrize(("kind", "options"), LOSSLESS)
-def test_pixels_are_the_files(tmp_path: Path, kind: str, options: dict[str, object]) -> None:
+def test_pixels_are_those_of_the_file(tmp_path: Path, kind: str, options: dict[str, object]) -> None:
     photo = open_photo(saved(tmp_path, drawn(), kind, **options))
     assert (photo.mode, photo.size) == ("RGB", (24, 16))
     assert (np.asarray(photo) == np.asarray(drawn())).all()
@@ -59,7 +59,7 @@ def test_pixels_are_the_files(tmp_path: Path, kind: str, options: dict[str, obje
 @pytest.mark.parametrize(
     ("short_side", "size"), [(None, (640, 480)), (241, (640, 480)), (240, (320, 240)), (60, (80, 60)), (1, (80, 60))]
 )
-def test_a_jpeg_is_decoded_no_larger_than_need_be(
+def test_a_jpeg_is_decoded_no_larger_than_needed(
     tmp_path: Path, kind: str, short_side: int | None, size: tuple[int, int]
 ) -> None:
     large = drawn().resize((640, 480), Image.Resampling.BICUBIC)
@@ -72,7 +72,7 @@ def test_a_jpeg_is_decoded_no_larger_than_need_be(
     assert np.abs(levels[0] - levels[1]).mean() < 2
 
 
-def test_a_small_decoded_jpeg_is_upright_and_rgb(tmp_path: Path) -> None:
+def test_a_jpeg_decoded_at_a_smaller_size_is_upright_and_rgb(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6
     path = saved(tmp_path, drawn().resize((640, 480)).convert("CMYK"), "JPEG", exif=exif)
@@ -80,24 +80,24 @@ def test_a_small_decoded_jpeg_is_upright_and_rgb(tmp_path: Path) -> None:
     assert (photo.size, photo.mode) == ((240, 320), "RGB")
 
 
-def test_what_is_no_jpeg_is_decoded_whole(tmp_path: Path) -> None:
+def test_other_formats_are_decoded_in_full_size(tmp_path: Path) -> None:
     assert open_photo(saved(tmp_path, drawn(), "PNG"), 2).size == (24, 16)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "MPO"])
-def test_jpeg_is_near_enough(tmp_path: Path, kind: str) -> None:
+def test_jpeg_pixels_are_close(tmp_path: Path, kind: str) -> None:
     photo = open_photo(saved(tmp_path, drawn(), kind, quality=95, subsampling=0))
     assert photo.mode == "RGB"
     assert abs(blocks_of(photo).astype(int) - BLOCKS).max() <= 2
 
 
-def test_sixteen_bits_the_other_way_round(tmp_path: Path) -> None:
+def test_sixteen_bits_in_the_other_byte_order(tmp_path: Path) -> None:
     big_endian = Image.frombytes("I;16B", (2, 1), bytes([0xAB, 0xCD, 0x12, 0x34]))
     photo, mode = inspect_photo(saved(tmp_path, big_endian, "TIFF"))
     assert (mode, np.asarray(photo)[0, :, 0].tolist()) == ("I;16B", [0xAB, 0x12])
 
 
-def test_a_colour_that_stands_for_transparent_is_white(tmp_path: Path) -> None:
+def test_a_transparent_colour_becomes_white(tmp_path: Path) -> None:
     photo, mode = inspect_photo(saved(tmp_path, drawn(), "PNG", transparency=(0, 0, 255)))
     assert mode == "RGB"
     expected = BLOCKS.copy()
@@ -107,7 +107,7 @@ def test_a_colour_that_stands_for_transparent_is_white(tmp_path: Path) -> None:
     assert blocks_of(photo)[..., 0].tolist() == [[255, 150, 29], [255, 128, 0]]
 
 
-def test_grey_photos_of_every_depth_are_turned(tmp_path: Path) -> None:
+def test_grey_photos_of_every_depth_are_rotated(tmp_path: Path) -> None:
     values = np.array([[0x1000, 0x2000, 0x3000]], np.uint16)
     photo, mode = inspect_photo(saved(tmp_path, Image.fromarray(values), "PNG", exif=orientation(6)))
     assert (mode, photo.size, np.asarray(photo)[:, 0, 0].tolist()) == ("I;16", (1, 3), [0x10, 0x20, 0x30])
@@ -116,30 +116,30 @@ def test_grey_photos_of_every_depth_are_turned(tmp_path: Path) -> None:
     assert (mode, np.asarray(photo)[:, 0, 0].tolist()) == ("LA", [255, 9])
 
 
-def test_a_text_called_exif_is_no_exif(tmp_path: Path) -> None:
+def test_a_text_chunk_named_exif_is_not_exif(tmp_path: Path) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("exif", "Exif")
     assert (blocks_of(open_photo(saved(tmp_path, drawn(), "PNG", pnginfo=info))) == BLOCKS).all()
 
 
-def test_128_megapixels_are_not_too_many(tmp_path: Path) -> None:
+def test_128_megapixels_are_allowed(tmp_path: Path) -> None:
     assert reason(written(tmp_path, grey_png(16_001, 8_000, rows=0))) == "16001×8000 is over 128 megapixels"
-    # Refused for what is missing and not for its size.
+    # Refused for the missing pixels, not for its size.
     assert reason(written(tmp_path, grey_png(16_000, 8_000, rows=0))).startswith("damaged")
 
 
-def test_a_row_of_millions_is_refused_by_its_header(tmp_path: Path) -> None:
-    # Found by fuzzing: a file of 1 KB over which Pillow took a minute and a half.
-    assert reason(written(tmp_path, wide_webp(7_000_000))) == "7000000×16 is over 65535 pixels long"
-    assert reason(written(tmp_path, grey_png(1, 65_536, rows=65_536))) == "1×65536 is over 65535 pixels long"
+def test_rows_of_millions_of_pixels_are_refused_by_the_header(tmp_path: Path) -> None:
+    # Found by fuzzing: a file of 1 KB that took Pillow a minute and a half.
+    assert reason(written(tmp_path, wide_webp(7_000_000))) == "7000000×16 has a side over 65535 pixels"
+    assert reason(written(tmp_path, grey_png(1, 65_536, rows=65_536))) == "1×65536 has a side over 65535 pixels"
     assert open_photo(written(tmp_path, grey_png(1, 65_535, rows=65_535))).size == (1, 65_535)
 
 
-def test_a_jpeg_that_is_gone_over_again_and_again_is_refused(tmp_path: Path) -> None:
-    slow = "over 100 scans, which only a JPEG made to be slow has"
+def test_a_jpeg_with_too_many_scans_is_refused(tmp_path: Path) -> None:
+    slow = "over 100 scans, as only a JPEG that is made to be slow has"
     assert reason(written(tmp_path, slow_jpeg(101))) == slow
     assert open_photo(written(tmp_path, slow_jpeg(100))).size == (16, 16)
-    # The two bytes that begin a scan, in a thumbnail and behind the end, as in a photo with a film.
+    # The two bytes that begin a scan, in a thumbnail and after the end, as in a photo with a video.
     thumbnail = b"\xff\xe3" + struct.pack(">H", 2 + 2 * 200) + b"\xff\xda" * 200
     content = encode(drawn(), "JPEG", quality=95, subsampling=0)
     path = written(tmp_path, content[:2] + thumbnail + content[2:] + b"\xff\xda" * 200)
@@ -148,13 +148,13 @@ def test_a_jpeg_that_is_gone_over_again_and_again_is_refused(tmp_path: Path) -> 
     assert reason(written(tmp_path, content[:2] + thumbnail)) == "not a photo of a known format"
 
 
-def test_paths_that_are_no_files(tmp_path: Path) -> None:
+def test_paths_that_are_not_files(tmp_path: Path) -> None:
     assert reason(tmp_path / "missing.jpg") == "no such file"
     assert reason(tmp_path) == "not a file"
     dangling, loop, pipe = tmp_path / "dangling.jpg", tmp_path / "loop.jpg", tmp_path / "pipe.jpg"
     dangling.symlink_to(tmp_path / "missing.jpg")
     loop.symlink_to(loop)
-    os.mkfifo(pipe)  # reading it would wait for ever
+    os.mkfifo(pipe)  # reading it would block forever
     assert reason(dangling) == "no such file"
     assert reason(loop) == "damaged or unreadable (Too many levels of symbolic links)"
     assert reason(pipe) == "not a file"
@@ -164,21 +164,21 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
     assert (blocks_of(open_photo(tmp_path / "link.png")) == BLOCKS).all()
 
 
-def test_a_file_without_rights(tmp_path: Path) -> None:
+def test_a_file_without_read_permission(tmp_path: Path) -> None:
     saved(tmp_path, drawn(), "PNG").chmod(0)
     with nobody(tmp_path):
         assert reason(Path("photo")) == "damaged or unreadable (Permission denied)"
 
 
-def test_a_photo_that_passed_the_filter_and_is_gone_is_the_users_to_mend(tmp_path: Path) -> None:
+def test_a_photo_that_disappeared_after_the_filter_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"missing\.jpg passed the filter and can't be opened now \(.*\): run `dvc repro`"
+        UserError, match=r"missing\.jpg passed the filter but can't be opened now \(.*\): run `dvc repro`"
     ):
         open_checked(tmp_path / "missing.jpg")
     assert (blocks_of(open_checked(saved(tmp_path, drawn(), "PNG"))) == BLOCKS).all()
 
 
-# Whatever the bytes: a photo in RGB, or UnreadablePhoto with a reason in one line.
+# Any bytes: a photo in RGB, or UnreadablePhoto with a reason of one line.
 
 
 def small_photos() -> list[bytes]:
@@ -220,7 +220,7 @@ SMALL_PHOTOS = small_photos()
 
 
 def sealed(content: bytearray) -> bytes:
-    """With the checksums of a PNG's chunks put right, so that damage gets past them to the decoder."""
+    """With correct checksums in a PNG's chunks, so that damage reaches the decoder."""
     place = 8
     while content.startswith(b"\x89PNG") and place + 12 <= len(content):
         length = int.from_bytes(content[place : place + 4], "big")
@@ -234,7 +234,7 @@ def sealed(content: bytearray) -> bytes:
 
 @examples(400)
 @given(damaged(SMALL_PHOTOS), st.booleans())
-def test_whatever_the_bytes_only_unreadable_photo_leaves(tmp_path: Path, content: bytes, seal: bool) -> None:
+def test_any_bytes_decode_or_raise_unreadable_photo(tmp_path: Path, content: bytes, seal: bool) -> None:
     path = written(tmp_path, sealed(bytearray(content)) if seal else content)
     try:
         photo, mode = inspect_photo(path)

@@ -1,4 +1,4 @@
-"""Views drawn by PyTorch are those that Pillow draws, in every level."""
+"""PyTorch draws exactly the same views as Pillow."""
 
 import random
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from boatyard.images.views import FLIPS, PLAIN, PhotoViews, Preprocessing, Recip
 from boatyard.params.schema import Augment
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
-# Square, wide, high, tiny, over 100 times as high as wide; the two larger than a view, smaller and as large.
+# Square, wide, tall, tiny, over 100 times as tall as wide; larger than a view, smaller, and the same size.
 SIZES = [(90, 90), (120, 41), (33, 70), (1, 1), (5, 3), (1, 240), (2, 230), (240, 2), (24, 24)]
 NUMBERS = [PLAIN, 0, *FLIPS, 1, 2]
 
@@ -33,7 +33,7 @@ def wanted(interpolation: str, size: int = 24, crop: float | Literal["squash"] =
 
 
 def augment(**changes: object) -> Augment:
-    """Crops of every kind, mirrored either way."""
+    """Crops of every kind, mirrored along each axis."""
     crops = {"scale": [0.1, 1.0], "aspect": [0.5, 2.0], "horizontal_flip": True, "vertical_flip": True}
     return test_views.augment(**(crops | changes))
 
@@ -44,7 +44,7 @@ def by_pillow(shots: Sequence[PhotoViews]) -> NDArray[np.uint8]:
 
 def by_torch(shots: Sequence[PhotoViews]) -> NDArray[np.uint8]:
     pixels = [torch.from_numpy(np.array(shot.photo)) for shot in shots]
-    drawn = device_views.draw(pixels, [shot.looks for shot in shots], shots[0].preprocessing, "cpu")
+    drawn = device_views.draw(pixels, [shot.specs for shot in shots], shots[0].preprocessing, "cpu")
     assert drawn.is_contiguous(memory_format=torch.channels_last)
     views: NDArray[np.uint8] = drawn.numpy()
     return views
@@ -52,7 +52,7 @@ def by_torch(shots: Sequence[PhotoViews]) -> NDArray[np.uint8]:
 
 def shots(preprocessing: Preprocessing, settings: Augment) -> list[PhotoViews]:
     recipe = Recipe(preprocessing, settings, seed=0)
-    return [recipe.shot(photo(*size), str(size), NUMBERS) for size in SIZES]
+    return [recipe.plan(photo(*size), str(size), NUMBERS) for size in SIZES]
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
@@ -63,16 +63,16 @@ def test_crops_and_rotations(interpolation: str, rotation: float) -> None:
 
 
 @pytest.mark.parametrize("rotation", [0, 30])
-def test_photos_squeezed_to_a_square(rotation: float) -> None:
+def test_photos_squashed_to_a_square(rotation: float) -> None:
     taken = shots(wanted("bicubic", crop="squash"), augment(rotation=rotation))
     assert np.array_equal(by_torch(taken), by_pillow(taken))
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize("size", [16, 224])
-def test_photos_of_the_usual_sizes(interpolation: str, size: int) -> None:
+def test_photos_of_common_sizes(interpolation: str, size: int) -> None:
     recipe = Recipe(wanted(interpolation, size), augment(scale=[0.6, 1.0], rotation=15), seed=1)
-    taken = [recipe.shot(photo(width, height), "a", [PLAIN, 0]) for width, height in [(300, 200), (640, 480)]]
+    taken = [recipe.plan(photo(width, height), "a", [PLAIN, 0]) for width, height in [(300, 200), (640, 480)]]
     assert np.array_equal(by_torch(taken), by_pillow(taken))
 
 
@@ -91,8 +91,8 @@ def test_colours(jitter: dict[str, float]) -> None:
     assert np.array_equal(by_torch(taken), by_pillow(taken))
 
 
-def test_every_kind_of_colour_and_turn_of_the_hue() -> None:
-    """64³ colours, black, greys and white among them, in pieces that are turned by as many angles."""
+def test_colours_and_hue_shifts_of_every_kind() -> None:
+    """64³ colours, with black, greys and white, in blocks that are shifted by as many hues."""
     levels = np.linspace(0, 255, 64).round().astype(np.uint8)
     colours = np.stack(np.meshgrid(levels, levels, levels), 3).reshape(512, 512, 3)
     pieces = [
@@ -108,19 +108,19 @@ def test_every_kind_of_colour_and_turn_of_the_hue() -> None:
     ]
     expected = by_pillow(taken)
     assert np.array_equal(by_torch(taken), expected)
-    assert (expected[1] != pieces[0].transpose(2, 0, 1)).any()  # 8-bit HSV loses levels, and so must we
+    assert (expected[1] != pieces[0].transpose(2, 0, 1)).any()  # 8-bit HSV loses levels, and so must device_views
 
 
-def test_a_view_is_the_same_in_any_company_and_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_view_does_not_depend_on_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = shots(wanted("bicubic"), augment(rotation=20, contrast=0.3, hue=0.2))
     together = by_torch(taken)
     assert np.array_equal(np.concatenate([by_torch([shot]) for shot in taken]), together)
-    monkeypatch.setattr(device_views, "_AT_ONCE", 1)  # a view at a time
+    monkeypatch.setattr(device_views, "_BATCH_PIXELS", 1)  # one view per batch
     assert np.array_equal(by_torch(taken), together)
 
 
 def test_a_photo_without_views_and_no_views_at_all() -> None:
     recipe = Recipe(wanted("bilinear"), augment(), seed=0)
-    none, some = recipe.shot(photo(30, 20), "a", []), recipe.shot(photo(20, 30), "b", [PLAIN, 0])
+    none, some = recipe.plan(photo(30, 20), "a", []), recipe.plan(photo(20, 30), "b", [PLAIN, 0])
     assert np.array_equal(by_torch([none, some, none]), by_pillow([some]))
     assert by_torch([none]).shape == (0, 3, 24, 24)

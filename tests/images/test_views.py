@@ -32,7 +32,7 @@ def preprocessing(size: int, crop: Crop = 1.0, interpolation: str = "nearest") -
 
 
 def augment(**changes: Any) -> schema.Augment:
-    """No augmentation but what is named."""
+    """No augmentation except the given one."""
     nothing: dict[str, Any] = {
         "scale": [1.0, 1.0],
         "aspect": [1.0, 1.0],
@@ -51,8 +51,8 @@ def blocks(colours: NDArray[np.uint8], side: int) -> Image.Image:
     return Image.fromarray(colours.repeat(side, axis=0).repeat(side, axis=1))
 
 
-def drawn(width: int = 90, height: int = 60) -> Image.Image:
-    """Smooth colours with a hard edge; the same pixels everywhere, computed in whole numbers."""
+def draw_view(width: int = 90, height: int = 60) -> Image.Image:
+    """Smooth colours with a hard edge, computed in integers: the same pixels everywhere."""
     y, x = np.mgrid[:height, :width]
     red, green, blue = x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height)
     return Image.fromarray(np.stack([red, np.where(x > y, green, 255 - green), blue], axis=2).astype(np.uint8))
@@ -79,14 +79,14 @@ def test_blocks_of_a_square_photo() -> None:
     assert view[2, :, 3].tolist() == [55, 115, 175, 235]  # blue, the right column from the top
 
 
-def test_the_middle_of_a_wide_and_of_a_high_photo() -> None:
-    wide = np.concatenate([COLOURS, 255 - COLOURS], axis=1)  # 8 × 4 blocks: the middle is columns 2 to 5
+def test_the_centre_of_a_wide_and_of_a_tall_photo() -> None:
+    wide = np.concatenate([COLOURS, 255 - COLOURS], axis=1)  # 8 × 4 blocks: the centre is columns 2 to 5
     assert (plain_view(blocks(wide, 4), preprocessing(4)) == wide[:, 2:6].transpose(2, 0, 1)).all()
     high = wide.swapaxes(0, 1).copy()
     assert (plain_view(blocks(high, 4), preprocessing(4)) == high[2:6].transpose(2, 0, 1)).all()
 
 
-def test_crop_is_a_part_of_the_short_side() -> None:
+def test_crop_is_a_fraction_of_the_short_side() -> None:
     assert (plain_view(blocks(COLOURS, 4), preprocessing(2, crop=0.5)) == COLOURS[1:3, 1:3].transpose(2, 0, 1)).all()
     assert (
         plain_view(blocks(COLOURS, 4), preprocessing(8, crop=0.5))[:, ::4, ::4] == COLOURS[1:3, 1:3].transpose(2, 0, 1)
@@ -100,15 +100,15 @@ def test_squash_shows_all_of_a_photo_of_any_shape() -> None:
         photo = Image.fromarray(pixels)
         assert wanted.box(*photo.size) == (0, 0, *photo.size)
         assert (plain_view(photo, wanted) == COLOURS.transpose(2, 0, 1)).all()
-    photo = drawn(500, 333)
+    photo = draw_view(500, 333)
     for name in REFERENCE:
         resized = F.resize(photo, [64, 64], REFERENCE[name])
         assert (plain_view(photo, preprocessing(64, "squash", name)) == np.asarray(resized).transpose(2, 0, 1)).all()
 
 
-def test_a_square_photo_squashed_is_its_whole_middle_square() -> None:
+def test_a_squashed_square_photo_is_its_uncropped_view() -> None:
     assert (
-        plain_view(drawn(90, 90), preprocessing(24, "squash")) == plain_view(drawn(90, 90), preprocessing(24))
+        plain_view(draw_view(90, 90), preprocessing(24, "squash")) == plain_view(draw_view(90, 90), preprocessing(24))
     ).all()
 
 
@@ -122,14 +122,14 @@ REFERENCE = {
 @pytest.mark.parametrize("interpolation", REFERENCE)
 @pytest.mark.parametrize(("size", "crop"), [(224, 224 / 256), (64, 1.0), (96, 0.95)])
 @pytest.mark.parametrize("photo_size", [(300, 300), (500, 333), (240, 410), (70, 64)])
-def test_it_is_torchvisions_resize_and_centre_crop(
+def test_the_plain_view_is_torchvisions_resize_and_centre_crop(
     interpolation: str, size: int, crop: float, photo_size: tuple[int, int]
 ) -> None:
-    photo = drawn(*photo_size)
+    photo = draw_view(*photo_size)
     ours = plain_view(photo, preprocessing(size, crop, interpolation)).astype(int)
     resized = F.resize(photo, round(size / crop), REFERENCE[interpolation])
     reference = np.asarray(F.center_crop(resized, [size, size])).transpose(2, 0, 1).astype(int)
-    # They round to whole pixels in between, so that the hard edge may lie half a pixel aside.
+    # torchvision rounds to whole pixels in between, so the hard edge may be half a pixel off.
     difference = abs(ours - reference)
     assert difference.mean() < 1.6
     assert np.median(difference) <= 1
@@ -147,8 +147,8 @@ def test_settings_of_params_yaml_replace_the_backbones() -> None:
 # Random views: a pure function
 
 
-def test_nothing_but_its_arguments_decides() -> None:
-    photo = drawn()
+def test_a_view_depends_only_on_its_arguments() -> None:
+    photo = draw_view()
     everything = augment(
         scale=[0.3, 1.0],
         aspect=[0.5, 2.0],
@@ -176,7 +176,7 @@ def test_nothing_but_its_arguments_decides() -> None:
 
 
 def test_known_views() -> None:
-    photo = drawn()
+    photo = draw_view()
     flipped = seen(photo, augment(scale=[0.5, 0.9], horizontal_flip=True, vertical_flip=True), number=3, size=4)
     # The box is 54.5 pixels wide and high from (16.7, 1.7); its columns 23, 37, 50, 64 and rows 8, 22, 35, 49 are seen,
     # mirrored left to right: red is column · 255 // 90.
@@ -198,8 +198,8 @@ def test_known_views() -> None:
     )
 
 
-def test_without_augmentation_it_is_the_plain_view() -> None:
-    photo = drawn(64, 64)
+def test_without_augmentation_a_random_view_is_the_plain_view() -> None:
+    photo = draw_view(64, 64)
     for crop in (1.0, 0.875, 0.5):
         for interpolation in ("nearest", "bilinear", "bicubic"):
             wanted = preprocessing(24, crop, interpolation)
@@ -208,20 +208,20 @@ def test_without_augmentation_it_is_the_plain_view() -> None:
 
 
 @pytest.mark.parametrize("photo_size", [(64, 64), (131, 40), (40, 131)])
-def test_without_augmentation_a_squashed_photo_is_seen_whole(photo_size: tuple[int, int]) -> None:
-    photo, wanted = drawn(*photo_size), preprocessing(24, "squash", "bicubic")
+def test_without_augmentation_a_squashed_view_shows_the_whole_photo(photo_size: tuple[int, int]) -> None:
+    photo, wanted = draw_view(*photo_size), preprocessing(24, "squash", "bicubic")
     for number in range(3):
         assert (random_view(photo, wanted, augment(), SHA256, number, 0) == plain_view(photo, wanted)).all()
 
 
-def test_training_and_testing_draw_different_numbers() -> None:
+def test_training_and_testing_use_different_view_numbers() -> None:
     most = schema.Features.model_fields["views"].metadata
     assert max(bound.le for bound in most if hasattr(bound, "le")) < views.FIRST_TTA_VIEW
     assert PLAIN < 0
 
 
-def test_a_change_of_one_setting_leaves_the_other_draws_alone() -> None:
-    photo = drawn()
+def test_changing_one_setting_does_not_change_the_other_draws() -> None:
+    photo = draw_view()
     cropped = augment(scale=[0.3, 0.8], aspect=[0.7, 1.4])
     for number in range(12):
         plain = seen(photo, cropped, number)
@@ -236,7 +236,7 @@ def test_a_change_of_one_setting_leaves_the_other_draws_alone() -> None:
 # Flips
 
 
-def test_half_of_the_views_are_flipped_either_way() -> None:
+def test_half_of_the_views_are_flipped_along_each_axis() -> None:
     photo = blocks(COLOURS, 1)
     found = [0, 0, 0, 0]
     both_ways = augment(horizontal_flip=True, vertical_flip=True)
@@ -264,7 +264,7 @@ def test_only_allowed_flips(horizontal: int, vertical: int, allowed: set[int]) -
 
 
 class Camera:
-    """Stands for a photo, and keeps the box that is cut out of it."""
+    """A stand-in for a photo that records the box that is cropped."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height, self.size = width, height, (width, height)
@@ -281,7 +281,7 @@ def box_of(width: int, height: int, settings: schema.Augment, number: int, crop:
     return camera.box
 
 
-def test_area_aspect_and_place_fill_their_ranges() -> None:
+def test_area_aspect_and_position_cover_their_ranges() -> None:
     settings = augment(scale=[0.2, 0.4], aspect=[0.5, 2.0])
     boxes = np.array([box_of(200, 200, settings, number) for number in range(400)])
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
@@ -290,7 +290,7 @@ def test_area_aspect_and_place_fill_their_ranges() -> None:
     assert 0.395 < area.max() <= 0.4 + 1e-9
     assert 0.5 - 1e-9 <= aspect.min() < 0.51
     assert 1.96 < aspect.max() <= 2 + 1e-9
-    assert abs(np.median(aspect) - 1) < 0.15  # as often wide as high
+    assert abs(np.median(aspect) - 1) < 0.15  # wide as often as tall
     for low, extent in ((boxes[:, 0], width), (boxes[:, 1], height)):
         place = low / (200 - extent)
         assert 0 <= place.min() < 0.02
@@ -298,7 +298,7 @@ def test_area_aspect_and_place_fill_their_ranges() -> None:
         assert abs(place.mean() - 0.5) < 0.08
 
 
-def test_a_crop_that_does_not_fit_is_made_smaller_in_its_aspect() -> None:
+def test_a_crop_that_does_not_fit_is_scaled_down_with_its_aspect() -> None:
     for number in range(5):
         left, top, right, bottom = box_of(200, 50, augment(), number)
         assert (top, bottom) == (0, 50)
@@ -308,23 +308,23 @@ def test_a_crop_that_does_not_fit_is_made_smaller_in_its_aspect() -> None:
         assert bottom - top == pytest.approx(12.5)  # 100 × 25, a quarter of the photo, would not fit
 
 
-def test_the_middle_of_the_crop_is_cut_as_in_the_plain_view() -> None:
+def test_a_random_view_has_the_central_crop_of_the_plain_view() -> None:
     settings = augment(scale=[0.25, 0.25])
     whole, middle = box_of(200, 200, settings, 3), box_of(200, 200, settings, 3, crop=0.8)
     assert [inner - outer for inner, outer in zip(middle, whole, strict=True)] == pytest.approx([10, 10, -10, -10])
 
 
-def test_under_squash_crops_lie_around_the_photos_own_shape() -> None:
+def test_squashed_crops_vary_around_the_photos_own_aspect() -> None:
     settings = augment(scale=[0.2, 0.4], aspect=[0.5, 2.0])
     boxes = np.array([box_of(400, 100, settings, number, "squash") for number in range(400)])
     width, height = (boxes[:, 2] - boxes[:, 0]) / 400, (boxes[:, 3] - boxes[:, 1]) / 100
     area, factor = width * height, width / height
-    assert 0.2 - 1e-9 <= area.min() < 0.205  # nothing is cut off
+    assert 0.2 - 1e-9 <= area.min() < 0.205  # nothing is cropped
     assert 0.395 < area.max() <= 0.4 + 1e-9
     assert 0.5 - 1e-9 <= factor.min() < 0.51
     assert 1.96 < factor.max() <= 2 + 1e-9
     assert abs(np.median(factor) - 1) < 0.15
-    # The same draws as of a square photo, stretched.
+    # The same draws as for a square photo, stretched.
     square = np.array([box_of(100, 100, settings, number, "squash") for number in range(400)])
     assert boxes == pytest.approx(square * (4, 1, 4, 1))
     assert square == pytest.approx(np.array([box_of(100, 100, settings, number) for number in range(400)]))
@@ -383,23 +383,23 @@ def marked(x: int, y: int) -> Image.Image:
 
 
 def mark_of(image: NDArray[np.uint8]) -> tuple[float, float]:
-    """Where the white square is, from the middle, x to the right and y down."""
+    """The position of the white square relative to the centre, x to the right and y down."""
     weight = image.astype(float)
     y, x = np.mgrid[: weight.shape[0], : weight.shape[1]] - (weight.shape[0] - 1) / 2
     return float((x * weight).sum() / weight.sum()), float((y * weight).sum() / weight.sum())
 
 
-def test_rotation_is_about_the_middle_and_clockwise() -> None:
+def test_rotation_is_clockwise_about_the_centre() -> None:
     for degrees, x, y in [(0, 20, 0), (90, 0, 20), (180, -20, 0), (-90, 0, -20), (45, 14.14, 14.14)]:
         turned = np.asarray(views._rotate(marked(52, 32), degrees, 65))[..., 0]
         assert mark_of(turned) == pytest.approx((x, y), abs=0.05)
-    turned = np.asarray(views._rotate(drawn(65, 65), 90, 65)).astype(int)
-    assert abs(turned - np.rot90(np.asarray(drawn(65, 65)), -1)).max() <= 1
-    # A smaller view is the middle of it, at the same scale.
+    turned = np.asarray(views._rotate(draw_view(65, 65), 90, 65)).astype(int)
+    assert abs(turned - np.rot90(np.asarray(draw_view(65, 65)), -1)).max() <= 1
+    # A smaller view is the central part, at the same scale.
     assert mark_of(np.asarray(views._rotate(marked(42, 32), 90, 31))[..., 0]) == pytest.approx((0, 10), abs=0.05)
 
 
-def test_random_rotations_fill_their_range_either_way() -> None:
+def test_random_rotations_cover_their_range_in_both_directions() -> None:
     degrees = []
     for number in range(150):
         x, y = mark_of(seen(marked(52, 32), augment(rotation=30.0), number, size=65)[0])
@@ -410,7 +410,7 @@ def test_random_rotations_fill_their_range_either_way() -> None:
     assert abs(np.mean(degrees)) < 5
 
 
-def test_what_comes_from_outside_is_black() -> None:
+def test_pixels_from_outside_are_black() -> None:
     white = Image.new("RGB", (40, 40), "white")
     turned = np.asarray(views._rotate(white, 45, 40))
     assert turned[0, 0].tolist() == turned[39, 0].tolist() == [0, 0, 0]
@@ -442,7 +442,7 @@ def test_brightness_is_a_factor() -> None:
     assert abs(factor.mean() - 1) < 0.06
     assert abs(found[:, 1] - found[:, 0] / 2).max() <= 1
     assert abs(found[:, 2] - found[:, 0] / 10).max() <= 1
-    assert colours(flat(200, 200, 200), augment(brightness=1.0)).max() == 255  # cut off, not wrapped around
+    assert colours(flat(200, 200, 200), augment(brightness=1.0)).max() == 255  # clipped, not wrapped around
 
 
 def test_contrast_is_about_the_mean() -> None:
@@ -465,12 +465,12 @@ def test_saturation_is_about_grey() -> None:
     assert (found[:, 1] == found[:, 2]).all()
 
 
-def test_hue_turns_colours_and_leaves_grey_alone() -> None:
+def test_hue_shifts_colours_and_does_not_change_grey() -> None:
     for level in (0, 1, 90, 254, 255):
         assert (colours(flat(level, level, level), augment(hue=0.5), 30) == level).all()
     found = colours(flat(255, 0, 0), augment(hue=0.1))
-    assert (found[:, 0] == 255).all()  # a tenth of the circle either way: red stays the strongest
-    assert (found[:, 1:].min(axis=1) == 0).all()  # and nothing pales
+    assert (found[:, 0] == 255).all()  # a tenth of the circle in both directions: red stays the strongest
+    assert (found[:, 1:].min(axis=1) == 0).all()  # and saturation does not change
     towards_yellow, towards_magenta = found[:, 1], found[:, 2]  # 0.1 of the circle is 0.6 of the way
     assert 135 < towards_yellow.max() <= 0.6 * 255 + 6
     assert 135 < towards_magenta.max() <= 0.6 * 255 + 6
@@ -483,19 +483,19 @@ def test_hue_turns_colours_and_leaves_grey_alone() -> None:
 
 
 def test_a_recipe_opens_a_photo_once_and_draws_its_views(tmp_path: Path) -> None:
-    drawn().save(tmp_path / "x.png")
+    draw_view().save(tmp_path / "x.png")
     settings = augment(scale=[0.5, 0.8])
     recipe = Recipe(preprocessing(12), settings, seed=5)
     plain, first, third = recipe.draw(tmp_path / "x.png", SHA256, [PLAIN, 0, 2])
-    assert (plain == plain_view(drawn(), preprocessing(12))).all()
-    assert (first == random_view(drawn(), preprocessing(12), settings, SHA256, 0, 5)).all()
-    assert (third == random_view(drawn(), preprocessing(12), settings, SHA256, 2, 5)).all()
-    with pytest.raises(UserError, match=r"y\.png passed the filter and can't be opened now"):
+    assert (plain == plain_view(draw_view(), preprocessing(12))).all()
+    assert (first == random_view(draw_view(), preprocessing(12), settings, SHA256, 0, 5)).all()
+    assert (third == random_view(draw_view(), preprocessing(12), settings, SHA256, 2, 5)).all()
+    with pytest.raises(UserError, match=r"y\.png passed the filter but can't be opened now"):
         recipe.draw(tmp_path / "y.png", SHA256, [PLAIN])
 
 
 def test_a_large_jpeg_is_decoded_no_larger_than_a_view_needs(tmp_path: Path) -> None:
-    large, path = drawn(1200, 800), tmp_path / "x.jpg"
+    large, path = draw_view(1200, 800), tmp_path / "x.jpg"
     large.save(path, quality=95)
     wanted = preprocessing(80, crop=0.875, interpolation="bicubic")
     recipe = Recipe(wanted, augment(scale=[0.1, 0.1]), seed=5)
@@ -511,16 +511,16 @@ def test_a_large_jpeg_is_decoded_no_larger_than_a_view_needs(tmp_path: Path) -> 
     assert differences.mean() < 0.5
 
 
-def test_mirror_images_are_those_of_the_plain_view() -> None:
+def test_mirrored_views_are_flips_of_the_plain_view() -> None:
     recipe = Recipe(preprocessing(12), augment(), seed=5)
-    plain = plain_view(drawn(), preprocessing(12))
-    found = recipe.views(drawn(), SHA256, [views.HORIZONTAL, PLAIN, views.VERTICAL, views.BOTH])
+    plain = plain_view(draw_view(), preprocessing(12))
+    found = recipe.views(draw_view(), SHA256, [views.HORIZONTAL, PLAIN, views.VERTICAL, views.BOTH])
     for view, expected in zip(found, [plain[:, :, ::-1], plain, plain[:, ::-1], plain[:, ::-1, ::-1]], strict=True):
         assert (view == expected).all()
     assert len({recipe.name(SHA256, number) for number in (PLAIN, *views.FLIPS, 0)}) == 5
 
 
-def test_views_have_different_names_unless_they_are_the_same() -> None:
+def test_only_identical_views_share_a_name() -> None:
     recipe = Recipe(preprocessing(12), augment(scale=[0.5, 0.8]), seed=5)
     others = [replace(recipe, seed=6), replace(recipe, augment=augment(scale=[0.5, 0.81]))]
     assert {one.name(SHA256, PLAIN) for one in [recipe, *others]} == {f"{SHA256} plain"}

@@ -26,14 +26,14 @@ from torch import Tensor, nn
 
 from boatyard.core.errors import UserError
 from boatyard.images.views import Preprocessing, plain_view
-from boatyard.models import backbones, checkpoint
+from boatyard.models import backbones, model_file
 from boatyard.models.concatenated import ConcatenatedBackbones
 from boatyard.models.model_header import Header
 from boatyard.models.network import Embedder, Network, embedder, head
 from boatyard.training import finetuning
 
-# Name, width of the embedding, side of the views, parameters left: the published network's, as its authors count them,
-# less the last layer's 1000 · (width + 1), and less the side classifiers of GoogLeNet and Inception v3.
+# Name, width of the embedding, side of the views, number of parameters: that of the published network, less the last
+# layer's 1000 · (width + 1), and less the auxiliary classifiers of GoogLeNet and Inception v3.
 FAMILIES = [
     ("alexnet", 4096, 224, 61_100_840 - 4_097_000),
     ("vgg11", 4096, 224, 132_863_336 - 4_097_000),
@@ -76,7 +76,7 @@ def speed(name: str) -> tuple[pytest.MarkDecorator, ...]:
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # small networks: more threads would wait for one another
+    torch.set_num_threads(1)  # small networks: more threads would wait for each other
     yield
     torch.set_num_threads(threads)
 
@@ -92,7 +92,7 @@ def output(network: nn.Module, of: Tensor) -> Tensor:
     return result
 
 
-def about(name: str, preprocessing: Preprocessing, classes: int = 3) -> Header:
+def header_of(name: str, preprocessing: Preprocessing, classes: int = 3) -> Header:
     return Header([f"class {number}" for number in range(classes)], name, 0, 0.0, preprocessing, 1.0, {})
 
 
@@ -106,14 +106,14 @@ def test_every_family_is_cut_frozen_run_saved_and_loaded(
     torch.manual_seed(0)
     backbone = backbones.create(name, "none")
     assert (backbone.width, backbone.preprocessing.size) == (width, size)
-    # The last layer alone is gone: nothing more, nothing less.
+    # Only the last layer was removed.
     assert sum(parameter.numel() for parameter in backbone.network.parameters()) == parameters
 
     frozen = embedder(backbone, backbone.preprocessing)
     assert not any(module.training for module in frozen.modules())
     assert not any(parameter.requires_grad for parameter in frozen.parameters())
 
-    # Fine-tuning of 'all' leaves none out, and has none twice.
+    # Fine-tuning with blocks 'all' has every parameter once.
     tuned = [id(parameter) for block in finetuning.blocks(backbone.network) for parameter in block]
     assert sorted(tuned) == sorted(id(parameter) for parameter in backbone.network.parameters())
 
@@ -127,10 +127,10 @@ def test_every_family_is_cut_frozen_run_saved_and_loaded(
     assert all(torch.equal(before[key], tensor) for key, tensor in frozen.named_buffers())
 
     path = tmp_path / "model.safetensors"
-    checkpoint.save(path, classifier, about(name, backbone.preprocessing))
+    model_file.save(path, classifier, header_of(name, backbone.preprocessing))
     del backbone, frozen, classifier, before
     gc.collect()
-    loaded, header = checkpoint.load(path)
+    loaded, header = model_file.load(path)
     assert header.backbone == name
     assert torch.equal(output(loaded, two), log_probabilities)
     path.unlink()
@@ -143,15 +143,15 @@ def test_every_family_is_cut_frozen_run_saved_and_loaded(
         for name, size in [*((family[0], family[2]) for family in FAMILIES), ("timm/fastvit_t8", 96)]
     ],
 )
-def test_in_every_family_the_layout_for_training_changes_no_gradient(name: str, size: int) -> None:
-    """In some PyTorch died, or got gradients wrong by more than their size (finetuning.lay_out).
+def test_in_every_family_channels_last_changes_no_gradient(name: str, size: int) -> None:
+    """In some, PyTorch crashed or got gradients wrong by more than 100 % (`finetuning.use_channels_last`).
 
     Rounding alone, where ReLU and max-pooling bend, puts either layout up to 0.006 away from float64's gradient.
     """
     torch.manual_seed(0)
     plain = backbones.create(name, "none").network.eval()
     laid_out = copy.deepcopy(plain)
-    finetuning.lay_out(laid_out, "cpu")
+    finetuning.use_channels_last(laid_out, "cpu")
     images = views(size) / 255
     direction = torch.randn_like(plain(images))
     for network in (plain, laid_out):
@@ -211,10 +211,10 @@ def test_a_network_that_published_weights_configure_is_loaded_with_the_same_conf
     assert torch.equal(output(loaded, two), output(embedder(backbone, backbone.preprocessing), two))
 
 
-def test_a_vision_transformer_is_built_for_the_size_that_it_was_saved_with() -> None:
+def test_a_vision_transformer_is_built_for_the_size_in_its_header() -> None:
     # vit_b_16's IMAGENET1K_SWAG_E2E_V1, for one, takes 384 pixels, and its plain weights 224.
     preprocessing = replace(backbones.create("vit_b_32", "none").preprocessing, size=384)
-    network = checkpoint.build(about("vit_b_32", preprocessing))
+    network = model_file.build(header_of("vit_b_32", preprocessing))
     assert network.embedder.backbone.get_parameter("encoder.pos_embedding").shape == (1, 1 + 12 * 12, 768)
     assert output(network, views(384, 1)).shape == (1, 3)
 
@@ -222,12 +222,12 @@ def test_a_vision_transformer_is_built_for_the_size_that_it_was_saved_with() -> 
 def test_a_size_that_the_backbone_does_not_take() -> None:
     for name, other in [("timm/vit_tiny_patch16_224", 192), ("alexnet", 32)]:
         backbone = backbones.create(name, "none")
-        with pytest.raises(UserError, match=f"^image.size: .* {other} pixels .*'backbone', which means 224") as caught:
+        with pytest.raises(UserError, match=f"^image.size: .* {other} pixels .*'backbone', which is 224") as caught:
             embedder(backbone, replace(backbone.preprocessing, size=other))
         assert "\n" not in str(caught.value)
 
 
-def test_backbones_side_by_side_answer_as_each_does_alone(tmp_path: Path) -> None:
+def test_concatenated_backbones_give_the_embeddings_of_each(tmp_path: Path) -> None:
     torch.manual_seed(0)
     together = backbones.create("efficientnet_lite0+resnet18", "default+none")
     lite = backbones.create("efficientnet_lite0", "default")
@@ -236,10 +236,10 @@ def test_backbones_side_by_side_answer_as_each_does_alone(tmp_path: Path) -> Non
     assert lite.preprocessing.mean != resnet.preprocessing.mean
     two = views(224)
     alone = [output(embedder(backbone, backbone.preprocessing), two) for backbone in (lite, resnet)]
-    answers = output(embedder(together, together.preprocessing), two)
-    torch.testing.assert_close(answers, torch.cat(alone, 1), rtol=1e-4, atol=1e-4)
-    assert torch.equal(answers[:, :1280], alone[0])  # the first one's views are as ever
-    # A model file has the others' normalisation, whatever the weights are that it was made with.
+    embeddings = output(embedder(together, together.preprocessing), two)
+    torch.testing.assert_close(embeddings, torch.cat(alone, 1), rtol=1e-4, atol=1e-4)
+    assert torch.equal(embeddings[:, :1280], alone[0])  # the views are those of the first
+    # A model file has the normalisation of the others, whatever weights it was made with.
     together.network.get_buffer("scale").mul_(2)
     loaded = saved_and_loaded("efficientnet_lite0+resnet18", together, tmp_path / "model.safetensors")
     assert torch.equal(loaded.backbone.get_buffer("scale"), together.network.get_buffer("scale"))
@@ -251,39 +251,39 @@ def test_backbones_side_by_side_answer_as_each_does_alone(tmp_path: Path) -> Non
         (
             "efficientnet_lite0+efficientnet_lite1",
             "none+none+none",
-            "model.weights: 'none+none+none' names 3, and model.backbone 2: write one for all, or one for each",
+            "model.weights: 'none+none+none' has 3 parts, but model.backbone 2: write one for all, or one for each",
         ),
-        ("+".join(["resnet18"] * 9), "none", "model.backbone: 9 side by side, where 8 are the most; name fewer"),
+        ("+".join(["resnet18"] * 9), "none", "model.backbone: 9 backbones, but at most 8 can be concatenated"),
         ("efficientnet_lite0+", "none", "model.backbone: torchvision has no classification model ''; see"),
         ("efficientnet_lite0+resnet5O", "none", "model.backbone: torchvision has no classification model 'resnet5O'"),
         (
             "efficientnet_lite1+timm/vit_tiny_patch16_224",
             "none",
-            "model.backbone: timm/vit_tiny_patch16_224 does not take the 240 pixels of efficientnet_lite1, whose views "
-            "are for all (Input height (240) doesn't match model (224).); name timm/vit_tiny_patch16_224 first",
+            "model.backbone: timm/vit_tiny_patch16_224 does not take views of 240 pixels, the size of "
+            "efficientnet_lite1 (Input height (240) doesn't match model (224).); put timm/vit_tiny_patch16_224 first",
         ),
         (
             "timm/vit_tiny_patch16_384+timm/vit_tiny_patch16_224",
             "none",
-            "timm/vit_tiny_patch16_224 does not take the 384 pixels of timm/vit_tiny_patch16_384, whose views are for "
-            "all (Input height (384) doesn't match model (224).); choose others",
+            "timm/vit_tiny_patch16_224 does not take views of 384 pixels, the size of timm/vit_tiny_patch16_384 (Input "
+            "height (384) doesn't match model (224).); choose others",
         ),
         (
             "efficientnet_lite2+timm/mvitv2_tiny",  # an IndexError
             "none",
-            "timm/mvitv2_tiny does not take the 260 pixels of efficientnet_lite2, whose views are for all (index",
+            "timm/mvitv2_tiny does not take views of 260 pixels, the size of efficientnet_lite2 (index",
         ),
     ],
 )
-def test_backbones_that_can_not_stand_side_by_side(name: str, weights: str, message: str) -> None:
+def test_backbones_that_cannot_be_concatenated(name: str, weights: str, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         backbones.create(name, weights)
 
 
-def test_side_by_side_with_weights_of_another_size_than_the_default_ones(tmp_path: Path) -> None:
+def test_concatenated_backbones_with_weights_of_another_size_than_the_default(tmp_path: Path) -> None:
     name = "regnet_y_400mf+timm/vit_tiny_patch16_384"
     first, second = (backbones.create(part, "none") for part in name.split("+"))
-    assert first.preprocessing.size == 224  # and published ones may be of 384
+    assert first.preprocessing.size == 224  # and published weights may take 384
     network = ConcatenatedBackbones([first.network, second.network], [first.preprocessing, second.preprocessing])
     preprocessing = replace(first.preprocessing, size=384)
     backbone = backbones.Backbone(name, network, first.width + second.width, preprocessing)
@@ -294,8 +294,8 @@ def test_side_by_side_with_weights_of_another_size_than_the_default_ones(tmp_pat
 
 def saved_and_loaded(name: str, backbone: backbones.Backbone, path: Path) -> Embedder:
     network = Network(embedder(backbone, backbone.preprocessing), head(backbone.width, 0, 0.0, 3))
-    checkpoint.save(path, network, about(name, backbone.preprocessing))
-    return checkpoint.load(path)[0].embedder
+    model_file.save(path, network, header_of(name, backbone.preprocessing))
+    return model_file.load(path)[0].embedder
 
 
 def test_lite0s_package_loads_into_timms_architecture_in_order() -> None:
@@ -310,7 +310,7 @@ def test_lite0s_package_loads_into_timms_architecture_in_order() -> None:
     assert torch.equal(output(backbone.network, some), output(network.eval(), some))
 
 
-def test_lite0_is_fed_what_it_was_trained_on() -> None:
+def test_lite0_gets_the_normalisation_that_it_was_trained_with() -> None:
     backbone = backbones.create("efficientnet_lite0", "default")
     assert backbone.preprocessing == Preprocessing(224, 0.875, "bicubic", (127 / 255,) * 3, (128 / 255,) * 3)
     frozen = embedder(backbone, backbone.preprocessing)
@@ -321,7 +321,7 @@ def test_lite0_is_fed_what_it_was_trained_on() -> None:
     assert torch.equal(fed[0], (levels.float() - 127) / 128)
 
 
-def test_lite0_sees_a_drawn_photo_as_always() -> None:
+def test_lite0s_embedding_of_a_drawn_photo_is_unchanged() -> None:
     rows, columns = np.mgrid[0:260, 0:300]
     disc = (rows - 120) ** 2 + (columns - 160) ** 2 < 70**2
     bands = np.where(rows // 8 % 2, 200, 90)
@@ -355,7 +355,7 @@ def test_weights_from_a_local_file(suffix: str, tmp_path: Path) -> None:
     assert torch.equal(network.state_dict()["features.0.weight"], state["features.0.weight"])
 
 
-def test_mnasnet_from_a_local_file_that_does_not_say_its_version(tmp_path: Path) -> None:
+def test_mnasnet_from_a_local_file_without_its_version(tmp_path: Path) -> None:
     torch.manual_seed(7)
     state = torchvision.models.mnasnet0_5(weights=None).state_dict()
     save_file(state, tmp_path / "own.safetensors")
@@ -373,34 +373,40 @@ def test_a_damaged_file_in_torch_hubs_cache(hub: Path) -> None:
         with pytest.raises(UserError) as caught:
             backbones.create("resnet50", "default")
         assert str(caught.value) == (
-            f"model.weights: resnet50's are damaged, or hold more than its tensors: delete {path} and run again"
+            f"model.weights: {path} is damaged, or contains more than tensors of resnet50: delete it and run again"
         )
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
-        (Resource(status=503), r"could not be fetched \(.*503.*\); without network"),
+        (Resource(status=503), r"those of squeezenet1_1 could not be downloaded \(.*503.*\); without a network"),
         (
             Resource(b"<html>Log in</html>"),
-            r"were cut off or changed on their way \(invalid hash value.*\): run again$",
+            r"the download of squeezenet1_1 was incomplete or corrupted \(invalid hash value.*\): run again$",
         ),
-        (Resource(bytes(5000), stops=[100]), r"were cut off or changed on their way \(.*\): run again$"),
+        (
+            Resource(bytes(5000), stops=[100]),
+            r"the download of squeezenet1_1 was incomplete or corrupted \(.*\): run again$",
+        ),
         (
             Resource(b"9\r\nabc", headers={"Transfer-Encoding": "chunked"}, length=""),
-            r"were cut off or changed on their way \(IncompleteRead.*\): run again$",
+            r"the download of squeezenet1_1 was incomplete or corrupted \(IncompleteRead.*\): run again$",
         ),
-        (Resource(bytes(50), length="x"), r"were cut off or changed on their way \(.*\): run again$"),
+        (
+            Resource(bytes(50), length="x"),
+            r"the download of squeezenet1_1 was incomplete or corrupted \(.*\): run again$",
+        ),
     ],
 )
-def test_published_weights_that_do_not_arrive_whole(
-    answer: Resource, told: str, hub: Path, monkeypatch: pytest.MonkeyPatch
+def test_incomplete_downloads_of_published_weights(
+    answer: Resource, message: str, hub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.value
     with serving() as site:
         site.resources["/squeezenet1_1-b8a52dc0.pth"] = answer
         monkeypatch.setattr(published, "url", f"{site.address}/squeezenet1_1-b8a52dc0.pth")
-        with pytest.raises(UserError, match=rf"^model\.weights: squeezenet1_1's {told}"):
+        with pytest.raises(UserError, match=rf"^model\.weights: {message}"):
             backbones.create("squeezenet1_1", "default")
     assert list(hub.iterdir()) == []
 
@@ -409,13 +415,13 @@ def test_code_in_torch_hubs_cache_does_not_run(hub: Path, tmp_path: Path) -> Non
     trace = tmp_path / "trace"
     torch.save({"conv1.weight": Intruder(trace)}, hub / "resnet50-11ad3fa6.pth")
     with pytest.raises(
-        UserError, match=r"^model\.weights: resnet50's are damaged, or hold more than its tensors: delete"
+        UserError, match=r"^model\.weights: .* is damaged, or contains more than tensors of resnet50: delete it"
     ):
         backbones.create("resnet50", "default")
     assert not trace.exists()
     with pytest.raises(RuntimeError, match=r"conv1\.weight"):
         torchvision.models.resnet50(weights="DEFAULT")
-    assert trace.exists()  # torchvision by itself would have
+    assert trace.exists()  # torchvision itself would run it
 
 
 @pytest.mark.parametrize(

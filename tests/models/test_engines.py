@@ -1,4 +1,4 @@
-"""The two engines agree, a view's result depends on the view alone, and damaged graphs are not taken."""
+"""The engines agree, the result of a view depends only on the view, and damaged graphs are not used."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,14 +21,15 @@ from boatyard.images.views import PLAIN, PhotoViews, Preprocessing, Recipe, plai
 from boatyard.models import backbones
 from boatyard.models.backbones import Backbone
 from boatyard.models.engines import registry
+from boatyard.models.engines.base import Engine
 from boatyard.models.engines.torch_engine import TorchEngine, channels_last
-from boatyard.models.fingerprint import fingerprint
-from boatyard.models.network import Embedder, Network, arrays, embedder, head
+from boatyard.models.frozen_backbone import FrozenBackbone, fingerprint
+from boatyard.models.network import Embedder, Network, arrays, embedder, head, head_weights
 from boatyard.params.schema import Augment
 
 Views = NDArray[np.uint8]
 
-# Of the largest value; seen on x86: 2e-6 for each of the three below.
+# Relative to the largest value; on x86 the difference is 2e-6 for each of the three below.
 TOLERANCE = 1e-4
 
 
@@ -67,6 +68,11 @@ def small_network(seed: int = 0, size: int = 12) -> Network:
     return Network(embedder(backbone, backbone.preprocessing), head(6, 4, 0.4, 3)).eval()
 
 
+def onnx_engine(network: Network, machine: Machine, graphs: Path, size: int = 12) -> Engine:
+    backbone = FrozenBackbone.of(network.embedder)
+    return registry.for_views(backbone, head_weights(network.head), [3, size, size], machine, graphs)
+
+
 @pytest.mark.parametrize(
     ("name", "weights"),
     [("efficientnet_lite0", "default"), ("resnet18", "none"), ("timm/vit_tiny_patch16_224", "none")],
@@ -80,7 +86,8 @@ def test_onnx_runtime_and_torch_agree(name: str, weights: str, tmp_path: Path) -
         expected = network(torch.from_numpy(views)).numpy()
     assert np.ptp(expected) > 0.1
     for kind in ("onnx", "torch"):
-        output = registry.create(network, [3, 224, 224], Machine(engine=kind, workers=1), tmp_path)(views)
+        backbone = FrozenBackbone.of(network)
+        output = registry.for_views(backbone, None, [3, 224, 224], Machine(engine=kind), tmp_path)(views)
         assert output.dtype == np.float32
         assert np.abs(output - expected).max() < TOLERANCE * np.abs(expected).max()
 
@@ -88,15 +95,15 @@ def test_onnx_runtime_and_torch_agree(name: str, weights: str, tmp_path: Path) -
 def test_a_views_result_is_its_own_under_onnx_runtime(tmp_path: Path) -> None:
     views = noise(24, 12)
     network = small_network()
-    alone = registry.create(network, [3, 12, 12], Machine(), tmp_path)
+    alone = onnx_engine(network, Machine(), tmp_path)
     assert (alone.batch, alone.calls) == (1, 1)
     expected = np.concatenate([alone(view[None]) for view in views])
     assert np.array_equal(alone(views), expected)
     assert np.array_equal(alone(views[::-1]), expected[::-1])
     for workers in (1, 2, 5):
-        run = registry.create(network, [3, 12, 12], Machine(workers=workers), tmp_path)
-        assert run.calls == workers
-        outputs = list(inference.run(run, range(8), lambda i: list(views[3 * i : 3 * i + 3]), workers))
+        engine = onnx_engine(network, Machine(workers=workers), tmp_path)
+        assert engine.calls == workers
+        outputs = list(inference.run(engine, range(8), lambda i: list(views[3 * i : 3 * i + 3]), workers))
         assert np.array_equal(np.concatenate(outputs), expected)
 
 
@@ -129,8 +136,8 @@ def test_torch_gets_batches_of_one_size() -> None:
     assert Counting.sizes == [4, 4, 4]
 
 
-def test_a_network_of_three_dimensions_too_is_laid_out_for_torch() -> None:
-    """Module.to refuses weights of five dimensions, which timm/lambda_resnet26t has beside those of four."""
+def test_channels_last_leaves_weights_of_five_dimensions_alone() -> None:
+    """Module.to refuses them, and timm/lambda_resnet26t has some."""
     network = nn.ModuleList([nn.Conv2d(3, 8, 3), nn.Conv3d(2, 4, 3), nn.Linear(2, 3)])
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     assert channels_last(network)[0].weight.is_contiguous(memory_format=torch.channels_last)
@@ -140,17 +147,17 @@ def test_a_network_of_three_dimensions_too_is_laid_out_for_torch() -> None:
 @pytest.mark.parametrize("waiting", [2**28, 1])
 def test_torch_draws_what_pillow_draws(waiting: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the CPU, as it does on a GPU: photos of any size, with any number of views, filled into batches."""
-    monkeypatch.setattr(inference, "_WAITING", waiting)
+    monkeypatch.setattr(inference, "_MAX_UNDRAWN", waiting)
     recipe = Recipe(Preprocessing(12, 0.875, "bicubic", (0.5,) * 3, (0.25,) * 3), AUGMENT, seed=0)
     sides = np.random.default_rng(0).integers(8, 60, (9, 2))
     photos = [Image.fromarray(noise(1, 60)[0].transpose(1, 2, 0)[:height, :width]) for height, width in sides]
-    shots = [recipe.shot(photo, str(at), [PLAIN, 0, 1, 2][: at % 5]) for at, photo in enumerate(photos)]
-    seen = [[], *shots, [], shots[3].views()]  # a photo that can't be read, and views that lie ready, among them
+    shots = [recipe.plan(photo, str(at), [PLAIN, 0, 1, 2][: at % 5]) for at, photo in enumerate(photos)]
+    inputs = [[], *shots, [], shots[3].views()]  # among them a photo without views, and views that are drawn already
 
     def outputs(draws: bool, workers: int) -> list[NDArray[np.float32]]:
         run = TorchEngine(small_network(), "cpu", batch=8, draws=draws)
         run.queued = int(draws)  # as on CUDA
-        return list(inference.run(run, seen, lambda one: one, workers))
+        return list(inference.run(run, inputs, lambda one: one, workers))
 
     expected = outputs(draws=False, workers=1)
     assert [len(rows) for rows in expected] == [0, 0, 1, 2, 3, 4, 0, 1, 2, 3, 0, 3]
@@ -159,7 +166,7 @@ def test_torch_draws_what_pillow_draws(waiting: int, monkeypatch: pytest.MonkeyP
             assert np.array_equal(found, wanted)
 
 
-def test_views_are_drawn_on_the_device_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_views_are_drawn_on_the_device_if_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PhotoViews, "views", lambda _: pytest.fail("drawn by Pillow"))
     preprocessing = Preprocessing(12, 1.0, "bilinear", (0.5,) * 3, (0.25,) * 3)
     shot = plain_views(Image.new("RGB", (20, 30)), preprocessing)
@@ -168,12 +175,12 @@ def test_views_are_drawn_on_the_device_where_it_is_asked_for(monkeypatch: pytest
     assert np.array_equal(found, run(np.zeros((1, 3, 12, 12), np.uint8)))
 
 
-# Shares of a feature vector's length by which bf16 may change it, in half of the photos and in any. Seen on x86, on the
-# photos below: 0.08 and 0.17; two of them differ by 0.84 or so.
+# The relative change of a feature vector by bf16: at most these for half of the photos, and for any. On x86, for the
+# photos below, it is 0.08 and 0.17; the vectors of two photos differ by about 0.84.
 BF16_MEDIAN, BF16_MOST = 0.1, 0.25
 
 
-def test_bf16_answers_as_fp32_does_within_a_tolerance(tmp_path: Path) -> None:
+def test_bf16_agrees_with_fp32_within_a_tolerance(tmp_path: Path) -> None:
     drawn_photos.draw(tmp_path, per_class=8)
     paths = [tmp_path / drawn_photos.name_of(label, number) for label in drawn_photos.CLASSES for number in range(4)]
     backbone = backbones.create("efficientnet_lite0", "default")
@@ -196,7 +203,7 @@ def test_a_head_computes_in_fp32_whatever_the_backbone_does() -> None:
         assert np.abs(network.head(torch.from_numpy(rows)).numpy() - whole).max() < 1e-6
 
 
-def test_numbers_too_large_for_fp16_are_refused() -> None:
+def test_values_too_large_for_fp16_are_an_error() -> None:
     class Large(nn.Module):
         def forward(self, views: Tensor) -> Tensor:
             return torch.full((len(views), 2), 1e5).half()
@@ -222,14 +229,14 @@ def test_a_graph_is_exported_once_for_each_network(tmp_path: Path, monkeypatch: 
     done = exports(monkeypatch)
     graphs, views = tmp_path / "graphs", noise(2, 12)
 
-    def run(network: nn.Module, size: int = 12) -> NDArray[np.float32]:
-        return registry.create(network, [3, size, size], Machine(), graphs)(noise(2, size))
+    def run(network: Network, size: int = 12) -> NDArray[np.float32]:
+        return onnx_engine(network, Machine(), graphs, size)(noise(2, size))
 
     first = run(small_network())
     assert np.array_equal(run(small_network()), first)
     assert (len(done), len(list(graphs.iterdir()))) == (1, 1)
 
-    # A head's graph is written by hand: only another backbone is exported.
+    # A head's graph is not exported by torch: only another backbone is.
     for weight, count in [("head.classes.bias", 1), ("embedder.backbone.0.bias", 2)]:
         changed = small_network()
         with torch.no_grad():
@@ -246,10 +253,10 @@ def test_a_graph_is_exported_once_for_each_network(tmp_path: Path, monkeypatch: 
 
 def test_a_damaged_graph_is_exported_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     views = noise(2, 12)
-    expected = registry.create(small_network(), [3, 12, 12], Machine(), tmp_path)(views)
+    expected = onnx_engine(small_network(), Machine(), tmp_path)(views)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
-    # One bit of a weight, which any reader of the format takes.
+    # One bit of a weight, which leaves the file valid.
     place = whole.index(small_network().get_parameter("embedder.backbone.5.weight").detach().numpy().tobytes())
     flipped = bytearray(whole)
     flipped[place + 3] ^= 0x40
@@ -257,17 +264,17 @@ def test_a_damaged_graph_is_exported_again(tmp_path: Path, monkeypatch: pytest.M
     for damaged in (b"", whole[: len(whole) // 2], bytes(flipped)):
         path.write_bytes(damaged)
         done = exports(monkeypatch)
-        assert np.array_equal(registry.create(small_network(), [3, 12, 12], Machine(), tmp_path)(views), expected)
+        assert np.array_equal(onnx_engine(small_network(), Machine(), tmp_path)(views), expected)
         assert len(done) == 1
         assert list(tmp_path.iterdir()) == [path]
 
 
-def test_fingerprint_tells_networks_apart() -> None:
+def test_different_networks_have_different_fingerprints() -> None:
     weights = arrays(small_network().embedder)
     preprocessing = Preprocessing(12, 1.0, "bilinear", (0.5,) * 3, (0.25,) * 3)
     first = fingerprint("small", preprocessing, 6, weights.items())
-    assert first == small_network().embedder.fingerprint()
-    # The order of a file's tensors is its own, and what the plain view shows is not the network's.
+    assert first == FrozenBackbone.of(small_network().embedder).fingerprint
+    # The order of the tensors does not matter, nor what part of the photo a view shows.
     assert first == fingerprint("small", replace(preprocessing, size=16, crop=0.5), 6, reversed(list(weights.items())))
 
     changed = arrays(small_network().embedder)
@@ -275,7 +282,7 @@ def test_fingerprint_tells_networks_apart() -> None:
     swapped = weights | {"backbone.1.bias": weights["backbone.1.weight"]}
     reshaped = weights | {"backbone.5.bias": weights["backbone.5.bias"].reshape(2, 3)}
     others = {
-        small_network(seed=1).embedder.fingerprint(),
+        FrozenBackbone.of(small_network(seed=1).embedder).fingerprint,
         fingerprint("larger", preprocessing, 6, weights.items()),
         fingerprint("small", replace(preprocessing, mean=(0.5, 0.5, 0.501)), 6, weights.items()),
         fingerprint("small", replace(preprocessing, std=(0.25, 0.25, 0.251)), 6, weights.items()),
@@ -288,10 +295,10 @@ def test_fingerprint_tells_networks_apart() -> None:
     assert len(others | {first}) == 10
 
 
-def test_a_network_over_two_gigabytes_is_refused_by_onnx(tmp_path: Path) -> None:
+def test_a_network_over_two_gigabytes_is_too_large_for_onnx(tmp_path: Path) -> None:
     with torch.device("meta"):
         layer = nn.Linear(2**15, 2**14 + 2**10)
     preprocessing = Preprocessing(12, 1.0, "bilinear", (0.5,) * 3, (0.25,) * 3)
     large = Embedder(Backbone("large", layer, layer.out_features, preprocessing), preprocessing)
     with pytest.raises(UserError, match="over 2 GB, too much for ONNX: set BOATYARD_ENGINE=torch"):
-        registry.create(large, [3, 12, 12], Machine(), tmp_path)
+        registry.for_views(FrozenBackbone("large", large.width, lambda: large), None, [3, 12, 12], Machine(), tmp_path)

@@ -95,8 +95,8 @@ WRONG: list[tuple[Mapping[str, str] | None, str]] = [
     ({model_header.KEY: "7"}, "damaged metadata"),
     ({model_header.KEY: "[" * 100_000}, "damaged metadata"),
     (without("format"), "damaged metadata .'format'"),
-    (changed(format=1), "has format 1, this version reads 2: use the version that wrote it"),
-    (changed(format="1" * 1000), "has format 1{20}, this version reads 2"),
+    (changed(format=1), "has format 1, but this version reads 2: use the version that wrote it"),
+    (changed(format="1" * 1000), "has format 1{20}, but this version reads 2"),
     (without("classes"), r"damaged metadata .classes: Field required"),
     (without("preprocessing"), r"damaged metadata .preprocessing: Field required"),
     (changed(classes="abc"), "damaged metadata .classes: Input should be a valid array"),
@@ -152,7 +152,7 @@ def assert_one_line(error: UserError, path: Path) -> None:
     assert len(text) < len(str(path)) + 400
 
 
-def test_files_that_are_none(tmp_path: Path) -> None:
+def test_files_that_are_not_models(tmp_path: Path) -> None:
     whole = write(tmp_path / "whole", model_header.encode(ABOUT)).read_bytes()
     length = struct.unpack("<Q", whole[:8])[0]
     contents = {
@@ -170,10 +170,10 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     for name, content in contents.items():
         path = tmp_path / name
         path.write_bytes(content)
-        with pytest.raises(UserError, match="is no safetensors file") as caught:
+        with pytest.raises(UserError, match="is not a safetensors file") as caught:
             model_header.read(path)
         assert_one_line(caught.value, path)
-    with pytest.raises(UserError, match="is no safetensors file") as caught:
+    with pytest.raises(UserError, match="is not a safetensors file") as caught:
         model_header.read(tmp_path)
     assert_one_line(caught.value, tmp_path)
     with pytest.raises(UserError, match="is not here: run `dvc repro` to train it") as caught:
@@ -199,8 +199,8 @@ def test_whatever_the_bytes_a_header_is_read_or_refused_in_one_line(tmp_path: Pa
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
     try:
-        about = model_header.read(path)
+        header = model_header.read(path)
     except UserError as error:
         assert_one_line(error, path)
     else:
-        assert model_header.decode(model_header.encode(about), "again") == about
+        assert model_header.decode(model_header.encode(header), "again") == header

@@ -13,7 +13,8 @@ from boatyard.core.machine import Machine
 from boatyard.images.views import Preprocessing
 from boatyard.models.backbones import Backbone
 from boatyard.models.engines import registry
-from boatyard.models.network import Embedder, Network, Temperature, embedder, head
+from boatyard.models.frozen_backbone import FrozenBackbone
+from boatyard.models.network import Embedder, Network, Temperature, embedder, head, head_weights
 
 PREPROCESSING = Preprocessing(8, 1.0, "bilinear", (0.2, 0.4, 0.6), (0.5, 0.25, 0.1))
 
@@ -32,7 +33,7 @@ def test_views_are_normalised_by_channel() -> None:
     assert normalised.dtype == torch.float32
 
 
-def test_the_normalisation_belongs_to_the_preprocessing_and_not_to_the_state() -> None:
+def test_the_normalisation_is_not_part_of_the_state() -> None:
     assert dict(Embedder(Backbone("none", nn.Identity(), 3, PREPROCESSING), PREPROCESSING).state_dict()) == {}
 
 
@@ -50,18 +51,18 @@ def test_head_layers() -> None:
 
 
 def test_head_gives_log_probabilities() -> None:
-    top = head(2, 0, 0.0, 2)
-    top.load_state_dict({"classes.weight": torch.eye(2), "classes.bias": torch.tensor([0.0, 1.0])})
+    classifier = head(2, 0, 0.0, 2)
+    classifier.load_state_dict({"classes.weight": torch.eye(2), "classes.bias": torch.tensor([0.0, 1.0])})
     # Logits 1 and 1 + ln 3: probabilities 1/4 and 3/4.
-    output = top(torch.tensor([[1.0, math.log(3)]]))
+    output = classifier(torch.tensor([[1.0, math.log(3)]]))
     assert output.exp().flatten().tolist() == pytest.approx([0.25, 0.75])
 
 
-def test_a_temperature_divides_the_logits_and_is_no_weight() -> None:
+def test_a_temperature_divides_the_logits_and_is_not_a_weight() -> None:
     state = {"classes.weight": torch.eye(2), "classes.bias": torch.zeros(2)}
     warm, plain = head(2, 0, 0.0, 2, temperature=2.0), head(2, 0, 0.0, 2)
-    for top in (warm, plain):
-        top.load_state_dict(state)
+    for classifier in (warm, plain):
+        classifier.load_state_dict(state)
     # Logits 0 and ln 9, halved: ln 3, so 1/4 and 3/4.
     assert warm(torch.tensor([[0.0, math.log(9)]])).exp().flatten().tolist() == pytest.approx([0.25, 0.75])
     logits = torch.randn(100, 2)
@@ -69,15 +70,16 @@ def test_a_temperature_divides_the_logits_and_is_no_weight() -> None:
 
 
 @pytest.mark.parametrize("kind", ["onnx", "torch"])
-def test_engines_run_a_network_with_its_own_temperature(kind: str, tmp_path: Path) -> None:
+def test_engines_apply_the_temperature(kind: str, tmp_path: Path) -> None:
     views = np.random.default_rng(0).integers(0, 256, (5, 3, 8, 8), dtype=np.uint8)
     outputs = []
     for temperature in (1.0, 3.0):
         frozen = embedder(small_backbone(), PREPROCESSING)
-        network = Network(frozen, head(4, 0, 0.0, 3, temperature)).eval().requires_grad_(False)
-        network.head.load_state_dict({"classes.weight": torch.eye(3, 4) * 9, "classes.bias": torch.zeros(3)})
+        classifier = head(4, 0, 0.0, 3, temperature)
+        classifier.load_state_dict({"classes.weight": torch.eye(3, 4) * 9, "classes.bias": torch.zeros(3)})
+        backbone, weights = FrozenBackbone.of(frozen), head_weights(classifier)
         # The same folder of graphs: the second is not the first one's.
-        outputs.append(registry.create(network, [3, 8, 8], Machine(engine=kind, workers=1), tmp_path)(views))
+        outputs.append(registry.for_views(backbone, weights, [3, 8, 8], Machine(engine=kind), tmp_path)(views))
     assert np.ptp(outputs[0], axis=1).min() > 0.01
     assert outputs[1] == pytest.approx(temperature_of(outputs[0], 3.0), abs=1e-5)
 
@@ -87,7 +89,7 @@ def temperature_of(log_probabilities: NDArray[np.float32], value: float) -> NDAr
     return np.asarray(np.log(weights / weights.sum(axis=1, keepdims=True)))
 
 
-def test_the_frozen_backbone_learns_nothing_and_its_batch_norm_does_not_drift() -> None:
+def test_the_frozen_backbone_and_its_batch_norm_statistics_do_not_change() -> None:
     frozen = embedder(small_backbone(), PREPROCESSING)
     assert not any(module.training for module in frozen.modules())
     assert not any(parameter.requires_grad for parameter in frozen.parameters())

@@ -12,12 +12,12 @@ from ruamel.yaml import YAML
 
 from boatyard import params
 from boatyard.core.errors import UserError
-from boatyard.params.schema import CountsSplit, StratifiedSplit
+from boatyard.params.schema import RENAMED, CountsSplit, StratifiedSplit
 
 REPOSITORY = Path(__file__).parents[2]
-DEFAULT_TEXT = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+DEFAULT_TEXT = (REPOSITORY / "presets/solar_cells.yaml").read_text(encoding="utf-8")
 DEFAULT: dict[str, Any] = YAML(typ="safe", pure=True).load(DEFAULT_TEXT)
-# What the tests change stands here, so that another default data set changes no test.
+# What the tests change is set here, so that they do not depend on the default data set.
 TABLE = {
     "kind": "table",
     "root": "photos",
@@ -61,18 +61,18 @@ def read(folder: Path, text: str | bytes) -> params.Params:
 
 
 def message(folder: Path, text: str | bytes) -> str:
-    """What the user is told, without the file's path in front."""
+    """The error that the user sees, without the file's path in front."""
     with pytest.raises(UserError) as caught:
         read(folder, text)
-    told = str(caught.value)
-    assert "\n" not in told
+    text = str(caught.value)
+    assert "\n" not in text
     start = str(folder / "params.yaml")
-    assert told.startswith(start)
-    return told.removeprefix(start)
+    assert text.startswith(start)
+    return text.removeprefix(start)
 
 
-def test_the_default_file_is_valid_and_a_number_may_be_written_either_way(tmp_path: Path) -> None:
-    assert params.read(REPOSITORY / "params.yaml").seed == DEFAULT["seed"]
+def test_the_default_preset_is_valid_and_numbers_may_be_written_in_any_form(tmp_path: Path) -> None:
+    assert params.read(REPOSITORY / "presets/solar_cells.yaml").seed == DEFAULT["seed"]
     for text in ("1e-05", "1.0e-5", "0.00001"):
         settings = read(tmp_path, text_of(changed(BASE, "train.lr", 9.0)).replace("9.0", text, 1))
         assert settings.train.lr == 1e-05
@@ -80,15 +80,15 @@ def test_the_default_file_is_valid_and_a_number_may_be_written_either_way(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "expected"),
     [
         (
             "model.weights",
             "/home/me/own.pth",
-            "model.weights: '/home/me/own.pth': write the file's name alone, and put it into models/weights/, where "
-            "DVC sees it change",
+            "model.weights: '/home/me/own.pth': write only the file's name, and put the file into "
+            "models/weights/, which DVC tracks",
         ),
-        ("model.weights", "a\0b", "model.weights: 'a\\x00b': take out the zero byte, which no file's name has"),
+        ("model.weights", "a\0b", "model.weights: 'a\\x00b': remove the null byte, which a file name cannot contain"),
         (
             "train.batch_size",
             2**63,
@@ -96,7 +96,7 @@ def test_the_default_file_is_valid_and_a_number_may_be_written_either_way(tmp_pa
         ),
         # unknown
         ("evaluate.binz", 3, "evaluate.binz: unknown key; did you mean 'bins'?"),
-        ("evaluate.colour", 3, "evaluate.colour: unknown key; take it out; known here: resamples, bins"),
+        ("evaluate.colour", 3, "evaluate.colour: unknown key; remove it; the keys here are resamples, bins"),
         ("evalute", {}, "evalute: unknown key; did you mean 'evaluate'?"),
         ("dataset.layout.delimeter", ",", "dataset.layout.delimeter: unknown key; did you mean 'delimiter'?"),
         ("split.tst", 0.2, "split.tst: unknown key; did you mean 'test'?"),
@@ -111,8 +111,8 @@ def test_the_default_file_is_valid_and_a_number_may_be_written_either_way(tmp_pa
             "augment.horizontal_flip: missing; add it, for example `horizontal_flip: true`",
         ),
         ("dataset.layout.rename", MISSING, "dataset.layout.rename: missing; add it, for example `rename: {}`"),
-        ("tta", MISSING, "tta: missing; add the section, as the files in presets/ have it"),
-        ("dataset", MISSING, "dataset: missing; add the section, as the files in presets/ have it"),
+        ("tta", MISSING, "tta: missing; add the section, as in the files in presets/"),
+        ("dataset", MISSING, "dataset: missing; add the section, as in the files in presets/"),
         ("split.method", MISSING, "split.method: missing; choose one of 'stratified', 'counts', 'folders'"),
         # wrong type
         ("train.epochs", "many", "train.epochs: 'many' does not fit; input should be a valid integer"),
@@ -141,7 +141,7 @@ def test_the_default_file_is_valid_and_a_number_may_be_written_either_way(tmp_pa
         (
             "dataset.layout.rename",
             {0.5: "x"},
-            "dataset.layout.rename: the key 0.5 is no text; put it in quotes",
+            "dataset.layout.rename: the key 0.5 is not text; put it in quotes",
         ),
         # out of range
         ("train.epochs", 0, "train.epochs: 0 does not fit; input should be greater than or equal to 1"),
@@ -160,12 +160,12 @@ def test_the_default_file_is_valid_and_a_number_may_be_written_either_way(tmp_pa
         (
             "augment.scale",
             [0.0, 1.0],
-            "augment: scale is [0.0, 1.0], a range of fractions of the photo's area; keep it in (0, 1]",
+            "augment.scale[0]: 0.0 does not fit; input should be greater than 0",
         ),
         (
             "augment.aspect",
             [0.01, 1],
-            "augment: aspect is [0.01, 1.0], a range of width over height; keep it in [0.1, 10]",
+            "augment.aspect[0]: 0.01 does not fit; input should be greater than or equal to 0.1",
         ),
         (
             "dataset.layout.root",
@@ -177,7 +177,7 @@ def test_the_default_file_is_valid_and_a_number_may_be_written_either_way(tmp_pa
             "F" * 64,
             f"dataset.sha256: '{'F' * 64}' does not fit; string should match pattern '^[0-9a-f]{{64}}$'",
         ),
-        # no number
+        # not a finite number
         ("train.lr", float("nan"), "train.lr: nan does not fit; input should be a finite number"),
         ("train.lr", float("inf"), "train.lr: inf does not fit; input should be a finite number"),
         ("augment.scale", [float("nan"), 1.0], "augment.scale[0]: nan does not fit; input should be a finite number"),
@@ -191,7 +191,7 @@ def test_the_default_file_is_valid_and_a_number_may_be_written_either_way(tmp_pa
             "squeeze",
             "image.crop: 'squeeze' does not fit; input should be 'backbone' or 'squash' or a valid number",
         ),
-        # no such choice
+        # an unknown choice
         ("split.method", "x", "split.method: 'x' is unknown; choose one of 'stratified', 'counts', 'folders'"),
         ("tta.policies", ["tta"], "tta.policies[0]: 'tta' does not fit; input should be 'flips' or 'random'"),
         # contradictions
@@ -199,9 +199,9 @@ def test_the_default_file_is_valid_and_a_number_may_be_written_either_way(tmp_pa
         (
             "augment.scale",
             [1.0, 0.8],
-            "augment.scale: [1.0, 0.8]: the first number must not be above the second; write [0.8, 1.0]",
+            "augment.scale: [1.0, 0.8]: the first number must not be greater than the second; write [0.8, 1.0]",
         ),
-        ("filter.keep", ["a", "b", "a"], "filter.keep: ['a', 'b', 'a']: name each only once; 'a' stands twice"),
+        ("filter.keep", ["a", "b", "a"], "filter.keep: ['a', 'b', 'a']: 'a' appears twice; list each only once"),
         (
             "dataset.layout.path",
             "file",
@@ -215,7 +215,7 @@ def test_the_default_file_is_valid_and_a_number_may_be_written_either_way(tmp_pa
         (
             "filter",
             {"min_images": 1, "keep": ["a"], "drop": ["b", "a"]},
-            "filter: class 'a' stands in both keep and drop; take it out of one of them",
+            "filter: class 'a' is in both keep and drop; remove it from one of them",
         ),
         # several at once
         (
@@ -230,8 +230,8 @@ def test_the_default_file_is_valid_and_a_number_may_be_written_either_way(tmp_pa
         ),
     ],
 )
-def test_a_wrong_value_is_one_line(tmp_path: Path, key: str, value: object, told: str) -> None:
-    assert message(tmp_path, text_of(changed(BASE, key, value))) == f": {told}"
+def test_a_wrong_value_is_one_line(tmp_path: Path, key: str, value: object, expected: str) -> None:
+    assert message(tmp_path, text_of(changed(BASE, key, value))) == f": {expected}"
 
 
 def test_a_long_value_is_cut_short(tmp_path: Path) -> None:
@@ -240,8 +240,16 @@ def test_a_long_value_is_cut_short(tmp_path: Path) -> None:
     )
 
 
+def test_an_error_for_an_old_key_names_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RENAMED, "finetune.decay", "finetune.block_decay")
+    values = changed(changed(BASE, "finetune.block_decay", MISSING), "finetune.decay", 0.9)
+    assert message(tmp_path, text_of(values)) == (
+        ": finetune.decay: this key is now called finetune.block_decay; rename it (and 1 more)"
+    )
+
+
 def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Every key of the file that holds no section, with what is written there."""
+    """Every key of the file that is not a section, with its value."""
     for name, value in values.items():
         if isinstance(value, dict) and name != "rename":
             yield from leaves(value, f"{prefix}{name}.")
@@ -253,77 +261,75 @@ def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]
     "key", [key for key, _ in leaves(BASE) if key.rsplit(".", 1)[-1] not in ("kind", "source", "method")]
 )
 def test_the_example_for_a_missing_key_can_be_pasted(tmp_path: Path, key: str) -> None:
-    told = message(tmp_path, text_of(changed(BASE, key, MISSING)))
-    assert told.startswith(f": {key}: missing; add it, for example `")
-    example = YAML(typ="safe", pure=True).load(told.split("`")[1])
+    error = message(tmp_path, text_of(changed(BASE, key, MISSING)))
+    assert error.startswith(f": {key}: missing; add it, for example `")
+    example = YAML(typ="safe", pure=True).load(error.split("`")[1])
     name = key.rsplit(".", 1)[-1]
     assert list(example) == [name]
     if name == "sha256":
-        return  # nobody can guess it
+        return  # cannot be guessed
     try:
         read(tmp_path, text_of(changed(BASE, key, example[name])))
-    except UserError as error:
-        # Right in itself, though it may not go with the rest of this file.
-        told = str(error)
-        assert "does not fit" not in told
-        assert ": missing;" not in told
+    except UserError as refusal:
+        # Valid in itself, though it may contradict the rest of this file.
+        text = str(refusal)
+        assert "does not fit" not in text
+        assert ": missing;" not in text
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
-        ("", " is empty; see presets/ for whole files"),
-        ("# nothing but a comment\n", " is empty; see presets/ for whole files"),
-        ("- 1\n", " holds list, not a mapping of sections; see presets/ for whole files"),
-        ("seed", " holds str, not a mapping of sections; see presets/ for whole files"),
+        ("", " is empty; see presets/ for complete files"),
+        ("# nothing but a comment\n", " is empty; see presets/ for complete files"),
+        ("- 1\n", " is of type list, not a mapping of sections; see presets/ for complete files"),
+        ("seed", " is of type str, not a mapping of sections; see presets/ for complete files"),
         (b"seed: 0 # caf\xe9\n", " is not UTF-8 text (invalid continuation byte at byte 13); save it as UTF-8"),
-        ("a: 1\nb: [1\nc: 2\n", ", line 3: not valid YAML (expected ',' or ']', but got ':'); mend that line"),
+        ("a: 1\nb: [1\nc: 2\n", ", line 3: not valid YAML (expected ',' or ']', but got ':'); fix that line"),
         (
             "seed: 0\nfilter:\n\tmin_images: 3\n",
-            ", line 3: not valid YAML (found character '\\t' that cannot start any token); mend that line",
+            ", line 3: not valid YAML (found character '\\t' that cannot start any token); fix that line",
         ),
         (
             "seed: 0\ntrain:\n  lr: 0.1\n  epochs: 3\n  lr: 0.2\n",
             ', line 5: not valid YAML (found duplicate key "lr" with value "0.2" '
-            '(original value: "0.1")); mend that line',
+            '(original value: "0.1")); fix that line',
         ),
-        ("a: *b\n", ", line 1: not valid YAML (found undefined alias 'b'); mend that line"),
-        ("a: 1\n---\nb: 1\n", ", line 2: not valid YAML (but found another document); mend that line"),
+        ("a: *b\n", ", line 1: not valid YAML (found undefined alias 'b'); fix that line"),
+        ("a: 1\n---\nb: 1\n", ", line 2: not valid YAML (but found another document); fix that line"),
         (
             "a: !!python/name:os.system x\n",
             ", line 1: not valid YAML (could not determine a constructor for the tag "
-            "'tag:yaml.org,2002:python/name:os.system'); mend that line",
+            "'tag:yaml.org,2002:python/name:os.system'); fix that line",
         ),
-        ("a: 2024-13-45\n", ": a value is not what it looks like (month must be in 1..12); put it in quotes"),
-        ("a: !!int _\n", ": a value is not what it looks like (string index out of range); put it in quotes"),
-        ("a: !!bool x\n", ": a value is not what it looks like ('x'); put it in quotes"),
-        ("? [[a]]\n: 1\n", ": a value is not what it looks like (unhashable type: 'list'); put it in quotes"),
-        ("a: " + "[" * 500, ": brackets nested beyond all need; take them out"),
+        ("a: 2024-13-45\n", ": a value has the wrong form (month must be in 1..12); put it in quotes"),
+        ("a: !!int _\n", ": a value has the wrong form (string index out of range); put it in quotes"),
+        ("a: !!bool x\n", ": a value has the wrong form ('x'); put it in quotes"),
+        ("? [[a]]\n: 1\n", ": a value has the wrong form (unhashable type: 'list'); put it in quotes"),
+        ("a: " + "[" * 500, ": brackets are nested too deeply; remove some"),
     ],
 )
-def test_a_damaged_file_is_one_line(tmp_path: Path, text: str | bytes, told: str) -> None:
-    assert message(tmp_path, text) == told
+def test_a_damaged_file_is_one_line(tmp_path: Path, text: str | bytes, expected: str) -> None:
+    assert message(tmp_path, text) == expected
 
 
 def test_control_characters_are_one_line(tmp_path: Path) -> None:
-    told = message(tmp_path, "seed: \0\n")
-    assert told.startswith(": not valid YAML (unacceptable character #x0000: ")
+    assert message(tmp_path, "seed: \0\n").startswith(": not valid YAML (unacceptable character #x0000: ")
 
 
 @pytest.mark.parametrize("key", ["1", "true", "null", "1.5", "[a, b]", "2024-01-05"])
-def test_a_key_that_is_no_text(tmp_path: Path, key: str) -> None:
-    told = message(tmp_path, text_of(BASE) + f"? {key}\n: 3\n")
-    assert told.endswith(" is no text; put it in quotes")
+def test_a_key_that_is_not_text_is_one_line(tmp_path: Path, key: str) -> None:
+    assert message(tmp_path, text_of(BASE) + f"? {key}\n: 3\n").endswith(" is not text; put it in quotes")
 
 
-def test_a_file_that_can_not_be_read(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.yaml is not here: run from the repository's root$"):
         params.read(tmp_path / "none.yaml")
-    with pytest.raises(UserError, match=r"can't be read \(Is a directory\): mend its rights$"):
+    with pytest.raises(UserError, match=r"can't be read \(Is a directory\): fix its permissions$"):
         params.read(tmp_path)
 
 
-# Whatever stands in the file: Params, or one line.
+# Whatever is in the file: Params, or one line.
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec="utf-8"), max_size=8),
@@ -336,10 +342,10 @@ def check(folder: Path, text: str) -> None:
     try:
         settings = read(folder, text)
     except UserError as error:
-        told = str(error)
-        assert "\n" not in told
-        assert len(told) < 1000
-        assert told.startswith(str(folder / "params.yaml"))
+        line = str(error)
+        assert "\n" not in line
+        assert len(line) < 1000
+        assert line.startswith(str(folder / "params.yaml"))
     else:
         assert type(settings) is params.Params
 
@@ -377,7 +383,7 @@ def test_any_change_of_the_text_is_valid_or_one_line(tmp_path: Path, at: float, 
     check(tmp_path, DEFAULT_TEXT[:place] + put + DEFAULT_TEXT[place + cut :])
 
 
-# What a stage may see
+# What a stage can read
 
 PIPELINE = """
 stages:
@@ -395,7 +401,7 @@ def loaded(folder: Path, stage: str, values: dict[str, Any] = BASE) -> params.Pa
     return params.load(stage, folder / "dvc.yaml", folder / "params.yaml")
 
 
-def test_a_stage_sees_what_it_declares_and_nothing_else(tmp_path: Path) -> None:
+def test_a_stage_can_read_only_the_keys_that_it_declares(tmp_path: Path) -> None:
     settings = loaded(tmp_path, "look", changed(BASE, "seed", 7))
     assert settings.seed == 7
     assert settings.filter.min_images == BASE["filter"]["min_images"]
@@ -415,7 +421,7 @@ def test_a_stage_sees_what_it_declares_and_nothing_else(tmp_path: Path) -> None:
         _ = loaded(tmp_path, "blind").seed
 
 
-def test_dump_is_what_the_stage_declared(tmp_path: Path) -> None:
+def test_dump_has_the_keys_that_the_stage_declared(tmp_path: Path) -> None:
     assert params.dump(loaded(tmp_path, "look")) == {
         "filter": BASE["filter"],
         "model.backbone": BASE["model"]["backbone"],
@@ -433,14 +439,14 @@ def test_dump_is_what_the_stage_declared(tmp_path: Path) -> None:
     assert params.dump(loaded(tmp_path, "blind")) == {}
 
 
-def test_load_checks_the_whole_file_and_the_stages_name(tmp_path: Path) -> None:
+def test_load_checks_the_whole_file_and_the_stage_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"params\.yaml: tta\.views: 0 does not fit"):
         loaded(tmp_path, "look", changed(BASE, "tta.views", 0))
-    with pytest.raises(UserError, match=r"dvc\.yaml: there is no stage 'lok'; it has look, blind$"):
+    with pytest.raises(UserError, match=r"dvc\.yaml has no stage 'lok'; its stages are look, blind$"):
         loaded(tmp_path, "lok")
 
 
-def test_a_section_is_the_type_that_its_choice_says(tmp_path: Path) -> None:
+def test_the_tag_of_a_section_chooses_its_type(tmp_path: Path) -> None:
     assert isinstance(read(tmp_path, text_of(BASE)).split, StratifiedSplit)
     counts = read(tmp_path, text_of(changed(BASE, "split", {"method": "counts", "train": 60, "validation": 10})))
     assert isinstance(counts.split, CountsSplit)

@@ -61,7 +61,7 @@ def test_no_photos_is_a_one_line_error(run: Run, tmp_path: Path) -> None:
     done = empty.run("python", "stages/download.py", fails=True)
 
     assert done.returncode == 2
-    assert done.stderr.startswith("error: data/incoming holds no files: put the photos there, a folder per class")
+    assert done.stderr.startswith("error: data/incoming has no files: put your photos there, one folder per class")
     assert done.stderr.count("\n") == 1
 
 

@@ -8,7 +8,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 # A package may import from those before it.
 ORDER = [
-    *("core", "params", "sources", "images", "curation", "models", "features", "evaluation"),
+    *("core", "params", "images", "sources", "curation", "models", "features", "evaluation"),
     *("training", "export", "report", "compare", "serving"),
 ]
 APPLICATIONS = ("compare", "serving")
@@ -18,7 +18,13 @@ READ_ENVIRONMENT = {
     *("boatyard.models.onnx_runtime", "boatyard.serving.app"),
 }
 # They name files of the repository; what they name is relative to a folder that the caller gives, or a default.
-NAME_PATHS = {"boatyard.cli", "boatyard.core.stage", "boatyard.params.reading", "boatyard.report.run_files"}
+NAME_PATHS = {
+    "boatyard.cli",
+    "boatyard.core.stage",
+    "boatyard.params.reading",
+    "boatyard.params.write",
+    "boatyard.report.run_files",
+}
 
 
 def package(module: str) -> str:

@@ -80,7 +80,7 @@ def test_the_default_goal_lists_every_target(project: Project) -> None:
     assert [line.split()[:2] for line in lines] == [
         ["make", target]
         for target in (
-            *("help", "repro", "test", "test-slow", "test-browser", "test-remotes", "test-all"),
+            *("help", "repro", "presets", "test", "test-slow", "test-browser", "test-remotes", "test-all"),
             *("fuzz", "check", "audit", "lock"),
         )
     ]

@@ -1,4 +1,4 @@
-"""What becomes of dirty and of hostile data, kind by kind; docs/robustness.md says the same of the same kinds."""
+"""How dirty and hostile data is handled, case by case; the tables of docs/robustness.md list the same cases."""
 
 import re
 import shutil
@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.request import build_opener
 
 import hostile_archives
 import hostile_folders
@@ -19,10 +18,10 @@ import pytest
 import torch
 from block_photos import blocks_of
 from hostile_folders import SOUND, SPLIT_SOUND
-from rights import nobody
+from permissions import nobody
 from ruamel.yaml import YAML
 from sources_drawing import sha256, tree, write
-from sources_server import certificate, encrypted, serving
+from sources_server import certificate, encrypted, serving, trust
 
 from boatyard.core import errors
 from boatyard.core.errors import UserError
@@ -31,36 +30,36 @@ from boatyard.core.splits import mark
 from boatyard.curation import catalog, inspections
 from boatyard.images import decoding
 from boatyard.images.decoding import UnreadablePhoto, open_photo
-from boatyard.models import backbones, checkpoint
+from boatyard.models import backbones, model_file
 from boatyard.sources import archives, http
 from boatyard.sources.layouts import SPLIT_NAMES
-from boatyard.sources.walk import MOST_LEVELS
+from boatyard.sources.walk import MAX_DEPTH
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # as photos.py itself does; pytest undoes that
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")  # as decoding.py does; pytest undoes that
 
 
 def like(pattern: str) -> re.Pattern[str]:
-    """Text in which '…' may be anything."""
+    """A pattern in which '…' is any text."""
     return re.compile(".*".join(map(re.escape, pattern.split("…"))), re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Ended:
     status: int
-    said: str
-    complained: str
+    stdout: str
+    stderr: str
 
 
 class Project:
-    """A folder to run stages in, with params.yaml for photos in data/incoming."""
+    """A folder to run stages in, with a params.yaml for photos in data/incoming."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]):
         self.folder = folder
         self._capsys = capsys
         yaml = YAML(typ="safe", pure=True)
-        self._params = yaml.load(REPOSITORY / "params.yaml")
+        self._params = yaml.load(REPOSITORY / "presets/solar_cells.yaml")
         self._params["filter"] |= {"min_images": 3}
         self.set_layout("folders")
         shutil.copy(REPOSITORY / "dvc.yaml", folder)
@@ -72,12 +71,12 @@ class Project:
     def set_layout(self, kind: str) -> None:
         self.set_dataset({"source": "folder", "licence": "private", "layout": {"kind": kind, "root": "."}})
 
-    def run(self, stage: str, without_rights: bool = False) -> Ended:
-        """A stage, in this process."""
+    def run(self, stage: str, as_nobody: bool = False) -> Ended:
+        """Run a stage in this process."""
         script = REPOSITORY / f"stages/{stage}.py"
         code = compile(script.read_bytes(), script, "exec")
         try:
-            with nobody(self.folder) if without_rights else nullcontext():
+            with nobody(self.folder) if as_nobody else nullcontext():
                 exec(code, {"__name__": "__main__"})
             status = 0
         except SystemExit as end:
@@ -85,7 +84,7 @@ class Project:
         return Ended(status, *self._capsys.readouterr())
 
     def files(self) -> dict[str, bytes]:
-        """All files but the locks of stages."""
+        """All files except the stages' locks."""
         return {name: content for name, content in tree(self.folder).items() if not name.startswith(".work/locks/")}
 
     def raw(self) -> dict[str, bytes]:
@@ -111,7 +110,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 def test_a_file(tmp_path: Path, case: hostile_photos.Case) -> None:
     contents = {f"a/{number:03d}.jpg": content for number, content in enumerate(case.make())}
     write(tmp_path, contents)
-    found = list(inspections.inspect(tmp_path, sorted(contents), 2, inspections.none()))
+    found = list(inspections.inspect(tmp_path, sorted(contents), 2, inspections.in_memory()))
     assert [entry.path for entry in found] == sorted(contents)
     for entry in found:
         if case.reasons:
@@ -130,7 +129,7 @@ def test_a_file(tmp_path: Path, case: hostile_photos.Case) -> None:
     assert tree(tmp_path) == contents  # nothing is repaired in place
 
 
-def test_the_filter_lists_every_file_once_and_changes_none(project: Project) -> None:
+def test_filter_lists_every_file_once_and_changes_none(project: Project) -> None:
     contents = dict(SOUND)
     for number, case in enumerate(hostile_photos.CASES):
         contents |= {f"a/{number:02d}-{part:03d}.jpg": content for part, content in enumerate(case.make()[:5])}
@@ -139,15 +138,15 @@ def test_the_filter_lists_every_file_once_and_changes_none(project: Project) -> 
     ended = project.run("filter")
 
     rejected = project.rejected()
-    assert (ended.status, ended.said.splitlines()[0]) == (
+    assert (ended.status, ended.stdout.splitlines()[0]) == (
         0,
-        f"{len(project.kept())} of {len(contents)} photos stay, in 2 classes",
+        f"{len(project.kept())} of {len(contents)} photos are kept, in 2 classes",
     )
     assert sorted([*project.kept(), *rejected]) == sorted(contents)
     assert project.raw() == contents
     for number, case in enumerate(hostile_photos.CASES):
         reasons = {reason for path, reason in rejected.items() if path.startswith(f"a/{number:02d}-")}
-        # A sound file may be a copy of another case's.
+        # A sound file may be a copy of one of another case.
         allowed = [*map(like, case.reasons), re.compile("duplicate: .*")]
         assert all(any(pattern.fullmatch(reason) for pattern in allowed) for reason in reasons), (case.what, reasons)
 
@@ -156,7 +155,7 @@ def test_the_filter_lists_every_file_once_and_changes_none(project: Project) -> 
 
 
 def in_raw(name: str) -> str:
-    """Where a photo of a data set that came split is put."""
+    """The path in data/raw of a photo of a data set that is already split."""
     split, label, photo = name.split("/")
     return f"{label}/{mark(SPLIT_NAMES[split], photo)}"
 
@@ -170,27 +169,27 @@ def test_a_folder(project: Project, case: hostile_folders.Case) -> None:
     project.set_layout(case.layout)
 
     Path("data").chmod(0o777)
-    ended = [project.run("download", without_rights=case.nobody)]
+    ended = [project.run("download", as_nobody=case.nobody)]
     if not ended[0].status:
         ended.append(project.run("filter"))
 
     if case.stops:
         assert [end.status for end in ended] == ([2] if case.stops == "download" else [0, 2])
-        assert like(f"error: {case.told}\n").fullmatch(ended[-1].complained), ended[-1].complained
-        assert ended[-1].said == ""
-        assert ended[-1].complained.count("\n") == 1
+        assert like(f"error: {case.message}\n").fullmatch(ended[-1].stderr), ended[-1].stderr
+        assert ended[-1].stdout == ""
+        assert ended[-1].stderr.count("\n") == 1
         assert Path("data/raw").exists() == (case.stops == "filter")
         return
-    assert [(end.status, end.complained) for end in ended] == [(0, ""), (0, "")]
+    assert [(end.status, end.stderr) for end in ended] == [(0, ""), (0, "")]
     sound = {in_raw(name): content for name, content in SPLIT_SOUND.items()} if split else SOUND
     assert project.raw() == sound | case.raw
-    lines = [line for end in ended for line in end.said.splitlines()]
-    assert not case.said or any(like(case.said).fullmatch(line) for line in lines), lines
+    lines = [line for end in ended for line in end.stdout.splitlines()]
+    assert not case.printed or any(like(case.printed).fullmatch(line) for line in lines), lines
     rejected = project.rejected()
     assert set(rejected) == set(case.rejected)
     assert all(like(reason).fullmatch(rejected[path]) for path, reason in case.rejected.items()), rejected
     assert sorted([*project.kept(), *rejected]) == sorted(project.raw())
-    assert read_json(Path("metrics/filter.json"))["leaks"] == (case.said == hostile_folders.LEAK)
+    assert read_json(Path("metrics/filter.json"))["leaks"] == (case.printed == hostile_folders.LEAK)
 
 
 # Archives
@@ -208,13 +207,13 @@ def test_an_archive(project: Project, case: hostile_archives.Case) -> None:
 
         ended = project.run("download")
 
-        if case.told:
-            assert (ended.status, ended.said) == (2, "")
-            assert like(f"error: {case.told}\n").fullmatch(ended.complained), ended.complained
-            assert ended.complained.count("\n") == 1
-            assert project.files() == before  # nothing is left, inside the project or out of its place
+        if case.message:
+            assert (ended.status, ended.stdout) == (2, "")
+            assert like(f"error: {case.message}\n").fullmatch(ended.stderr), ended.stderr
+            assert ended.stderr.count("\n") == 1
+            assert project.files() == before  # nothing is left, inside or outside of the project
         else:
-            assert (ended.status, ended.complained) == (0, "")
+            assert (ended.status, ended.stderr) == (0, "")
             assert project.raw() == hostile_archives.SOUND | case.raw
             assert not any(path.stat().st_mode & 0o7111 for path in Path("data/raw").glob("*/*"))
 
@@ -229,8 +228,7 @@ def test_a_server(project: Project, monkeypatch: pytest.MonkeyPatch, case: hosti
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     proof = certificate(project.folder)
     if case.tls == "trusted":
-        monkeypatch.setenv("SSL_CERT_FILE", str(proof))
-        monkeypatch.setattr(http, "_OPENER", build_opener(http._NoWayDown))  # newer Pythons' reads that when it is made
+        trust(proof, monkeypatch)
     with serving(encrypted(proof) if case.tls else None) as site, serving() as open_site:
         site.resources, open_site.resources = dict(case.site()), hostile_servers.at("/b.zip")()
         for resource in site.resources.values():
@@ -244,11 +242,11 @@ def test_a_server(project: Project, monkeypatch: pytest.MonkeyPatch, case: hosti
 
         ended = project.run("download")
 
-    if case.told:
-        assert (ended.status, ended.said, ended.complained.count("\n")) == (2, "", 1)
-        told = case.told.replace("SIZE", f"{hostile_servers.SIZE:,}")
-        assert re.match(rf"error: {re.escape(url)}:? {like(told).pattern}\n", ended.complained), ended.complained
-        assert "secret" not in ended.complained
+    if case.message:
+        assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+        message = case.message.replace("SIZE", f"{hostile_servers.SIZE:,}")
+        assert re.match(rf"error: {re.escape(url)}:? {like(message).pattern}\n", ended.stderr), ended.stderr
+        assert "secret" not in ended.stderr
         assert not Path("data/raw").exists()
         assert open_site.requests == []
         beginnings = [path.stat().st_size for path in Path(".work/downloads").glob("*.part/*")]
@@ -256,7 +254,7 @@ def test_a_server(project: Project, monkeypatch: pytest.MonkeyPatch, case: hosti
         whole = [path for path in Path(".work/downloads").glob("*") if path.is_file()]
         assert all(path.name == sha256(path.read_bytes()) != sha256(hostile_servers.ARCHIVE) for path in whole)
     else:
-        assert (ended.status, ended.complained) == (0, "")
+        assert (ended.status, ended.stderr) == (0, "")
         assert project.raw() == hostile_servers.CONTENTS
 
 
@@ -271,18 +269,18 @@ def test_a_model_file(tmp_path: Path, case: hostile_models.Case, recwarn: pytest
     assert made
     for path in made:
         with pytest.raises(UserError) as caught:
-            backbones.create("squeezenet1_1", path.name, tmp_path) if case.weights else checkpoint.load(path)
-        told = errors.one_line(str(caught.value))
+            backbones.create("squeezenet1_1", path.name, tmp_path) if case.weights else model_file.load(path)
+        message = errors.one_line(str(caught.value))
         start = f"model.weights: {path.name}" if case.weights else str(path)
-        assert told == str(caught.value)
-        assert like(f"{start} {case.told}").fullmatch(told), told
-        assert len(told) < len(start) + 400
+        assert message == str(caught.value)
+        assert like(f"{start} {case.message}").fullmatch(message), message
+        assert len(message) < len(start) + 400
     assert not recwarn.list
     assert sorted(tmp_path.iterdir()) == made  # no code has run
 
 
 @pytest.mark.parametrize("name", ["new.pth", "old.pth", "alone.pth"])
-def test_torch_would_run_the_code_if_it_were_let(tmp_path: Path, name: str) -> None:
+def test_torch_would_run_the_code_by_default(tmp_path: Path, name: str) -> None:
     hostile_models.pickled(tmp_path)
     torch.load(tmp_path / name, weights_only=False)
     assert (tmp_path / "trace").exists()
@@ -293,57 +291,55 @@ def test_torch_would_run_the_code_if_it_were_let(tmp_path: Path, name: str) -> N
 
 def table(left: str, right: str, rows: Iterable[tuple[str, str]]) -> str:
     """A table in Markdown."""
-    lines = [(left, right), *((what, becomes.replace("|", "\\|")) for what, becomes in rows)]
-    head, *body = [f"| {what} | {becomes} |\n" for what, becomes in lines]
+    lines = [(left, right), *((what, result.replace("|", "\\|")) for what, result in rows)]
+    head, *body = [f"| {what} | {result} |\n" for what, result in lines]
     return "".join([head, "|---|---|\n", *body])
 
 
 def files_table() -> str:
-    def becomes(case: hostile_photos.Case) -> str:
-        return f"stays, {case.seen}" if case.seen else f"left out: {' or '.join(f'`{one}`' for one in case.reasons)}"
+    def result(case: hostile_photos.Case) -> str:
+        return f"kept, {case.seen}" if case.seen else f"left out: {' or '.join(f'`{one}`' for one in case.reasons)}"
 
-    return table("a file", "what filter does", ((case.what, becomes(case)) for case in hostile_photos.CASES))
+    return table("a file", "what filter does", ((case.what, result(case)) for case in hostile_photos.CASES))
 
 
 def folders_table() -> str:
-    def becomes(case: hostile_folders.Case) -> str:
-        return f"{case.stops} stops: `{case.told}`" if case.stops else case.becomes
+    def result(case: hostile_folders.Case) -> str:
+        return f"{case.stops} stops: `{case.message}`" if case.stops else case.result
 
-    return table(
-        "in data/incoming", "what becomes of it", ((case.what, becomes(case)) for case in hostile_folders.CASES)
-    )
+    return table("in data/incoming", "result", ((case.what, result(case)) for case in hostile_folders.CASES))
 
 
 def archives_table() -> str:
-    def becomes(case: hostile_archives.Case) -> str:
-        return f"`{case.told}`" if case.told else case.becomes
+    def result(case: hostile_archives.Case) -> str:
+        return f"`{case.message}`" if case.message else case.result
 
-    return table("in an archive", "what download does", ((case.what, becomes(case)) for case in hostile_archives.CASES))
+    return table("in an archive", "what download does", ((case.what, result(case)) for case in hostile_archives.CASES))
 
 
 def servers_table() -> str:
-    def becomes(case: hostile_servers.Case) -> str:
-        return f"stops: `{case.told.replace('SIZE', '…')}`" if case.told else case.becomes
+    def result(case: hostile_servers.Case) -> str:
+        return f"stops: `{case.message.replace('SIZE', '…')}`" if case.message else case.result
 
-    return table("a server that", "what download does", ((case.what, becomes(case)) for case in hostile_servers.CASES))
+    return table("a server that", "what download does", ((case.what, result(case)) for case in hostile_servers.CASES))
 
 
 def models_table() -> str:
-    rows = ((case.what, f"`{case.told}`") for case in hostile_models.CASES)
-    return table("a model file, or weights for one", "the one line", rows)
+    rows = ((case.what, f"`{case.message}`") for case in hostile_models.CASES)
+    return table("a model file, or weights for one", "error", rows)
 
 
 def limits_table() -> str:
     rows = [
         ("pixels of a photo", f"{decoding.MAX_PIXELS // 1_000_000} megapixels, {decoding.MAX_SIDE:,} a side"),
-        ("scans of a JPEG", f"{decoding.MAX_SCANS}; a usual progressive one has 10"),
+        ("scans of a JPEG", f"{decoding.MAX_SCANS}; a normal progressive one has 10"),
         (
             "what an archive unpacks to",
-            f"{archives.MOST_GROWTH} times its size and {archives.ALLOWANCE >> 20} MiB",
+            f"{archives.MAX_RATIO} times its size and {archives.ALLOWANCE >> 20} MiB",
         ),
-        ("files in an archive", f"{archives.MOST_FILES:,}"),
-        ("folders in one another", f"{MOST_LEVELS}"),
-        ("a server's silence", f"{http.TIMEOUT:g} s; {http.ATTEMPTS} attempts in a row without a new byte"),
+        ("files in an archive", f"{archives.MAX_FILES:,}"),
+        ("depth of nested folders", f"{MAX_DEPTH}"),
+        ("time-out of a server", f"{http.TIMEOUT:g} s; {http.ATTEMPTS} attempts in a row without a new byte"),
     ]
     return table("what", "limit", rows)
 
@@ -352,8 +348,8 @@ TABLES = [files_table, folders_table, archives_table, servers_table, models_tabl
 
 
 @pytest.mark.parametrize("of", TABLES)
-def test_the_page_says_the_same(of: Callable[[], str]) -> None:
-    """`python tests/project/test_robustness.py` prints the tables anew."""
+def test_the_page_has_the_same_tables(of: Callable[[], str]) -> None:
+    """`python tests/project/test_robustness.py` prints the tables."""
     page = (REPOSITORY / "docs/robustness.md").read_text(encoding="utf-8")
     assert of() in page
 

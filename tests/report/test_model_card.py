@@ -18,9 +18,8 @@ from ruamel.yaml import YAML
 from boatyard import Classifier
 from boatyard.core.files import write_bytes
 from boatyard.export import onnx_file
-from boatyard.models import checkpoint
+from boatyard.models import model_file
 from boatyard.models.model_header import Header
-from boatyard.models.onnx_graphs import exported
 from boatyard.report import model_card
 from boatyard.report.run import Run
 
@@ -100,8 +99,8 @@ def test_its_code_runs_as_shown_and_agrees_with_boatyard(
     run: Run, tmp_path: Path, backbone: str, size: int, crop: float | Literal["squash"], hidden: int
 ) -> None:
     network, about = small_model.network(backbone, size, crop, hidden)
-    checkpoint.save(tmp_path / "model.safetensors", network, about)
-    write_bytes(tmp_path / "model.onnx", onnx_file.build(exported(network, [3, size, size], None), about))
+    model_file.save(tmp_path / "model.safetensors", network, about)
+    write_bytes(tmp_path / "model.onnx", onnx_file.build(small_model.graph(network, size), about))
     pixels = np.random.default_rng(3).integers(0, 256, (70, 110, 3), dtype=np.uint8)
     exif = Image.Exif()
     exif[274] = 6  # rotated by 90°

@@ -28,6 +28,7 @@ from boatyard.core.splits import Sample
 from boatyard.curation import near_duplicates
 from boatyard.curation.catalog import REASONS, Rejected
 from boatyard.curation.leaks import Leak
+from boatyard.evaluation import comparison
 from boatyard.evaluation.predictions import Prediction
 from boatyard.images.decoding import open_photo
 from boatyard.images.views import plain_view, random_view
@@ -275,7 +276,7 @@ def test_if_every_test_photo_leaks_there_is_no_top1_without_them(leaking: Run) -
 
 
 def test_every_flip_has_a_text() -> None:
-    assert all(formatting.flip(name) for name in near_duplicates.FLIPS)
+    assert all(formatting.FLIP_TEXTS[name] for name in near_duplicates.FLIPS)
 
 
 def test_label_issues_are_shown_with_their_photos_least_probable_first(parsed: Parsed, six: Path, run: Run) -> None:
@@ -443,7 +444,7 @@ def test_tta_by_class_shows_the_largest_change_first(parsed: Parsed, six: Path) 
     for row in rows:
         truth = by_label[row[0][0]]
         assert [cell[1] for cell in row[5:]] == [truth["fixed"], truth["broken"]]
-        assert row[4][0] == formatting.points(float(truth["gain"]))
+        assert row[4][0] == comparison.points(float(truth["gain"]))
 
 
 # One file, which loads nothing else.
@@ -636,13 +637,13 @@ def test_left_out_photos_are_grouped_by_reason() -> None:
 
 
 def test_every_reason_has_a_text() -> None:
-    assert all(formatting.reason(reason) for reason in REASONS)
+    assert all(formatting.REASON_TEXTS[reason] for reason in REASONS)
 
 
 def test_number_formats() -> None:
     assert formatting.percent(0.80349).replace(formatting.NBSP, " ") == "80.3 %"
     assert formatting.interval(0.7666, 0.83712).replace(formatting.NBSP, " ") == "76.7 – 83.7 %"
-    assert [formatting.points(value) for value in (0.0061, -0.012, 0.0004, -0.0004)] == ["+0.6", "−1.2", "0.0", "0.0"]
+    assert [comparison.points(value) for value in (0.0061, -0.012, 0.0004, -0.0004)] == ["+0.6", "−1.2", "0.0", "0.0"]
     assert formatting.count(1, "class", "classes") == f"1{formatting.NBSP}class"
     assert formatting.count(2518, "photo") == f"2,518{formatting.NBSP}photos"
 

@@ -32,9 +32,7 @@ def classifier(model_repository: Path) -> Classifier:
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 6, 7], ids=["PNG", "JPEG", "on its side", "grey", "half transparent"])
-def test_a_photo_gets_the_answer_that_the_classifier_gives(
-    classifier: Classifier, number: int, model_repository: Path
-) -> None:
+def test_a_photo_gets_the_classifiers_result(classifier: Classifier, number: int, model_repository: Path) -> None:
     (model_repository / "discs").mkdir()
     photo = drawn_photos.draw_photo(model_repository, "discs", number)
 
@@ -63,11 +61,11 @@ def test_a_file_that_is_no_photo_gets_a_reason(classifier: Classifier, tmp_path:
 def browser(classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     """Calls the web application; uploads go to tmp_path/uploads and are kept for a second, 1,000 bytes at most."""
     for name, value in os.environ.items():
-        monkeypatch.setenv(name, value)  # _settle_gradio changes some
-    monkeypatch.setattr(app, "KEEP", (1, 1))
+        monkeypatch.setenv(name, value)  # _configure_gradio changes some
+    monkeypatch.setattr(app, "DELETE_CACHE", (1, 1))
     monkeypatch.setattr(web_page, "MAX_BYTES", 1000)
     (tmp_path / "uploads").mkdir()
-    app._settle_gradio(str(tmp_path / "uploads"))
+    app._configure_gradio(str(tmp_path / "uploads"))
     application = app.create(classifier, [], Path("models/MODEL_CARD.md"), ["testserver"])
     with TestClient(application) as client:
         yield client
@@ -118,7 +116,7 @@ def test_no_setting_of_the_environment_opens_gradio(monkeypatch: pytest.MonkeyPa
     for name in ("GRADIO_TEMP_DIR", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
         monkeypatch.setenv(name, "")
 
-    app._settle_gradio("folder")
+    app._configure_gradio("folder")
 
     assert {name: value for name, value in os.environ.items() if name.startswith("GRADIO_")} == {
         "GRADIO_ANALYTICS_ENABLED": "False",
@@ -134,7 +132,7 @@ def test_what_the_user_can_mend_is_one_line(model_repository: Path, monkeypatch:
             app.run(paths.ONNX, "127.0.0.1", port)
     with pytest.raises(UserError, match=r"can't listen on 127\.0\.0\.1, port 70000"):
         app.run(paths.ONNX, "127.0.0.1", 70000)
-    with pytest.raises(UserError, match=r"can't listen on nowhere\.invalid, port 0 \(.+\): name another"):
+    with pytest.raises(UserError, match=r"can't listen on nowhere\.invalid, port 0 \(.+\): choose another"):
         app.run(paths.ONNX, "nowhere.invalid", 0)
     with pytest.raises(UserError, match=r"models/other\.onnx is not here"):
         app.run(Path("models/other.onnx"), "127.0.0.1", 0)
@@ -143,16 +141,23 @@ def test_what_the_user_can_mend_is_one_line(model_repository: Path, monkeypatch:
         app.run(paths.ONNX, "127.0.0.1", 0)
 
 
-def test_only_this_machine_is_told_of_no_one_else() -> None:
-    assert app._names("127.0.0.1") == app._names("localhost") == app._names("::1") == ["localhost", "127.0.0.1", "::1"]
-    assert app._names("0.0.0.0") == app._names("192.0.2.1") == app._names("boats.example") == ["*"]
+def test_the_greeting_warns_if_others_can_reach_the_page() -> None:
+    assert (
+        app._allowed_hosts("127.0.0.1")
+        == app._allowed_hosts("localhost")
+        == app._allowed_hosts("::1")
+        == ["localhost", "127.0.0.1", "::1"]
+    )
+    assert (
+        app._allowed_hosts("0.0.0.0") == app._allowed_hosts("192.0.2.1") == app._allowed_hosts("boats.example") == ["*"]
+    )
     lines = {}
     for host in ("127.0.0.1", "0.0.0.0"):
         with app._listener(host, 0) as listener:
             port = listener.getsockname()[1]
-            lines[host] = app._about(listener, paths.ONNX, [])
+            lines[host] = app._greeting(listener, paths.ONNX, [])
             assert lines[host][0] == f"http://{host}:{port}  models/model.onnx, Ctrl-C stops it"
-    reach = "Whoever can reach this machine can use it and see its examples."
+    reach = "Anyone who can reach this machine can use the page and see its examples."
     assert reach in lines["0.0.0.0"]
     assert reach not in lines["127.0.0.1"]
 
@@ -168,4 +173,4 @@ def test_gradio_is_imported_when_the_page_is_made() -> None:
 def test_the_page_names_the_classes(browser: TestClient) -> None:
     text = browser.get("/config").text
     assert all(label in text for label in CLASSES)
-    assert "models/MODEL_CARD.md is not here" in text
+    assert "models/MODEL_CARD.md does not exist" in text

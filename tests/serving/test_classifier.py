@@ -1,4 +1,4 @@
-"""A trained model for notebooks and commands: one answer, whichever file it was loaded from and however it is asked."""
+"""A trained model for notebooks and commands: the same result from either file and for any form of photo."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ from boatyard.export import onnx_file
 from boatyard.images.decoding import UnreadablePhoto, open_photo
 from boatyard.images.views import Preprocessing
 from boatyard.models.model_header import Header
-from boatyard.serving.classifier import Answer
+from boatyard.serving.classifier import Classification
 
 ONNX, SAFETENSORS = "models/model.onnx", "models/model.safetensors"
 
@@ -33,7 +33,7 @@ def photo(model_repository: Path) -> Path:
     return path
 
 
-def test_both_files_give_the_same_answer_to_the_bit(photo: Path) -> None:
+def test_both_files_give_the_same_result_to_the_bit(photo: Path) -> None:
     one, other = Classifier.load(ONNX)(photo), Classifier.load(SAFETENSORS)(photo)
 
     assert one.log_probabilities.dtype == np.float32
@@ -62,7 +62,7 @@ STORED = {
 
 @pytest.mark.parametrize("turn", STORED)
 @pytest.mark.parametrize("model", [ONNX, SAFETENSORS])
-def test_a_photo_that_lies_on_its_side_is_turned(photo: Path, model: str, turn: int) -> None:
+def test_a_photo_is_rotated_by_its_orientation(photo: Path, model: str, turn: int) -> None:
     classifier = Classifier.load(model)
     upright = Image.open(photo)
     turned = upright.transpose(STORED[turn])
@@ -77,14 +77,14 @@ def test_a_photo_that_lies_on_its_side_is_turned(photo: Path, model: str, turn: 
         assert np.array_equal(classifier(form).log_probabilities, expected)
 
 
-def test_an_answer_ranks_the_classes() -> None:
-    answer = Answer(["barge", "canoe", "ferry"], np.log(np.array([0.2, 0.5, 0.3])))
+def test_a_result_ranks_the_classes() -> None:
+    result = Classification(["barge", "canoe", "ferry"], np.log(np.array([0.2, 0.5, 0.3])))
 
-    assert (answer.label, round(answer.probability, 12)) == ("canoe", 0.5)
-    assert [label for label, _ in answer.top(2)] == ["canoe", "ferry"]
-    assert list(answer.probabilities) == ["canoe", "ferry", "barge"]
-    assert sum(answer.probabilities.values()) == pytest.approx(1)
-    assert str(answer) == "canoe 50.0 %, ferry 30.0 %, barge 20.0 %"
+    assert (result.label, round(result.probability, 12)) == ("canoe", 0.5)
+    assert [label for label, _ in result.top(2)] == ["canoe", "ferry"]
+    assert list(result.probabilities) == ["canoe", "ferry", "barge"]
+    assert sum(result.probabilities.values()) == pytest.approx(1)
+    assert str(result) == "canoe 50.0 %, ferry 30.0 %, barge 20.0 %"
 
 
 def test_many_photos_come_in_order_and_views_are_averaged(photo: Path) -> None:
@@ -101,7 +101,7 @@ def test_many_photos_come_in_order_and_views_are_averaged(photo: Path) -> None:
     assert np.allclose(both, (one + two) / 2, atol=1e-6)
 
 
-def test_what_is_no_photo_says_why(photo: Path) -> None:
+def test_what_is_not_a_photo_says_why(photo: Path) -> None:
     classifier = Classifier.load(ONNX)
     photo.write_bytes(b"text")
 
@@ -165,33 +165,35 @@ def for_views_of_another_size(model: onnx.ModelProto) -> None:
     model.metadata_props[0].value = model.metadata_props[0].value.replace('"size": 64', '"size": 32')
 
 
-def with_more_answers_than_classes(model: onnx.ModelProto) -> None:
+def with_more_outputs_than_classes(model: onnx.ModelProto) -> None:
     node = next(node for node in model.graph.node if "output" in node.output)
     node.output[0] = "three"
     model.graph.node.append(onnx.helper.make_node("Concat", ["three", "three"], ["output"], axis=1))
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (with_the_first_weight_flat, "X num_dims does not match W num_dims"),
         (for_views_of_another_size, "Got invalid dimensions for input: views"),
-        (with_more_answers_than_classes, r"it names 3 classes, and answers with the shape \[1, 6\]"),
+        (with_more_outputs_than_classes, r"it has 3 classes, but outputs of shape \[1, 6\]"),
     ],
 )
 def test_a_graph_that_does_not_fit_itself_or_its_header_is_one_line(
-    photo: Path, capfd: pytest.CaptureFixture[str], change: Callable[[onnx.ModelProto], None], told: str
+    photo: Path, capfd: pytest.CaptureFixture[str], change: Callable[[onnx.ModelProto], None], message: str
 ) -> None:
     model = onnx.load(ONNX)
     change(model)
     onnx.save(model, ONNX)
 
-    with pytest.raises(UserError, match=rf"^models/model\.onnx can't be run \(.*{told}.*\): export or fetch it again$"):
+    with pytest.raises(
+        UserError, match=rf"^models/model\.onnx can't be run \(.*{message}.*\): export or fetch it again$"
+    ):
         Classifier.load(ONNX)(photo)
-    assert capfd.readouterr() == ("", "")  # nothing of onnxruntime's own
+    assert capfd.readouterr() == ("", "")  # nothing from onnxruntime
 
 
-def test_weights_that_give_no_numbers_are_one_line(photo: Path) -> None:
+def test_weights_with_nan_are_one_line(photo: Path) -> None:
     model = onnx.load(ONNX)
     bias = next(tensor for tensor in model.graph.initializer if tensor.name == "head.classes.bias")
     bias.CopyFrom(onnx.numpy_helper.from_array(np.full(3, np.nan, np.float32), bias.name))
@@ -215,8 +217,10 @@ def test_onnx_runtime_tells_nobody(photo: Path, tmp_path: Path) -> None:
 
 
 def tiny_file() -> bytes:
-    """An ONNX file of ours whose network has three weights."""
-    about = Header(["a", "b", "c"], "none", 0, 0.0, Preprocessing(16, 1.0, "bilinear", (0.5,) * 3, (0.5,) * 3), 1.0, {})
+    """An ONNX file in Boatyard's format with a network of three weights."""
+    header = Header(
+        ["a", "b", "c"], "none", 0, 0.0, Preprocessing(16, 1.0, "bilinear", (0.5,) * 3, (0.5,) * 3), 1.0, {}
+    )
     network = onnx.parser.parse_model("""
         <ir_version: 10, opset_import: ["" : 20]>
         network (uint8[1, 3, 16, 16] views) => (float[1, 3] output)
@@ -229,7 +233,7 @@ def tiny_file() -> bytes:
             output = LogSoftmax (logits)
         }
     """)
-    return onnx_file.build(network.SerializeToString(), about)
+    return onnx_file.build(network.SerializeToString(), header)
 
 
 def test_a_name_that_is_not_utf8_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -255,12 +259,12 @@ def flipped(content: bytes) -> st.SearchStrategy[bytes]:
 
 @examples(150)
 @given(flipped(tiny_file()) | damaged([tiny_file()]))
-def test_whatever_the_bytes_an_onnx_file_answers_or_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+def test_whatever_its_bytes_an_onnx_file_runs_or_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
     try:
-        answer = Classifier.load(path)(np.zeros((16, 16, 3), np.uint8))
+        result = Classifier.load(path)(np.zeros((16, 16, 3), np.uint8))
     except UserError as error:
         check_told(error)
     else:
-        assert len(answer.log_probabilities) == len(answer.classes)
+        assert len(result.log_probabilities) == len(result.classes)

@@ -86,5 +86,5 @@ def test_without_the_table_or_the_photos_there_are_none(tmp_path: Path) -> None:
 
 def test_a_damaged_table_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "predictions.csv").write_text("path,actual\na.png,barge\n")
-    with pytest.raises(UserError, match=r"predictions\.csv is no table of predictions"):
+    with pytest.raises(UserError, match=r"predictions\.csv is not a table of predictions"):
         examples.load(tmp_path / "predictions.csv", tmp_path, CLASSES)

@@ -56,9 +56,9 @@ def test_a_line_of_standard_input_is_a_file_or_a_folder() -> None:
     [
         (["*.tiff"], r"no photo matches '\*\.tiff'; in quotes, \*\* means any depth"),
         (["emp*"], "no photo matches"),
-        (["empty"], "empty has no file whose name looks like a photo's"),
-        (["-"], "no photo was named"),
-        ([], "no photo was named"),
+        (["empty"], "empty has no file with the suffix of a photo"),
+        (["-"], "no photos: name files, folders or patterns"),
+        ([], "no photos: name files, folders or patterns"),
     ],
 )
 def test_finding_none_is_one_line(names: list[str], message: str) -> None:

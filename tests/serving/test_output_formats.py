@@ -5,19 +5,19 @@ import json
 import numpy as np
 import pytest
 
-from boatyard.serving.classifier import Answer
+from boatyard.serving.classifier import Classification
 from boatyard.serving.output_formats import FORMATS, lines
 
 CLASSES = ["barge", "canoe", "ferry"]
-ANSWERED = [
-    ("a.jpg", Answer(CLASSES, np.log(np.array([0.25, 0.7, 0.05])))),
-    ('odd "name", é.png', Answer(CLASSES, np.log(np.array([1e-9, 1e-9, 1 - 2e-9])))),
+RESULTS = [
+    ("a.jpg", Classification(CLASSES, np.log(np.array([0.25, 0.7, 0.05])))),
+    ('odd "name", é.png', Classification(CLASSES, np.log(np.array([1e-9, 1e-9, 1 - 2e-9])))),
 ]
-NAMES = [name for name, _ in ANSWERED]
+NAMES = [name for name, _ in RESULTS]
 
 
-def text(form: str, top: int = 2, answered: list[tuple[str, Answer]] = ANSWERED) -> str:
-    return "".join(lines(form, answered, top, NAMES, CLASSES))
+def text(form: str, top: int = 2, results: list[tuple[str, Classification]] = RESULTS) -> str:
+    return "".join(lines(form, results, top, NAMES, CLASSES))
 
 
 def test_the_table_is_for_people() -> None:
@@ -57,13 +57,13 @@ def test_more_classes_than_there_are_and_no_photo_at_all(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "jsonl", "json"])
-def test_an_answer_is_written_when_it_comes(form: str) -> None:
+def test_a_result_is_written_as_soon_as_it_is_known(form: str) -> None:
     asked: list[str] = []
 
     def coming():
-        for name, answer in ANSWERED:
+        for name, result in RESULTS:
             asked.append(name)
-            yield name, answer
+            yield name, result
 
     written = ""
     for line in lines(form, coming(), 1, NAMES, CLASSES):

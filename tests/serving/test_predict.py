@@ -20,8 +20,7 @@ from boatyard.images.decoding import open_photo
 from boatyard.images.views import FIRST_TTA_VIEW, PLAIN, PhotoViews, Recipe, plain_view
 from boatyard.models import model_header
 from boatyard.params.schema import Augment
-from boatyard.serving import output_formats as answers_of
-from boatyard.serving import predict
+from boatyard.serving import output_formats, predict
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def run(*arguments: str) -> int:
     return int(end.value.code or 0)
 
 
-def answers(capsys: pytest.CaptureFixture[str]) -> dict[str, list[tuple[str, float]]]:
+def results(capsys: pytest.CaptureFixture[str]) -> dict[str, list[tuple[str, float]]]:
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     return {row["path"]: [(place["label"], place["probability"]) for place in row["top"]] for row in rows}
 
@@ -52,7 +51,7 @@ def expected(photo: Path) -> list[tuple[str, float]]:
 def test_photos_are_classified_in_order(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("photos/more", "photos", "--format", "jsonl", "--topk", "3") == 0
 
-    found = answers(capsys)
+    found = results(capsys)
     assert list(found) == ["photos/more/a.png", "photos/a.png", "photos/b.jpg"]
     assert all(top == expected(Path(path)) for path, top in found.items())
     assert len({str(top) for top in found.values()}) == 3
@@ -62,15 +61,15 @@ def test_a_large_jpeg_is_seen_everywhere_as_the_stages_see_it(photos: Path) -> N
     pixels = np.random.default_rng(5).integers(0, 256, (60, 90, 3), dtype=np.uint8)
     large = photos / "large.jpg"
     Image.fromarray(pixels).resize((1200, 800), Image.Resampling.BICUBIC).save(large, quality=90)
-    about = model_header.read(paths.MODEL)
+    header = model_header.read(paths.MODEL)
     sha256 = hashlib.sha256(large.read_bytes()).hexdigest()
-    (stages,) = about.recipe().draw(large, sha256, [PLAIN])
+    (stages,) = header.recipe().draw(large, sha256, [PLAIN])
 
-    assert not np.array_equal(stages, plain_view(open_photo(large), about.preprocessing))  # it was decoded smaller
+    assert not np.array_equal(stages, plain_view(open_photo(large), header.preprocessing))  # it was decoded smaller
     for model in (paths.ONNX, paths.MODEL):
         assert np.array_equal(Classifier.load(model).plain_view(large), stages)
     for policy in (None, "random"):
-        seen = predict.views_of(about, policy)(large)
+        seen = predict.views_of(header, policy)(large)
         assert np.array_equal((seen.views() if isinstance(seen, PhotoViews) else seen)[0], stages)
 
 
@@ -88,12 +87,10 @@ def test_paths_come_from_standard_input(
     monkeypatch.setattr(sys, "stdin", io.StringIO("photos/b.jpg\nphotos/more\n"))
 
     assert run("--format", "jsonl") == 0
-    assert list(answers(capsys)) == ["photos/b.jpg", "photos/more/a.png"]
+    assert list(results(capsys)) == ["photos/b.jpg", "photos/more/a.png"]
 
 
-def test_a_bad_file_is_told_and_skipped_and_the_rest_is_not_lost(
-    photos: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bad_file_is_reported_and_skipped(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "bad.jpg").write_text("text")
     (photos / "cut.png").write_bytes((photos / "a.png").read_bytes()[:2000])
 
@@ -116,7 +113,10 @@ def test_a_bad_file_is_told_and_skipped_and_the_rest_is_not_lost(
     [
         (["photos", "--model", "nowhere.onnx"], "nowhere.onnx is not here"),
         (["nothing*.jpg"], "no photo matches"),
-        (["--tta", "photos"], "metrics/tta_evaluate.json is not here to say which views were chosen: say --tta-policy"),
+        (
+            ["--tta", "photos"],
+            "--tta needs the policy in metrics/tta_evaluate.json, which is not here: use",
+        ),
     ],
 )
 def test_a_users_mistake_is_one_line(
@@ -133,7 +133,7 @@ def test_a_users_mistake_is_one_line(
 @pytest.mark.parametrize("count", ["0", "-1", "many", "2.5"])
 def test_topk_is_a_count(count: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("x.jpg", f"--topk={count}") == 2
-    assert f"'{count}' is no whole number from 1" in capsys.readouterr().err
+    assert f"'{count}' is not a positive integer" in capsys.readouterr().err
 
 
 def test_an_interrupted_output_is_not_there(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ def test_an_interrupted_output_is_not_there(photos: Path, monkeypatch: pytest.Mo
     def stop(*_: object) -> object:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(predict.answers, "lines", lambda *_: (stop() for _ in "x"))
+    monkeypatch.setattr(output_formats, "lines", lambda *_: (stop() for _ in "x"))
     monkeypatch.setattr(os, "_exit", sys.exit)  # which would end pytest
     assert run("photos", "--output", "answers.json") == 130
     assert Path("answers.json").read_text() == "before"
@@ -150,8 +150,8 @@ def test_an_interrupted_output_is_not_there(photos: Path, monkeypatch: pytest.Mo
 
 
 def test_tta_takes_the_views_that_the_stage_takes(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    about = model_header.read(paths.MODEL)
-    recipe = Recipe(about.preprocessing, Augment.model_validate(about.params["augment"]), about.params["seed"])
+    header = model_header.read(paths.MODEL)
+    recipe = Recipe(header.preprocessing, Augment.model_validate(header.params["augment"]), header.params["seed"])
     classifier, photo = Classifier.load(paths.ONNX), photos / "b.jpg"
     sha256 = hashlib.sha256(photo.read_bytes()).hexdigest()
 
@@ -164,8 +164,8 @@ def test_tta_takes_the_views_that_the_stage_takes(photos: Path, capsys: pytest.C
         rows = np.stack([next(classifier.each([0], lambda _, v=view: [v])).log_probabilities for view in views])
         mean = np.exp(tta.mean_probabilities(rows[None])[0])
         run("--tta-policy", policy, str(photo), "--format", "jsonl", "--topk", "3")
-        ((_, top),) = answers(capsys).items()
-        assert dict(top) == {name: round(float(share), 6) for name, share in zip(about.classes, mean, strict=True)}
+        ((_, top),) = results(capsys).items()
+        assert dict(top) == {name: round(float(share), 6) for name, share in zip(header.classes, mean, strict=True)}
 
 
 def test_tta_without_a_word_is_what_was_chosen(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,24 +173,24 @@ def test_tta_without_a_word_is_what_was_chosen(photos: Path, capsys: pytest.Capt
     paths.TTA_METRICS.write_text('{"policy": "random", "views": 3}')
 
     run("--tta", "photos", "--format", "jsonl")
-    chosen = answers(capsys)
+    chosen = results(capsys)
     run("photos", "--tta-policy", "random", "--format", "jsonl")
-    assert chosen != answers(capsys)  # five views
+    assert chosen != results(capsys)  # five views
     paths.TTA_METRICS.write_text('{"policy": "flips", "views": 2}')
     run("--tta", "photos", "--format", "jsonl")
-    flips = answers(capsys)
+    flips = results(capsys)
     run("photos", "--tta-policy", "flips", "--format", "jsonl")
-    assert flips == answers(capsys)
+    assert flips == results(capsys)
 
 
 def test_flips_that_the_photos_do_not_allow_are_refused(photos: Path) -> None:
-    about = model_header.read(paths.MODEL)
-    about.params["augment"]["horizontal_flip"] = False
+    header = model_header.read(paths.MODEL)
+    header.params["augment"]["horizontal_flip"] = False
 
-    with pytest.raises(predict.UserError, match="photos that allow no flip; say random"):
-        predict.views_of(about, "flips")
-    with pytest.raises(predict.UserError, match="does not say how its photos were augmented"):
-        predict.views_of(model_header.Header(**{**vars(about), "params": {"augment": {"scale": "x"}}}), "random")
+    with pytest.raises(predict.UserError, match="photos must not be flipped"):
+        predict.views_of(header, "flips")
+    with pytest.raises(predict.UserError, match="lacks its augmentation settings"):
+        predict.views_of(model_header.Header(**{**vars(header), "params": {"augment": {"scale": "x"}}}), "random")
 
 
 def test_pictures_are_drawn_one_for_each_photo(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,8 +208,8 @@ def test_pictures_are_drawn_one_for_each_photo(photos: Path, capsys: pytest.Capt
     ("name", "shown"),
     [("é 船.jpg", "é 船.jpg"), ("two\nlines\x1b[31m.jpg", "two\\nlines\\x1b[31m.jpg"), (b"\xff.jpg", "\ufffd.jpg")],
 )
-def test_names_are_printed_so_that_they_harm_no_terminal(name: str | bytes, shown: str) -> None:
-    assert answers_of.printable(predict.name_of(Path(os.fsdecode(name)))) == shown
+def test_names_are_escaped_for_terminals(name: str | bytes, shown: str) -> None:
+    assert output_formats.printable(predict.name_of(Path(os.fsdecode(name)))) == shown
 
 
 def test_a_program_gets_the_name_as_it_is(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,7 +217,7 @@ def test_a_program_gets_the_name_as_it_is(photos: Path, capsys: pytest.CaptureFi
     (photos / "a.png").rename(name)
 
     run(name, "--format", "jsonl")
-    assert list(answers(capsys)) == [name]
+    assert list(results(capsys)) == [name]
     run(name, "--format", "csv")
     assert next(csv.DictReader(io.StringIO(capsys.readouterr().out, newline="")))["path"] == name
     run(name)

@@ -14,12 +14,13 @@ from pretend_run import HOSTILE
 
 from boatyard.images.views import Preprocessing, plain_view
 from boatyard.models.model_header import Header
+from boatyard.report import theme
 from boatyard.report.pictures import Picture
 from boatyard.serving import web_page
-from boatyard.serving.classifier import Answer
+from boatyard.serving.classifier import Classification
 from boatyard.serving.examples import Example
 
-CSS = (web_page.TEMPLATES / "page.css").read_text(encoding="utf-8")
+CSS = web_page.head()
 PREPROCESSING = Preprocessing(32, 0.875, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 VOID = {"img", "link"}
 
@@ -57,20 +58,22 @@ class Reader(HTMLParser):
         self.text += text
 
 
-def answer(classes: tuple[str, ...], file: str, actual: str | None = None) -> tuple[Answer, str]:
-    said = Answer(classes, np.log(np.random.default_rng(0).dirichlet(np.ones(len(classes)))).astype(np.float32))
+def answer(classes: tuple[str, ...], file: str, actual: str | None = None) -> tuple[Classification, str]:
+    result = Classification(
+        classes, np.log(np.random.default_rng(0).dirichlet(np.ones(len(classes)))).astype(np.float32)
+    )
     photo = Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 120, 3), dtype=np.uint8))
-    return said, web_page.answer(file, said, photo, plain_view(photo, PREPROCESSING), PREPROCESSING, actual)
+    return result, web_page.answer(file, result, photo, plain_view(photo, PREPROCESSING), PREPROCESSING, actual)
 
 
 def test_an_answer_has_the_figures_to_the_last_digit_and_the_view_pixel_by_pixel() -> None:
     classes = tuple(f"class {number}" for number in range(9))
-    said, part = answer(classes, "boat.jpg")
+    result, part = answer(classes, "boat.jpg")
 
     read = Reader(part)
 
-    assert read.values == [probability for _, probability in said.top(5)]
-    assert re.findall(r"class \d", read.text)[1:] == [label for label, _ in said.top(5)]
+    assert read.values == [probability for _, probability in result.top(5)]
+    assert re.findall(r"class \d", read.text)[1:] == [label for label, _ in result.top(5)]
     rest = 1 - sum(read.values)
     assert f"4\u00a0other classes together: {100 * rest:.1f}\u00a0%" in read.text
     photo, view = read.pictures
@@ -80,30 +83,32 @@ def test_an_answer_has_the_figures_to_the_last_digit_and_the_view_pixel_by_pixel
 
 
 def test_an_answer_of_few_classes_has_no_others() -> None:
-    said, part = answer(("barge", "canoe"), "boat.jpg")
+    result, part = answer(("barge", "canoe"), "boat.jpg")
 
-    assert Reader(part).values == [probability for _, probability in said.top(2)]
+    assert Reader(part).values == [probability for _, probability in result.top(2)]
     assert "other class" not in part
 
 
 def test_an_example_says_whether_the_answer_is_right() -> None:
-    said, _ = answer(("barge", "canoe"), "boat.jpg")
-    wrong = next(label for label in said.classes if label != said.label)
+    result, _ = answer(("barge", "canoe"), "boat.jpg")
+    wrong = next(label for label in result.classes if label != result.label)
 
-    assert "Right: this is what the test set says" in answer(("barge", "canoe"), "boat.jpg", said.label)[1]
-    assert f"Wrong: the test set says {wrong}." in Reader(answer(("barge", "canoe"), "boat.jpg", wrong)[1]).text
+    assert "Correct: this is its label in the test set" in answer(("barge", "canoe"), "boat.jpg", result.label)[1]
+    assert (
+        f"Wrong: its label in the test set is {wrong}." in Reader(answer(("barge", "canoe"), "boat.jpg", wrong)[1]).text
+    )
     assert "test set" not in answer(("barge", "canoe"), "boat.jpg")[1]
 
 
 @pytest.mark.parametrize("file", [*HOSTILE, "'><script>alert(1)</script>.jpg", "{{ 7 * 7 }} ${7 * 7}.jpg"])
 def test_names_are_text(file: str) -> None:
-    about = Header(list(HOSTILE), "<b>net</b>", 0, 0.0, PREPROCESSING, 1.0, {})
+    header = Header(list(HOSTILE), "<b>net</b>", 0, 0.0, PREPROCESSING, 1.0, {})
     picture = Picture("", Image.new("RGB", (8, 8)))
     parts = {
         "answer": answer(HOSTILE, file, file)[1],
         "refusal": web_page.refusal(file, file),
-        "waiting": web_page.waiting(about),
-        "opening": web_page.opening(about),
+        "waiting": web_page.waiting(header),
+        "opening": web_page.opening(header),
         "examples": web_page.examples([Example(Path(file), file, picture)]),
         "no card": web_page.no_card(Path(file)),
     }
@@ -121,9 +126,9 @@ def test_names_are_text(file: str) -> None:
 
 
 def test_many_classes_are_not_all_named() -> None:
-    about = Header([f"class {number:03d}" for number in range(101)], "net", 0, 0.0, PREPROCESSING, 1.0, {})
+    header = Header([f"class {number:03d}" for number in range(101)], "net", 0, 0.0, PREPROCESSING, 1.0, {})
 
-    read = Reader(web_page.waiting(about))
+    read = Reader(web_page.waiting(header))
 
     assert len(set(re.findall(r"class \d{3}", read.text))) == 40
     assert "and 61 more" in read.text
@@ -149,26 +154,26 @@ def test_the_frame_is_where_the_plain_view_comes_from(size: tuple[int, int]) -> 
     assert plain_view(Image.fromarray(pixels), nearest).max() == 255
 
 
-def test_a_squeezed_photo_is_framed_whole_and_said_to_be() -> None:
+def test_a_squashed_photo_is_framed_completely_and_says_so() -> None:
     squashed = replace(PREPROCESSING, crop="squash")
     photo = Image.new("RGB", (300, 100))
-    said = Answer(("barge", "canoe"), np.log(np.array([0.5, 0.5])))
+    result = Classification(("barge", "canoe"), np.log(np.array([0.5, 0.5])))
 
-    part = web_page.answer("wide.png", said, photo, plain_view(photo, squashed), squashed)
+    part = web_page.answer("wide.png", result, photo, plain_view(photo, squashed), squashed)
 
     assert web_page.frame(photo.size, squashed) == (0, 0, 1, 1)
     assert "--x:0.0000;--y:0.0000;--w:1.0000;--h:1.0000" in part
     side = PREPROCESSING.size
-    assert f"As the model sees it</b> {side} × {side} pixels, all of it, squeezed to a square</figcaption>" in part
+    assert f"As the model sees it</b> {side} × {side} pixels, the whole photo, resized to a square</figcaption>" in part
     assert f'alt="All of the photo, {side} by {side} pixels"' in part
     assert "middle" not in part
 
 
 def test_a_large_photo_is_shown_smaller() -> None:
     photo = Image.new("RGB", (3000, 10))
-    said = Answer(("barge", "canoe"), np.log(np.array([0.5, 0.5])))
+    result = Classification(("barge", "canoe"), np.log(np.array([0.5, 0.5])))
 
-    part = web_page.answer("wide.png", said, photo, plain_view(photo, PREPROCESSING), PREPROCESSING)
+    part = web_page.answer("wide.png", result, photo, plain_view(photo, PREPROCESSING), PREPROCESSING)
 
     assert Reader(part).pictures[0].size == (web_page.SIDE, 3)
     assert "3,000 × 10 pixels" in part
@@ -186,9 +191,7 @@ def colours(css: str) -> list[dict[str, str]]:
 
 
 def test_the_colours_are_the_reports() -> None:
-    report = Path(web_page.__file__).parents[1] / "report/templates/report.css"
-
-    assert colours(CSS) == colours(report.read_text(encoding="utf-8"))
+    assert colours(CSS) == colours(theme.page_variables())
     assert [len(block) for block in colours(CSS)] == [9, 9]
 
 

@@ -70,7 +70,9 @@ def test_names_of_a_zip_made_on_windows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pack", [zipped, tarred])
-def test_a_bomb_is_stopped_by_what_it_unpacks_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: object) -> None:
+def test_an_archive_bomb_is_stopped_by_its_unpacked_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: object
+) -> None:
     monkeypatch.setattr(archives, "ALLOWANCE", 1 << 20)
     monkeypatch.setattr(archives, "CHUNK", 1 << 16)
     content = pack({f"{number}.bin": bytes(1 << 20) for number in range(8)})  # type: ignore[operator]
@@ -82,12 +84,12 @@ def test_a_bomb_is_stopped_by_what_it_unpacks_to(tmp_path: Path, monkeypatch: py
 
 
 def test_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MOST_FILES", 2)
-    with pytest.raises(UserError, match=r"^boats holds more than 2 files"):
+    monkeypatch.setattr(archives, "MAX_FILES", 2)
+    with pytest.raises(UserError, match=r"^boats contains more than 2 files"):
         unpack(tmp_path, zipped(CONTENTS))
 
 
-# Whatever the bytes: files in their folder, or one line.
+# Any bytes: files in their folder, or an error of one line.
 
 
 def small_archives() -> list[bytes]:
@@ -117,7 +119,7 @@ def tar_of(contents: dict[str, bytes], kind: int) -> bytes:
 
 
 def sealed(content: bytes) -> bytes:
-    """With the checksums of a tar's headers put right, so that damage gets past them."""
+    """With correct checksums in a tar's headers, so that damage is not detected by them."""
     result = bytearray(content)
     for place in range(0, len(result) - 511, 512):
         if result[place + 257 : place + 262] == b"ustar":
@@ -128,9 +130,7 @@ def sealed(content: bytes) -> bytes:
 
 @examples(300)
 @given(damaged(small_archives()), st.booleans())
-def test_whatever_the_bytes_nothing_leaves_the_folder_and_an_error_is_one_line(
-    tmp_path: Path, content: bytes, seal: bool
-) -> None:
+def test_no_bytes_escape_the_folder_or_raise_more_than_one_line(tmp_path: Path, content: bytes, seal: bool) -> None:
     folder = tmp_path / "whole"
     folder.mkdir()
     try:

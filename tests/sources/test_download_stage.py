@@ -20,7 +20,7 @@ def run(tmp_path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
 
-def test_the_stage_writes_raw_and_metrics_and_says_what_it_found(tmp_path: Path) -> None:
+def test_the_stage_writes_raw_and_metrics_and_prints_a_summary(tmp_path: Path) -> None:
     contents = {"cat/a.png": photo(1), "dog/b.png": photo(2), "dog/c.png": photo(3)}
     write(tmp_path / "data/incoming", contents | {"left.png": photo(4)})
     ended = run(tmp_path)
@@ -38,9 +38,9 @@ def test_the_stage_writes_raw_and_metrics_and_says_what_it_found(tmp_path: Path)
     )
 
 
-def test_the_stage_ends_with_2_and_one_line_for_a_mistake(tmp_path: Path) -> None:
+def test_a_user_error_is_one_line_and_status_2(tmp_path: Path) -> None:
     (tmp_path / "data/incoming").mkdir(parents=True)
     ended = run(tmp_path)
     assert (ended.stdout, ended.returncode) == ("", 2)
-    assert ended.stderr.startswith("error: data/incoming holds no files: put the photos there, a folder per class")
+    assert ended.stderr.startswith("error: data/incoming has no files: put your photos there, one folder per class")
     assert ended.stderr.count("\n") == 1

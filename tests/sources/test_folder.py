@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from rights import nobody
+from permissions import nobody
 from sources_drawing import photo, sha256, silent, tree, write
 
 from boatyard import sources
@@ -76,14 +76,14 @@ def test_photos_outside_of_class_folders_are_counted(tmp_path: Path) -> None:
     assert fetch(tmp_path).notes == ("photos outside of class folders, left out: 2 (the first: x.JPG)",)
 
 
-def test_class_folders_without_a_photo_are_named(tmp_path: Path) -> None:
+def test_class_folders_without_a_photo_are_reported(tmp_path: Path) -> None:
     write(tmp_path / "incoming", {"cat/a.jpg": photo(1), "dog/old/b.jpg": photo(2), "bird/.hidden.jpg": photo(3)})
     for name in ("fish", "fish/old", ".git", "__MACOSX"):
         (tmp_path / "incoming" / name).mkdir()
     assert fetch(tmp_path).notes == ("folders without a photo: 2 (the first: bird)",)
 
 
-def test_what_dvc_would_not_see_is_no_photo(tmp_path: Path) -> None:
+def test_files_that_dvc_ignores_are_ignored(tmp_path: Path) -> None:
     write(
         tmp_path / "incoming",
         {"cat/a.jpg": photo(1), "dog/b.jpg": photo(2), "dog/c.jpg.part": photo(3), "x.part/d.jpg": photo(4)},
@@ -92,44 +92,47 @@ def test_what_dvc_would_not_see_is_no_photo(tmp_path: Path) -> None:
     assert tree(tmp_path / "raw") == {"cat/a.jpg": photo(1), "dog/b.jpg": photo(2)}
 
 
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_does_not_block(tmp_path: Path) -> None:
     write(tmp_path / "incoming", {"cat/a.jpg": photo(1), "dog/b.jpg": photo(2)})
     os.mkfifo(tmp_path / "incoming/dog/pipe.jpg")
-    with pytest.raises(UserError, match=r"incoming: dog/pipe\.jpg is a pipe or a device, and no file: take it out"):
+    with pytest.raises(UserError, match=r"incoming: dog/pipe\.jpg is a pipe or a device, not a file: remove it"):
         fetch(tmp_path)
 
 
-def test_folders_too_deep_to_walk(tmp_path: Path) -> None:
+def test_folders_that_are_nested_too_deep(tmp_path: Path) -> None:
     write(tmp_path / "incoming", {"cat/a.jpg": photo(1), f"dog/{'d/' * 99}b.jpg": photo(2)})
     assert fetch(tmp_path).images == 2
     write(tmp_path / "incoming", {f"dog/{'d/' * 100}b.jpg": photo(3)})
-    with pytest.raises(UserError, match=r"incoming: folders lie more than 100 deep in one another: flatten them"):
+    with pytest.raises(UserError, match=r"incoming: folders are nested more than 100 deep: flatten them"):
         fetch(tmp_path)
 
 
-def test_files_and_folders_without_rights(tmp_path: Path) -> None:
+def test_files_and_folders_without_read_permission(tmp_path: Path) -> None:
     write(tmp_path / "incoming", {"cat/a.jpg": photo(1), "dog/b.jpg": photo(2)})
     (tmp_path / "incoming/dog/b.jpg").chmod(0)
-    with nobody(tmp_path), pytest.raises(UserError, match=r"incoming/dog/b\.jpg can't be put into dog/ \(Permission"):
+    with (
+        nobody(tmp_path),
+        pytest.raises(UserError, match=r"incoming/dog/b\.jpg can't be copied into dog/ \(Permission"),
+    ):
         fetch(Path())
     (tmp_path / "incoming/dog").chmod(0)
     with (
         nobody(tmp_path),
-        pytest.raises(UserError, match=r"incoming/dog can't be read \(Permission denied\): mend its"),
+        pytest.raises(UserError, match=r"incoming/dog can't be read \(Permission denied\): fix its"),
     ):
         fetch(Path())
     assert not (tmp_path / "raw").exists()
 
 
 @pytest.mark.parametrize("contents", [{}, {".gitkeep": b"", "desktop.ini": b"x"}])
-def test_an_empty_folder_says_how_to_fill_it(tmp_path: Path, contents: dict[str, bytes]) -> None:
+def test_the_error_for_an_empty_folder_says_how_to_fill_it(tmp_path: Path, contents: dict[str, bytes]) -> None:
     (tmp_path / "incoming").mkdir()
     write(tmp_path / "incoming", contents)
-    with pytest.raises(UserError, match=r"incoming holds no files: put the photos there, a folder per class"):
+    with pytest.raises(UserError, match=r"incoming has no files: put your photos there, one folder per class"):
         fetch(tmp_path)
 
 
-def test_a_link_inside_gives_the_photo_itself(tmp_path: Path) -> None:
+def test_a_link_inside_the_folder_becomes_a_copy(tmp_path: Path) -> None:
     write(tmp_path / "incoming", {"cat/a.jpg": photo(1), "dog/b.jpg": photo(2)})
     (tmp_path / "incoming/dog/c.jpg").symlink_to("../cat/a.jpg")
     fetch(tmp_path)
@@ -141,7 +144,7 @@ def test_a_link_inside_gives_the_photo_itself(tmp_path: Path) -> None:
 def test_a_link_elsewhere_is_not_followed(tmp_path: Path, target: str) -> None:
     write(tmp_path, {"secret.jpg": photo(7), "incoming/cat/a.jpg": photo(1), "incoming/dog/b.jpg": photo(2)})
     (tmp_path / "incoming/cat/link.jpg").symlink_to(target)
-    with pytest.raises(UserError, match=r"incoming: cat/link.jpg is a link to a folder, to nothing, or out of"):
+    with pytest.raises(UserError, match=r"incoming: cat/link.jpg is a link to a folder, to nothing or out of"):
         fetch(tmp_path)
     assert not (tmp_path / "raw").exists()
 
@@ -153,14 +156,14 @@ def test_incoming_may_itself_be_a_link(tmp_path: Path) -> None:
     assert tree(tmp_path / "raw") == {"cat/a.jpg": photo(1), "dog/b.jpg": photo(2)}
 
 
-def test_a_name_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "incoming", {"cat/a.jpg": photo(1), "dog/b.jpg": photo(2)})
     (tmp_path / "incoming/cat" / os.fsdecode(b"caf\xe9.jpg")).write_bytes(photo(3))
     with pytest.raises(UserError, match=r"cat/caf\\udce9\.jpg is not UTF-8: rename the file"):
         fetch(tmp_path)
 
 
-def test_reading_photos_needs_no_torch() -> None:
+def test_the_package_does_not_import_torch() -> None:
     code = "import sys, boatyard.sources; print({'torch', 'torchvision'} & set(sys.modules))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "set()\n"

@@ -28,7 +28,7 @@ def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """A server in Kaggle's place: the one that kagglehub's own tests use, on a port that it chose."""
+    """A server instead of Kaggle's, at the address that kagglehub's own tests use."""
     pytest.importorskip("kagglehub", reason="kagglehub is an optional extra")
     monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "TEST")
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
@@ -45,7 +45,7 @@ def test_a_data_set_of_a_version(tmp_path: Path, site: Site) -> None:
     assert (fetched.source, fetched.version, fetched.images) == ("kaggle someone/boats", "3", 2)
     fetch(tmp_path)
     assert len(site.requests) == 1
-    assert len(tree(tmp_path / "cache")) == 3  # two photos and the mark that they are all
+    assert len(tree(tmp_path / "cache")) == 3  # two photos and the marker of a complete download
 
 
 @pytest.mark.parametrize(
@@ -53,10 +53,10 @@ def test_a_data_set_of_a_version(tmp_path: Path, site: Site) -> None:
     [
         (
             401,
-            "it answers 401: make a token on kaggle.com (Settings, API), put it into the environment variable KAGGLE",
+            "it answers 401: create a token on kaggle.com (Settings, API), put it into the environment variable KAGGLE",
         ),
-        (403, "it answers 403: make a token"),
-        (404, "there is no such data set or version: mend dataset.name or dataset.version"),
+        (403, "it answers 403: create a token"),
+        (404, "there is no such data set or version: correct dataset.name or dataset.version"),
         (500, "KaggleApiHTTPError: 500 Server Error"),
     ],
 )
@@ -64,13 +64,13 @@ def test_kaggle_refuses(tmp_path: Path, site: Site, status: int, problem: str) -
     site.resources = {DOWNLOAD: Resource(b"{}", status=status, headers={"Content-Type": "application/json"})}
     with pytest.raises(UserError) as caught:
         fetch(tmp_path)
-    assert str(caught.value).startswith(f"Kaggle's someone/boats version 3 can't be fetched: {problem}")
+    assert str(caught.value).startswith(f"someone/boats version 3 can't be fetched from Kaggle: {problem}")
 
 
-def test_a_download_that_stops_is_not_taken_for_whole(tmp_path: Path, site: Site) -> None:
+def test_an_interrupted_download_is_not_mistaken_for_a_complete_one(tmp_path: Path, site: Site) -> None:
     headers = {"Content-Type": "application/zip"}
     site.resources = {DOWNLOAD: Resource(ZIP, headers=headers, stops=[100])}
-    with pytest.raises(UserError, match=r"^Kaggle's someone/boats version 3 can't be fetched: "):
+    with pytest.raises(UserError, match=r"^someone/boats version 3 can't be fetched from Kaggle: "):
         fetch(tmp_path)
     site.resources = {DOWNLOAD: Resource(ZIP, headers=headers)}
     assert fetch(tmp_path).images == 2

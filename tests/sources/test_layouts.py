@@ -4,15 +4,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from permissions import nobody
 from properties import check_told, damaged, examples
 from pydantic import ValidationError
-from rights import nobody
 from sources_drawing import photo, silent, tree, write
 
 from boatyard import sources
 from boatyard.core.errors import UserError
 from boatyard.params.dataset import FolderDataset, FoldersLayout, Layout, SplitFoldersLayout, TableLayout
 from boatyard.sources import naming
+from boatyard.sources.interface import LabelledPhoto
 
 
 def fetch(tmp_path: Path, layout: Layout, contents: dict[str, bytes]) -> sources.Fetched:
@@ -65,18 +66,18 @@ def test_table_with_numbered_columns_joined_and_renamed(tmp_path: Path) -> None:
     assert tree(tmp_path / "raw") == {"x-bad/a.png": photo(1), "y-bad/c.png": photo(3), "y-good/b.png": photo(2)}
 
 
-def test_paths_start_at_the_root(tmp_path: Path) -> None:
+def test_paths_are_relative_to_the_root(tmp_path: Path) -> None:
     contents = {f"set/{name}": content for name, content in PHOTOS.items()}
     rows = b"file,label\nimages/a.png,cat\nimages/b.png,dog\n"
     fetched = fetch(tmp_path, table(root="set"), contents | {"set/labels.csv": rows, "other/x.png": photo(9)})
     assert paths(tmp_path) == ["cat/a.png", "dog/b.png"]
-    assert fetched.notes == ("photos that labels.csv does not list, left out: 1 (the first: images/c.png)",)
+    assert fetched.notes == ("photos that are not in labels.csv, left out: 1 (the first: images/c.png)",)
 
 
 @pytest.mark.parametrize(
     ("header", "path", "label"), [(True, "images/{id}.{form}", "kind"), (False, "images/{0}.{1}", 2)]
 )
-def test_a_path_made_of_columns(tmp_path: Path, header: bool, path: str, label: str | int) -> None:
+def test_a_path_made_of_several_columns(tmp_path: Path, header: bool, path: str, label: str | int) -> None:
     rows = b"a,png,cat\nb,png,dog\n"
     layout = table(header=header, path=path, label=[label])
     fetch(tmp_path, layout, PHOTOS | {"labels.csv": b"id,form,kind\n" * header + rows})
@@ -87,12 +88,10 @@ def test_rows_without_a_file_are_counted(tmp_path: Path) -> None:
     rows = b"file,label\nimages/a.png,cat\nimages/x.png,dog\nimages/b.png,dog\nimages/y.png,cat\nimages/c.png,cat\n"
     fetched = fetch(tmp_path, table(), PHOTOS | {"labels.csv": rows})
     assert paths(tmp_path) == ["cat/a.png", "cat/c.png", "dog/b.png"]
-    assert fetched.notes == (
-        "rows of labels.csv that name a file that is not there: 2 (the first: images/x.png, line 3)",
-    )
+    assert fetched.notes == ("rows of labels.csv whose photo does not exist: 2 (the first: images/x.png, line 3)",)
 
 
-def test_a_photo_with_two_labels_stands_under_both(tmp_path: Path) -> None:
+def test_a_photo_with_two_labels_is_copied_to_both_classes(tmp_path: Path) -> None:
     rows = b"file,label\nimages/a.png,cat\nimages/a.png,dog\nimages/b.png,dog\nimages/b.png,dog\nimages/c.png,cat\n"
     fetched = fetch(tmp_path, table(), PHOTOS | {"labels.csv": rows})
     assert paths(tmp_path) == ["cat/a.png", "cat/c.png", "dog/a.png", "dog/b.png"]
@@ -103,7 +102,7 @@ def test_the_same_name_in_two_folders_of_one_class(tmp_path: Path) -> None:
     contents = {"x/1.png": photo(1), "y/1.png": photo(2), "y/2.png": photo(3), "x__1.png": photo(4)}
     rows = b"file,label\nx/1.png,cat\ny/1.png,cat\ny/2.png,cat\nx__1.png,cat\ny/1.png,dog\n"
     fetch(tmp_path, table(), contents | {"labels.csv": rows})
-    # x__1.png has its name from the start, so x/1.png takes eight digits of its path's sha256 as well.
+    # A file is already named x__1.png, so x/1.png also gets eight digits of its path's sha256.
     assert tree(tmp_path / "raw") == {
         "cat/x__1.png": photo(4),
         "cat/x__1-a789aed9.png": photo(1),
@@ -116,25 +115,28 @@ def test_the_same_name_in_two_folders_of_one_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "problem"),
     [
-        ("images/a.png,cat\nimages/b.png,\n", "labels.csv, line 3: class '' can't be a folder's name, it is empty"),
+        (
+            "images/a.png,cat\nimages/b.png,\n",
+            "labels.csv, line 3: class '' can't be the name of a folder, it is empty",
+        ),
         ("images/a.png,cat\nimages/b.png,..\n", "labels.csv, line 3: class '..' can't be"),
-        ("images/a.png,a/b\n", "labels.csv, line 2: class 'a/b' can't be a folder's name, it has a slash"),
-        ("images/a.png,a\0b\n", r"labels.csv, line 2: class 'a\x00b' can't be a folder's name"),
+        ("images/a.png,a/b\n", "labels.csv, line 2: class 'a/b' can't be the name of a folder, it contains a slash"),
+        ("images/a.png,a\0b\n", r"labels.csv, line 2: class 'a\x00b' can't be the name of a folder"),
         ("images/a.png,Cat\nimages/b.png,cat\n", "line 3: class 'cat' differs from 'Cat' (labels.csv, line 2)"),
         ("images/a.png,caf\u00e9\nimages/b.png,cafe\u0301\n", "differs from 'caf\u00e9' (labels.csv, line 2)"),
         ("images/a.png," + "x" * 256, "is longer than 255 bytes"),
         (
             "images/a.png,x.part",
-            "class 'x.part' can't be a folder's name, it is one that DVC, Python or a file",
+            "class 'x.part' can't be the name of a folder, it is reserved by DVC, Python or a file",
         ),
-        ("../secret.png,cat\n", "labels.csv, line 2: the path '../secret.png' leads out of the data set"),
-        ("/etc/passwd,cat\n", "labels.csv, line 2: the path '/etc/passwd' leads out"),
+        ("../secret.png,cat\n", "labels.csv, line 2: the path '../secret.png' is outside of the data set"),
+        ("/etc/passwd,cat\n", "labels.csv, line 2: the path '/etc/passwd' is outside"),
         ("images/a.png\n", "labels.csv, line 2: it has 1 of the 2 columns that are needed"),
-        ("x.png,cat\ny.png,dog\n", "none of the 2 photos that labels.csv lists is there (the first: x.png, line 2)"),
+        ("x.png,cat\ny.png,dog\n", "none of the 2 photos listed in labels.csv exists (the first: x.png, line 2)"),
         ("", "labels.csv of "),
     ],
 )
-def test_a_row_that_does_not_fit_is_named(tmp_path: Path, rows: str, problem: str) -> None:
+def test_the_error_for_an_invalid_row_names_it(tmp_path: Path, rows: str, problem: str) -> None:
     write(tmp_path, {"secret.png": photo(9)})
     with pytest.raises(UserError) as caught:
         fetch(tmp_path, table(), PHOTOS | {"labels.csv": f"file,label\n{rows}".encode()})
@@ -155,13 +157,13 @@ def test_a_row_that_does_not_fit_is_named(tmp_path: Path, rows: str, problem: st
         (table(rename={"Cat": "tiger"}), "dataset.layout.rename: no row of labels.csv has 'Cat'; its values are cat"),
     ],
 )
-def test_a_table_layout_that_does_not_fit(tmp_path: Path, layout: TableLayout, problem: str) -> None:
+def test_a_table_layout_that_does_not_match_the_table(tmp_path: Path, layout: TableLayout, problem: str) -> None:
     with pytest.raises(UserError) as caught:
         fetch(tmp_path, layout, PHOTOS | {"labels.csv": b"file,label\nimages/a.png,cat\n"})
     assert problem in str(caught.value)
 
 
-def test_a_table_without_the_right_to_read_it(tmp_path: Path) -> None:
+def test_a_table_without_read_permission(tmp_path: Path) -> None:
     write(tmp_path, {"incoming/labels.csv": b"file,label\nimages/a.png,cat\n", "incoming/images/a.png": photo(1)})
     (tmp_path / "incoming/labels.csv").chmod(0)
     asked = FolderDataset(source="folder", licence="private", layout=table())
@@ -178,9 +180,9 @@ def test_a_table_without_the_right_to_read_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        ("a\0b", "take out the zero byte"),
-        ("a" * 256, "no file's name has more than 255 bytes"),
-        ("é" * 128, "no file's name has more than 255 bytes"),
+        ("a\0b", "remove the null byte"),
+        ("a" * 256, "a file name cannot be longer than 255 bytes"),
+        ("é" * 128, "a file name cannot be longer than 255 bytes"),
         ("a/" * 600, "write a path of at most 1,024 bytes"),
     ],
 )
@@ -205,7 +207,7 @@ ROWS = [b"file,label\nimages/a.png,cat\nimages/b.png,dog\n", b'label;file\r\n"a;
 
 @examples(150)
 @given(damaged(ROWS), st.sampled_from(["comma", "semicolon", "tab", "whitespace"]), st.booleans())
-def test_whatever_the_table_its_photos_are_labelled_or_the_user_is_told(
+def test_any_table_labels_its_photos_or_is_an_error_of_one_line(
     tmp_path: Path, content: bytes, delimiter: str, header: bool
 ) -> None:
     columns = {} if header else {"path": 0, "label": [1]}
@@ -234,7 +236,7 @@ def test_file_names_that_differ_only_in_case_are_kept_apart(tmp_path: Path) -> N
     assert tree(tmp_path / "raw") == {"cat/A.png": photo(1), "cat/sub__a.png": photo(2), "dog/c.png": photo(3)}
 
 
-def test_a_folder_around_the_classes_is_pointed_out(tmp_path: Path) -> None:
+def test_the_error_for_a_folder_around_the_classes_says_so(tmp_path: Path) -> None:
     contents = {"all/cat/a.png": photo(1), "all/dog/b.png": photo(2)}
     with pytest.raises(UserError, match=r"has a single class folder, 'all', and 2 folders in it"):
         fetch(tmp_path, FOLDERS, contents)
@@ -242,7 +244,7 @@ def test_a_folder_around_the_classes_is_pointed_out(tmp_path: Path) -> None:
     assert paths(tmp_path) == ["cat/a.png", "dog/b.png"]
 
 
-def test_folders_that_are_splits_are_not_taken_for_classes(tmp_path: Path) -> None:
+def test_split_folders_are_not_mistaken_for_classes(tmp_path: Path) -> None:
     contents = {"train/cat/a.png": photo(1), "train/dog/b.png": photo(2), "Test/cat/c.png": photo(3)}
     with pytest.raises(
         UserError, match=r"is already split, into Test, train: set dataset\.layout\.kind to split_folders"
@@ -250,17 +252,17 @@ def test_folders_that_are_splits_are_not_taken_for_classes(tmp_path: Path) -> No
         fetch(tmp_path, FOLDERS, contents)
 
 
-def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
+def test_a_class_may_have_the_name_of_a_split(tmp_path: Path) -> None:
     fetch(tmp_path, FOLDERS, {"train/a.png": photo(1), "test/b.png": photo(2)})
     assert paths(tmp_path) == ["test/b.png", "train/a.png"]
 
 
 def test_photos_without_class_folders(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no photos in class folders; it has a.png, b.png: mend dataset.layout"):
+    with pytest.raises(UserError, match=r"has no photos in class folders; it has a.png, b.png: correct dataset.layout"):
         fetch(tmp_path, FOLDERS, {"a.png": photo(1), "b.png": photo(2)})
 
 
-def test_a_long_flattened_name_is_cut(tmp_path: Path) -> None:
+def test_a_long_flattened_name_is_truncated(tmp_path: Path) -> None:
     deep = "/".join(["folder" * 10] * 5)
     fetch(tmp_path, FOLDERS, {"cat/a.png": photo(1), f"cat/{deep}/a.png": photo(2), "dog/a.png": photo(3)})
     names = sorted(path.name for path in (tmp_path / "raw/cat").iterdir())
@@ -275,11 +277,11 @@ PARTS = st.lists(st.sampled_from(["a", "A", "b", "a__b", "é", "e\u0301", "x" * 
 
 @examples(100)
 @given(st.lists(PARTS.map(lambda parts: PurePosixPath(*parts)), unique=True), st.sampled_from(["", "train"]))
-def test_every_photo_has_a_name_of_its_own(below: list[PurePosixPath], split: str) -> None:
-    photos = [naming.Labelled(path, "cat", "here", path, split) for path in below]
+def test_every_photo_gets_a_unique_name(paths: list[PurePosixPath], split: str) -> None:
+    photos = [LabelledPhoto(path, "cat", "here", path, split) for path in paths]
     targets = naming.assign(photos)
-    assert sorted(targets.values()) == sorted(below)
-    assert len({naming.alike(target.name) for target in targets}) == len(below)
+    assert sorted(targets.values()) == sorted(paths)
+    assert len({naming.folded(target.name) for target in targets}) == len(paths)
     assert all(len(target.name.encode()) <= 255 for target in targets)
     assert naming.assign(photos[::-1]) == targets
 
@@ -312,7 +314,7 @@ def test_split_folders_put_the_split_in_front_of_the_name(tmp_path: Path) -> Non
         "dog/test__a.png": photo(5),
     }
     assert fetched.notes == (
-        "extra: no split's folder, left out",
+        "folders that are not a split, left out: extra",
         "photos outside of class folders, left out: 1 (the first: test/unlabelled.png)",
     )
 
@@ -321,11 +323,11 @@ def test_split_folders_put_the_split_in_front_of_the_name(tmp_path: Path) -> Non
     ("contents", "problem"),
     [
         ({"cat/a.png": photo(1), "dog/b.png": photo(2)}, "has no train, val or test folder; it has cat, dog"),
-        ({"val/cat/a.png": photo(1), "valid/cat/b.png": photo(2)}, "'val' and 'valid' both are the validation folder"),
-        ({"train/a.png": photo(1), "test/b.png": photo(2)}, "holds no photos in class folders; it has test/, train/"),
+        ({"val/cat/a.png": photo(1), "valid/cat/b.png": photo(2)}, "'val' and 'valid' are both the validation folder"),
+        ({"train/a.png": photo(1), "test/b.png": photo(2)}, "has no photos in class folders; it has test/, train/"),
     ],
 )
-def test_split_folders_that_are_none(tmp_path: Path, contents: dict[str, bytes], problem: str) -> None:
+def test_folders_that_are_not_splits(tmp_path: Path, contents: dict[str, bytes], problem: str) -> None:
     with pytest.raises(UserError) as caught:
         fetch(tmp_path, SPLIT, contents)
     assert problem in str(caught.value)

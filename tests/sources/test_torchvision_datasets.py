@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.request import build_opener
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from PIL import Image
 from scipy.io import savemat
 from small_disk import small_disk
 from sources_drawing import photo, silent, tarred, tree, write
-from sources_server import Resource, Site, certificate, encrypted, serving
+from sources_server import Resource, Site, certificate, encrypted, serving, trust
 from torchvision import datasets
 
 from boatyard import sources
@@ -46,7 +45,7 @@ Patch = pytest.MonkeyPatch
 
 @dataclass
 class Drawn:
-    """A data set drawn into the folders that torchvision expects, and what comes of it."""
+    """A data set drawn in the folders that torchvision expects, and the expected data/raw."""
 
     files: dict[str, bytes]
     raw: dict[str, bytes]  # with the layout `split_folders` if the data set has splits
@@ -331,7 +330,7 @@ def test_one_split_alone(tmp_path: Path) -> None:
     assert list(tree(tmp_path / "raw")) == ["pizza/1.jpg", "sushi/2.jpg"]
 
 
-# Data sets that are arrays.
+# Data sets of arrays.
 
 
 def idx(array: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
@@ -368,7 +367,9 @@ def test_arrays_become_png_without_loss(tmp_path: Path) -> None:
     assert list(tree(tmp_path / "raw")) == paths
     for path, number in zip(paths, [3, 1, 0, 2], strict=True):
         assert (pixels_of(tmp_path / "raw" / path) == pixels[number]).all()
-    assert fetched.notes == ("torchvision's FashionMNIST holds 4 photos as arrays: written as PNG files, without loss",)
+    assert fetched.notes == (
+        "the 4 photos of torchvision's FashionMNIST are arrays: written as PNG files, without loss",
+    )
 
 
 def test_class_names_that_differ_only_in_case(tmp_path: Path) -> None:
@@ -396,7 +397,7 @@ def test_colours_of_arrays(tmp_path: Path, monkeypatch: Patch) -> None:
     assert (pixels_of(tmp_path / "raw/airplane/test_000000.png") == pixels[1].transpose(1, 2, 0)).all()
 
 
-# What does not fit.
+# Errors.
 
 
 @pytest.mark.parametrize(
@@ -410,7 +411,9 @@ def test_colours_of_arrays(tmp_path: Path, monkeypatch: Patch) -> None:
         ("DTD", {}, "torchvision's DTD: Dataset not found."),
     ],
 )
-def test_what_does_not_fit(tmp_path: Path, name: str, options: dict[str, Any], problem: str) -> None:
+def test_settings_that_do_not_match_the_data_set(
+    tmp_path: Path, name: str, options: dict[str, Any], problem: str
+) -> None:
     write(tmp_path / "incoming", DRAWN["Food101"].files)
     with pytest.raises(UserError) as caught:
         fetch(tmp_path, name, **options)
@@ -418,17 +421,17 @@ def test_what_does_not_fit(tmp_path: Path, name: str, options: dict[str, Any], p
     assert not (tmp_path / "raw").exists()
 
 
-def test_a_data_set_without_splits_can_not_keep_them(tmp_path: Path) -> None:
+def test_split_folders_need_published_splits(tmp_path: Path) -> None:
     write(tmp_path / "incoming", DRAWN["EuroSAT"].files)
     with pytest.raises(UserError, match="torchvision's EuroSAT is not published in splits"):
         fetch(tmp_path, "EuroSAT", "split_folders")
 
 
-def test_a_photo_that_is_listed_and_not_there(tmp_path: Path) -> None:
+def test_a_listed_photo_that_does_not_exist(tmp_path: Path) -> None:
     write(tmp_path / "incoming", DRAWN["Food101"].files)
     (tmp_path / "incoming/food-101/images/sushi/3.jpg").unlink()
     with pytest.raises(
-        UserError, match=r"photos that it lists and that are not in .*: 1 \(the first: food-101/images/sushi/3\.jpg\)"
+        UserError, match=r"lists photos that are not in .*: 1 \(the first: food-101/images/sushi/3\.jpg\)"
     ):
         fetch(tmp_path, "Food101")
 
@@ -437,7 +440,7 @@ def test_a_photo_that_is_listed_and_not_there(tmp_path: Path) -> None:
     ("name", "problem"),
     [
         ("StanfordCars", "torchvision's StanfordCars: The original URL is broken"),
-        ("FER2013", "torchvision can't download FER2013: fetch it from its page, put its files under data/incoming"),
+        ("FER2013", "torchvision can't download FER2013: get it from its web page, put its files under data/incoming"),
     ],
 )
 def test_what_torchvision_can_not_download(tmp_path: Path, name: str, problem: str) -> None:
@@ -447,7 +450,7 @@ def test_what_torchvision_can_not_download(tmp_path: Path, name: str, problem: s
     assert "dataset.download: false" in str(caught.value)
 
 
-def test_every_class_of_the_list_is_one_of_torchvisions() -> None:
+def test_every_listed_class_exists_in_torchvision() -> None:
     assert [
         name
         for name in torchvision_datasets.PUBLISHED
@@ -476,7 +479,7 @@ def spans(site: Site) -> list[str]:
     return [span for _, span in site.requests]
 
 
-def test_a_download_is_resumed_and_kept(tmp_path: Path, site: Site) -> None:
+def test_a_download_is_resumed_and_cached(tmp_path: Path, site: Site) -> None:
     site.resources = {"/food-101.tar.gz": Resource(ARCHIVE, stops=[90_000])}
     fetch(tmp_path, "Food101", download=True)
     assert spans(site) == ["", "bytes=90000-"]
@@ -487,9 +490,9 @@ def test_a_download_is_resumed_and_kept(tmp_path: Path, site: Site) -> None:
     assert list(tree(tmp_path / "raw")) == DOWNLOADED
 
 
-def test_a_run_that_was_stopped_goes_on(tmp_path: Path, site: Site) -> None:
+def test_the_next_run_resumes(tmp_path: Path, site: Site) -> None:
     site.resources = {"/food-101.tar.gz": Resource(ARCHIVE, stops=[90_000, 0, 0, 0])}
-    with pytest.raises(UserError, match=r"food-101\.tar\.gz can't be fetched: the server stopped after 90,000 of"):
+    with pytest.raises(UserError, match=r"food-101\.tar\.gz can't be downloaded: the server stopped after 90,000 of"):
         fetch(tmp_path, "Food101", download=True)
     there, site.resources = site.resources, {}
     with pytest.raises(UserError, match="404"):
@@ -500,19 +503,19 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, site: Site) -> None:
     assert spans(site) == ["bytes=90000-"]
 
 
-def test_a_folder_that_was_half_unpacked_is_not_taken_for_whole(tmp_path: Path, site: Site) -> None:
+def test_a_partly_unpacked_folder_is_not_mistaken_for_a_complete_one(tmp_path: Path, site: Site) -> None:
     site.resources = {"/food-101.tar.gz": Resource(ARCHIVE)}
     fetch(tmp_path, "Food101", download=True)
     (whole,) = (tmp_path / "downloads").iterdir()
-    whole = whole.rename(whole.with_name(f"{whole.name}.part"))  # killed before its end
+    whole = whole.rename(whole.with_name(f"{whole.name}.part"))  # as if killed
     (whole / "food-101/images/sushi/3.jpg").unlink()
     site.requests.clear()
     fetch(tmp_path, "Food101", download=True)
     assert list(tree(tmp_path / "raw")) == DOWNLOADED
-    assert site.requests == []  # the archive was whole
+    assert site.requests == []  # the archive was complete
 
 
-def test_an_archive_that_is_another_one(tmp_path: Path, site: Site) -> None:
+def test_a_different_archive(tmp_path: Path, site: Site) -> None:
     site.resources = {"/food-101.tar.gz": Resource(tarred({"food-101/other": b"x"}))}
     with pytest.raises(UserError, match=r"^torchvision's Food101: File not found or corrupted"):
         fetch(tmp_path, "Food101", download=True)
@@ -522,9 +525,7 @@ def test_an_archive_that_is_another_one(tmp_path: Path, site: Site) -> None:
 PARTIAL = "torchvision-Food101-44136fa3.part/food-101.tar.gz.partial"
 
 
-def test_a_server_that_hangs_up_or_says_nothing_takes_nothing_away(
-    tmp_path: Path, site: Site, monkeypatch: Patch
-) -> None:
+def test_partial_files_survive_a_server_that_fails(tmp_path: Path, site: Site, monkeypatch: Patch) -> None:
     write(tmp_path / "downloads", {PARTIAL: ARCHIVE[:90_000]})
     monkeypatch.setattr(http, "TIMEOUT", 0.2)
     site.resources = {"/food-101.tar.gz": Resource(ARCHIVE, waits=0.5)}
@@ -554,19 +555,18 @@ def test_a_redirect_is_followed_but_not_out_of_https(tmp_path: Path, site: Site,
     assert [path for path, _ in site.requests] == ["/food-101.tar.gz", "/b.tar.gz"]
     site.requests.clear()
     proof = certificate(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(proof))
-    monkeypatch.setattr(http, "_OPENER", build_opener(http._NoWayDown))  # newer Pythons' reads that when it is made
+    trust(proof, monkeypatch)
     with serving(encrypted(proof)) as safe:
         leads = {"Location": f"{site.address}/b.tar.gz"}
         safe.resources = {"/food-101.tar.gz": Resource(status=302, headers=leads)}
         monkeypatch.setattr(datasets.Food101, "_URL", f"{safe.address}/food-101.tar.gz")
-        with pytest.raises(UserError, match="out of https"):
+        with pytest.raises(UserError, match="which is not encrypted"):
             fetch(tmp_path, "Food101", download=True)
     assert site.requests == []
 
 
-def test_all_mirrors_fail_and_what_came_is_kept(tmp_path: Path, site: Site, monkeypatch: Patch) -> None:
-    """torchvision makes an error of its own of those of MNIST's mirrors."""
+def test_partial_files_survive_if_all_mirrors_fail(tmp_path: Path, site: Site, monkeypatch: Patch) -> None:
+    """torchvision replaces the errors of MNIST's mirrors by one of its own."""
     packed = gzip.compress(idx(np.random.default_rng(0).integers(0, 256, (500, 28, 28), np.uint8)))
     monkeypatch.setattr(datasets.MNIST, "mirrors", [f"{site.address}/a/", f"{site.address}/b/"])
     monkeypatch.setattr(datasets.MNIST, "resources", [("train-images-idx3-ubyte.gz", hashlib.md5(packed).hexdigest())])
@@ -581,12 +581,10 @@ def test_a_full_disk_while_an_archive_is_unpacked(tmp_path: Path, site: Site) ->
     site.resources = {"/food-101.tar.gz": Resource(ARCHIVE)}
     with small_disk(tmp_path / "downloads", 16) as disk:
         disk.leave(len(ARCHIVE) + 80_000)
-        with pytest.raises(
-            UserError, match=r"^[^ ]* can't be written \(No space left on device\): free space, or mend"
-        ):
+        with pytest.raises(UserError, match=r"^[^ ]* can't be written \(No space left on device\): free space, or"):
             fetch(tmp_path, "Food101", download=True)
         disk.clear()
-        assert list(tree(tmp_path / "downloads").values()) == [ARCHIVE]  # and nothing that is half unpacked
+        assert list(tree(tmp_path / "downloads").values()) == [ARCHIVE]  # and no partly unpacked files
         site.requests.clear()
         assert fetch(tmp_path, "Food101", download=True).images == 3
     assert site.requests == []
@@ -605,7 +603,7 @@ def test_a_full_disk_while_an_archive_is_fetched(tmp_path: Path, site: Site) -> 
 
 
 def test_a_damaged_archive_is_not_kept(tmp_path: Path, site: Site, monkeypatch: Patch) -> None:
-    """Its md5 is right, or torchvision knows none: only unpacking it tells."""
+    """Its md5 is right, or torchvision has none: only unpacking shows the damage."""
     packed = gzip.compress(bytes(1000))
     packed = packed[:-8] + bytes(4) + packed[-4:]  # another checksum
     monkeypatch.setattr(datasets.MNIST, "mirrors", [f"{site.address}/"])
@@ -617,15 +615,15 @@ def test_a_damaged_archive_is_not_kept(tmp_path: Path, site: Site, monkeypatch: 
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gdown") is not None, reason="gdown is installed")
-def test_google_drive_is_left_to_torchvision(tmp_path: Path, monkeypatch: Patch) -> None:
+def test_torchvision_itself_downloads_from_google_drive(tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(datasets.Food101, "_URL", "https://drive.google.com/file/d/1a2b3c/view")
     with pytest.raises(UserError, match="To download files from GDrive, 'gdown' is required"):
         fetch(tmp_path, "Food101", download=True)
 
 
 @pytest.mark.parametrize("name", ["downloads", "downloads/torchvision-Food101-44136fa3"])
-def test_a_file_where_the_folder_belongs(tmp_path: Path, site: Site, name: str) -> None:
+def test_a_file_where_the_folder_is_needed(tmp_path: Path, site: Site, name: str) -> None:
     write(tmp_path, {name: b"x"})
     with pytest.raises(UserError) as caught:
         fetch(tmp_path, "Food101", download=True)
-    assert str(caught.value) == f"{tmp_path / name} is no folder, and one is needed there: move it away"
+    assert str(caught.value) == f"{tmp_path / name} is not a directory, and one is needed there: move it away"

@@ -1,4 +1,4 @@
-"""Photos of six blocks of colour, in which each pixel is known; and files that only claim to be photos."""
+"""Photos of six blocks of colour with known pixels, and files that only claim to be photos."""
 
 import io
 import struct
@@ -16,7 +16,7 @@ BLOCKS = np.array(
     [[(255, 0, 0), (0, 255, 0), (0, 0, 255)], [(255, 255, 255), (128, 128, 128), (0, 0, 0)]], dtype=np.uint8
 )
 
-# How the blocks must lie after a photo with that EXIF orientation is turned upright.
+# The blocks of a photo with each EXIF orientation once it is upright.
 UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     1: lambda stored: stored,
     2: lambda stored: stored[:, ::-1],
@@ -27,7 +27,7 @@ UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
     8: lambda stored: np.rot90(stored, 1),
 }
-# 'top of the photo is at the stored right' and so on, written out for the two that cameras use most.
+# Written out for the two orientations that cameras use most.
 assert UPRIGHT[6](np.arange(6).reshape(2, 3)).tolist() == [[3, 0], [4, 1], [5, 2]]
 assert UPRIGHT[8](np.arange(6).reshape(2, 3)).tolist() == [[2, 5], [1, 4], [0, 3]]
 
@@ -64,7 +64,7 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def grey_png(width: int, height: int, rows: int) -> bytes:
-    """A black PNG that claims to be this large, and holds the pixels of so many of its rows."""
+    """A black PNG that claims this size and has the pixels of so many rows."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     packer = zlib.compressobj(1)
     pixels = b"".join(packer.compress(bytes(width + 1)) for _ in range(rows)) + packer.flush()
@@ -73,14 +73,14 @@ def grey_png(width: int, height: int, rows: int) -> bytes:
 
 
 def slow_jpeg(scans: int, size: tuple[int, int] = (16, 16)) -> bytes:
-    """A progressive JPEG whose last scan stands in it as often as makes `scans` in all."""
+    """A progressive JPEG with its last scan repeated, so that it has `scans` in all."""
     content = encode(Image.new("L", size, 128), "JPEG", progressive=True)
     there = content.count(b"\xff\xda")
     return content[:-2] + content[content.rindex(b"\xff\xda") : -2] * (scans - there) + content[-2:]
 
 
 def wide_webp(width: int) -> bytes:
-    """A WebP whose canvas is this wide, with one small frame on it."""
+    """A WebP with a canvas this wide and one small frame on it."""
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime")]
     content = bytearray(encode(frames[0], "WEBP", save_all=True, append_images=frames[1:]))
     place = content.index(b"VP8X") + 12

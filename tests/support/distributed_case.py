@@ -14,13 +14,13 @@ from boatyard.core.machine import Machine
 def mistake(machine: Machine) -> None:
     if distributed.rank() == 1:
         raise UserError("discs/7.jpg can't be opened: take it out")
-    distributed.summed(torch.zeros(1))  # waits for the other
+    distributed.all_sum(torch.zeros(1))  # waits for the other
 
 
 def bug(machine: Machine) -> None:
     if distributed.rank() == 1:
         raise ZeroDivisionError
-    distributed.summed(torch.zeros(1))
+    distributed.all_sum(torch.zeros(1))
 
 
 def wait(machine: Machine) -> None:

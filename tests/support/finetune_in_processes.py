@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from finetuning_case import fine_tune
 
-from boatyard.core import distributed, files
+from boatyard.core import distributed, tables
 from boatyard.core.machine import Machine
 from boatyard.training.history import Epoch
 
@@ -14,7 +14,7 @@ from boatyard.training.history import Epoch
 def work(machine: Machine) -> None:
     network, history = fine_tune(Path(sys.argv[1]), Path(sys.argv[2]).with_suffix(".pt"))
     if distributed.rank() == 0:
-        files.write_rows(Path(sys.argv[2]), Epoch, history)
+        tables.write_rows(Path(sys.argv[2]), Epoch, history)
         torch.save(network.state_dict(), Path(sys.argv[2]).with_suffix(".weights"))
 
 

@@ -1,4 +1,4 @@
-"""Archives that are not what they should be, and what download does with each: docs/robustness.md says the same."""
+"""Archives that are hostile or damaged and how download handles them: the rows of docs/robustness.md."""
 
 import gzip
 import io
@@ -13,32 +13,32 @@ from dataclasses import dataclass, field
 
 from sources_drawing import photo, tarred, zipped
 
-# What a sound archive holds, and what is added to it.
+# The content of a sound archive, and a photo to add to it.
 SOUND = {f"{label}/{number}.png": photo(10 * place + number) for place, label in enumerate("ab") for number in range(4)}
 OTHER = photo(999)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of archive, always called photos.zip.
+    """A kind of archive, always named photos.zip.
 
     Attributes:
-        what: as the page calls it.
+        what: its name on the page.
         make: archives of that kind.
-        told: the one line with which download stops; '…' is any text.
-        becomes: as the page says, where it does not stop.
-        raw: what data/raw then has more than the sound photos.
+        message: the one line of download if it stops; '…' is any text.
+        result: on the page, if download does not stop.
+        raw: what data/raw contains in addition to the sound photos.
     """
 
     what: str
     make: Callable[[], list[bytes]]
-    told: str = ""
-    becomes: str = ""
+    message: str = ""
+    result: str = ""
     raw: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def tar_of(*members: tuple[tarfile.TarInfo, bytes], compression: str = "") -> bytes:
-    """A tar archive of sound photos, and of these."""
+    """A tar archive of the sound photos and these members."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode=f"w:{compression}") as archive:
         for name, data in SOUND.items():
@@ -62,7 +62,7 @@ def tar_member(name: str, kind: bytes = tarfile.REGTYPE, **attributes: object) -
 
 
 def zip_of(*members: tuple[zipfile.ZipInfo, bytes]) -> bytes:
-    """A zip archive of sound photos, and of these."""
+    """A zip archive of the sound photos and these members."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in SOUND.items():
@@ -86,12 +86,12 @@ def both(name: str) -> list[bytes]:
 
 def encrypted() -> bytes:
     content = bytearray(zipped(SOUND))
-    content[6] |= 1  # the flag, in the first member's own header and in the directory at the end
+    content[6] |= 1  # the flag, in the first member's own header and in the central directory
     content[content.index(b"PK\x01\x02") + 8] |= 1
     return bytes(content)
 
 
-def cut_short() -> Iterator[bytes]:
+def truncated() -> Iterator[bytes]:
     large = SOUND | {"a/large.png": random.Random(0).randbytes(200_000)}
     for content in (zipped(large), *(tarred(large, kind) for kind in ("", "gz", "bz2", "xz"))):
         yield from (content[: len(content) * tenth // 10] for tenth in (2, 9))
@@ -109,7 +109,7 @@ def zeros() -> bytes:
 
 
 def sparse() -> bytes:
-    """A tar that says of a file that it is 1 TB of holes."""
+    """A tar with a sparse file of 1 TB without data."""
     member, _ = tar_member("a/holes.png")
     member.pax_headers = {
         "GNU.sparse.major": "0",
@@ -120,8 +120,8 @@ def sparse() -> bytes:
     return tar_of((member, b""))
 
 
-def wrong_numbers() -> list[bytes]:
-    """Tars whose lists of holes are no numbers, or of an odd length; found by fuzzing, as is the next."""
+def malformed_numbers() -> list[bytes]:
+    """Tars with malformed maps of sparse files; found by fuzzing, like the next one."""
     contents = []
     for numbers in ("4x,0", "1,2,3", ""):
         member, _ = tar_member("a/holes.png")
@@ -136,7 +136,10 @@ def without_a_name() -> bytes:
         archive.writestr(zipfile.ZipInfo("x"), OTHER)
     changed = bytearray(content.getvalue())
     start = changed.index(b"PK\x01\x02")
-    del changed[start + 46], changed[30]  # the name, in the directory and before the content, and its lengths
+    del (
+        changed[start + 46],
+        changed[30],
+    )  # the name, in the directory and in the member's header; its lengths
     changed[start + 27 : start + 29] = changed[26:28] = b"\0\0"
     end = changed.index(b"PK\x05\x06")
     changed[end + 12 : end + 20] = struct.pack("<II", end - start + 1, start - 1)
@@ -144,7 +147,7 @@ def without_a_name() -> bytes:
 
 
 def endless_header(kind: bytes) -> bytes:
-    """A tar.gz in which a name, or attributes, of 2 GB are announced: 2 MB, if it had them all."""
+    """A tar.gz that announces a name or attributes of 2 GB."""
     member = tarfile.TarInfo("a/1.png")
     member.type, member.size = kind, 2 << 30
     return gzip.compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 20))
@@ -160,7 +163,7 @@ def not_utf8_zip() -> bytes:
     return zip_of(zip_member("a/caf\u00e9.png")).replace("caf\u00e9".encode(), b"caf\xff\xff")
 
 
-def twice(first: bytes, second: bytes) -> list[bytes]:
+def duplicate(first: bytes, second: bytes) -> list[bytes]:
     zips, tars = io.BytesIO(zip_of()), io.BytesIO(tar_of())
     with zipfile.ZipFile(zips, "a") as archive, tarfile.open(fileobj=tars, mode="a") as tar, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zipfile's, of the second name
@@ -171,11 +174,11 @@ def twice(first: bytes, second: bytes) -> list[bytes]:
 
 
 INNER = zipped(SOUND)
-OUT = "photos.zip: the member '{}' leads out of the folder: nothing of it is taken"
+OUT = "photos.zip: the member '{}' is outside of the folder: nothing was unpacked"
 LINK = "photos.zip: the member 'a/link.png' is a link; pack the files themselves…"
-NEITHER = "photos.zip: the member 'a/tty.png' is neither a file nor a folder"
-DAMAGED = "photos.zip is damaged or packed in a way that can't be read (…): fetch it or pack it again"
-NO_ARCHIVE = "photos.zip is no zip and no tar archive (plain, gz, bz2 or xz): pack it as one of these"
+NEITHER = "photos.zip: the member 'a/tty.png' is not a file or a folder"
+DAMAGED = "photos.zip is damaged or uses an unsupported format (…): download it or pack it again"
+NOT_AN_ARCHIVE = "photos.zip is not a zip archive or a tar archive (plain, gz, bz2 or xz): pack it as one of these"
 BOMB = "photos.zip unpacks to more than 200 times its size: an archive bomb, not photos"
 
 CASES = [
@@ -187,7 +190,7 @@ CASES = [
         OUT.format("../evil.png"),
     ),
     Case(
-        "a link, symbolic or hard, whatever it leads to",
+        "a link, symbolic or hard, to anything",
         lambda: [
             zip_of(zip_member("a/link.png", external_attr=(stat.S_IFLNK | 0o777) << 16)),
             *(
@@ -199,7 +202,7 @@ CASES = [
         LINK,
     ),
     Case(
-        "a link to a folder, and a member behind it",
+        "a link to a folder, and a member below it",
         lambda: [tar_of(tar_member("a/link.png", tarfile.SYMTYPE, linkname="/etc"), tar_member("a/link.png/evil.png"))],
         LINK,
     ),
@@ -212,36 +215,38 @@ CASES = [
         NEITHER,
     ),
     Case("200 MB of zeros in a zip of 0.2 MB", lambda: [zeros()], BOMB),
-    Case("1 TB of holes in a tar of 10 KB", lambda: [sparse()], BOMB),
+    Case("a sparse file of 1 TB in a tar of 10 KB", lambda: [sparse()], BOMB),
     Case(
         "an archive in the archive",
         lambda: [zipped(SOUND | {"a/inner.zip": INNER})],
-        becomes="a file that is no photo: it is not unpacked",
+        result="not unpacked: a file that is not a photo",
         raw={"a/inner.zip": INNER},
     ),
     Case(
-        "a name or attributes of 2 GB, which tar readers take into memory",
+        "a name or attributes of 2 GB, which tar readers load into memory",
         lambda: [endless_header(kind) for kind in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE)],
-        "photos.zip is damaged or packed in a way that can't be read (a header of 2,147,483,648 bytes): …",
+        "photos.zip is damaged or uses an unsupported format (a header of 2,147,483,648 bytes): …",
     ),
-    Case("a tar with numbers that are none", wrong_numbers, DAMAGED),
-    Case("a zip with a name of no bytes", lambda: [without_a_name()], OUT.format("")),
-    Case("headers upon headers, without a member", lambda: [header_upon_header()], DAMAGED),
+    Case("a tar with numbers that are not numbers", malformed_numbers, DAMAGED),
+    Case("a zip with an empty name", lambda: [without_a_name()], OUT.format("")),
+    Case("thousands of headers without a member", lambda: [header_upon_header()], DAMAGED),
     Case(
-        "two files of one name with different content",
-        lambda: twice(OTHER, photo(998)),
-        "photos.zip: two different files at one path, 'a/twice.png': pack it without the second",
+        "two different files with one name",
+        lambda: duplicate(OTHER, photo(998)),
+        "photos.zip: two different files have the path 'a/twice.png': remove one of them",
     ),
     Case(
         "the same file twice",
-        lambda: twice(OTHER, OTHER),
-        becomes="one file",
+        lambda: duplicate(OTHER, OTHER),
+        result="one file",
         raw={"a/twice.png": OTHER},
     ),
     Case(
-        "a file where a folder is", lambda: both("a/0.png/evil.png"), "photos.zip can't be unpacked (…): free space, …"
+        "a file where a folder is",
+        lambda: both("a/0.png/evil.png"),
+        "photos.zip can't be unpacked (…): free disk …",
     ),
-    Case("cut off", lambda: list(cut_short()), "photos.zip is …"),
+    Case("truncated", lambda: list(truncated()), "photos.zip is …"),
     Case("a changed byte", lambda: [changed_byte()], DAMAGED),
     Case(
         "encrypted",
@@ -258,9 +263,9 @@ CASES = [
             b"<!DOCTYPE html><title>Log in</title>",
             b"",
         ],
-        NO_ARCHIVE,
+        NOT_AN_ARCHIVE,
     ),
-    Case("a zip's name that is not the UTF-8 that it says", lambda: [not_utf8_zip()], DAMAGED),
+    Case("a zip's name that is flagged as UTF-8 and is not", lambda: [not_utf8_zip()], DAMAGED),
     Case(
         "a tar's name that is not UTF-8",
         lambda: [tar_of(tar_member("a/caf\udce9.png"))],
@@ -269,33 +274,33 @@ CASES = [
     Case(
         "a name with a zero byte",
         lambda: [tar_of(tar_member("", pax_headers={"path": "a/1\0.png"}))],
-        "photos.zip: the member 'a/1\\x00.png' has a name that no file can have: pack it under another",
+        "photos.zip: the member 'a/1\\x00.png' has a name that no file can have: rename it",
     ),
     Case(
         "a name of more than 255 bytes",
         lambda: both("a/" + "x" * 256),
-        "photos.zip can't be unpacked (File name too long, near the member '…x'): free space, or pack it again",
+        "photos.zip can't be unpacked (File name too long, near the member '…x'): free disk space, or pack it again",
     ),
     Case(
-        "more than 100 folders in one another",
+        "folders nested more than 100 deep",
         lambda: both("a/" + "d/" * 1000 + "1.png"),
-        "photos.zip: the member 'a/d/d/d/…'… lies in more than 100 folders: flatten them",
+        "photos.zip: the member 'a/d/d/d/…'… is nested more than 100 folders deep: flatten them",
     ),
     Case(
         "names with spaces, quotes, newlines, letters beyond ASCII",
         lambda: both('a/it\'s "one"\n größe 船.png'),
-        becomes="stays, under its name",
+        result="kept under its name",
         raw={'a/it\'s "one"\n größe 船.png': OTHER},
     ),
     Case(
-        "rights that run as another user",
+        "set-user-id and execute permissions",
         lambda: [tar_of(tar_member("a/1.sh", mode=0o6777)), zip_of(zip_member("a/1.sh", external_attr=0o106777 << 16))],
-        becomes="stays, without any right to run",
+        result="kept, without these permissions",
         raw={"a/1.sh": OTHER},
     ),
     Case(
         "hidden files, `__MACOSX`",
         lambda: [zipped(SOUND | {"a/._0.png": OTHER, "__MACOSX/a/0.png": OTHER, ".git/config": b"x"})],
-        becomes="no photos: neither kept nor counted",
+        result="ignored: neither copied nor counted",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Names, folders and links that data/incoming may hold, and what becomes of each: docs/robustness.md says the same."""
+"""Names, folders and links in data/incoming and how the stages handle them: the rows of docs/robustness.md."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sources_drawing import photo, write
 
-# What lies in data/incoming beside every case, in the layouts that cases take.
+# What is in data/incoming in every case, for each layout.
 SOUND = {f"{label}/{number}.png": photo(10 * place + number) for place, label in enumerate("ab") for number in range(4)}
 SPLITS = ("train", "val", "test")
 SPLIT_SOUND = {
@@ -26,46 +26,46 @@ class Case:
     """Something in data/incoming.
 
     Attributes:
-        what: as the page calls it.
-        make: put it into that folder.
+        what: its name on the page.
+        make: puts it into that folder.
         layout: of params.yaml.
-        becomes: as the page says, where no stage stops.
-        raw: what data/raw then has more than the sound photos.
-        said: a line that download or filter prints; '…' is any text.
-        rejected: what data/rejected.csv then has; '…' is any text in a reason.
+        result: on the page, if no stage stops.
+        raw: what data/raw contains in addition to the sound photos.
+        printed: a line that download or filter prints; '…' is any text.
+        rejected: the content of data/rejected.csv; '…' is any text in a reason.
         stops: the stage that ends with status 2.
-        told: its one line; '…' is any text.
+        message: the stage's one line; '…' is any text.
         nobody: the stage must not run as root, who may read everything.
     """
 
     what: str
     make: Callable[[Path], object]
     layout: str = "folders"
-    becomes: str = ""
+    result: str = ""
     raw: Mapping[str, bytes] = field(default_factory=dict)
-    said: str = ""
+    printed: str = ""
     rejected: Mapping[str, str] = field(default_factory=dict)
     stops: str = ""
-    told: str = ""
+    message: str = ""
     nobody: bool = False
 
 
 def named(what: str, *names: str) -> Case:
-    """File names that change nothing."""
+    """File names that are kept as they are."""
     raw = {f"a/{name}": photo(500 + number) for number, name in enumerate(names)}
-    return Case(what, lambda incoming: write(incoming, raw), becomes="stays, under its name", raw=raw)
+    return Case(what, lambda incoming: write(incoming, raw), result="kept under its name", raw=raw)
 
 
-def skipped(what: str, *names: str) -> Case:
+def ignored(what: str, *names: str) -> Case:
     contents = {name: photo(500 + number) for number, name in enumerate(names)}
-    return Case(what, lambda incoming: write(incoming, contents), becomes="no photo: neither copied nor counted")
+    return Case(what, lambda incoming: write(incoming, contents), result="ignored: neither copied nor counted")
 
 
-def stops(what: str, stage: str, told: str, make: Callable[[Path], object], layout: str = "folders") -> Case:
-    return Case(what, make, layout, stops=stage, told=told)
+def stops(what: str, stage: str, message: str, make: Callable[[Path], object], layout: str = "folders") -> Case:
+    return Case(what, make, layout, stops=stage, message=message)
 
 
-def holding(contents: Mapping[str, bytes]) -> Callable[[Path], object]:
+def files(contents: Mapping[str, bytes]) -> Callable[[Path], object]:
     return lambda incoming: write(incoming, contents)
 
 
@@ -78,13 +78,13 @@ def link_out(incoming: Path) -> None:
     (incoming / "a/link.png").symlink_to("../../secret.png")
 
 
-def bound(incoming: Path) -> None:
+def make_socket(incoming: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(incoming / "a/socket.png"))
 
 
 def only(*names: str) -> Callable[[Path], object]:
-    """Nothing but these of the sound photos."""
+    """Only these sound photos."""
 
     def make(incoming: Path) -> None:
         shutil.rmtree(incoming)
@@ -93,8 +93,8 @@ def only(*names: str) -> Callable[[Path], object]:
     return make
 
 
-LINK = "data/incoming: a/link.png is a link to a folder, to nothing, or out of data/incoming; put the files …"
-LEAK = "  a leak: photos in two of the data set's own splits: 1 (see data/rejected.csv)"
+LINK = "data/incoming: a/link.png is a link to a folder, to nothing or out of data/incoming: replace it …"
+LEAK = "  a leak: 1 photos are in two published splits (see data/rejected.csv)"
 LONG = "x" * 251 + ".png"
 
 CASES = [
@@ -102,42 +102,40 @@ CASES = [
     named("a newline, a tab, a carriage return", "new\nline.png", "tab\t.png", "return\r.png"),
     named("letters beyond ASCII, emoji", "größe 船 🛥.png", "e\u0301.png"),
     named("255 bytes", LONG, "ü" * 125 + "x.png"),
-    named(
-        "leading dashes, and what a shell would take for its own", "-rf", "--help.png", "$(id).png", "*.png", "a;b.png"
-    ),
+    named("leading dashes, shell syntax", "-rf", "--help.png", "$(id).png", "*.png", "a;b.png"),
     named("backslashes, percent signs, a dot at the end", "back\\slash.png", "%2e%2e%2f.png", "dot."),
     Case(
-        "255 bytes, in a data set that came split",
-        holding({f"train/a/{LONG}": OTHER}),
+        "255 bytes, in a data set that is already split",
+        files({f"train/a/{LONG}": OTHER}),
         "split_folders",
-        "stays, with its split in front and its name cut",
+        "kept, with its split in front and its name truncated",
         {f"a/train__{'x' * 184}-ae1bc6dc.png": OTHER},
     ),
-    skipped("hidden files and folders", "a/.hidden.png", "a/._1.png", ".git/1.png", "a/.cache/1.png"),
-    skipped(
-        "what file managers and archivers leave: `Thumbs.db`, `desktop.ini`, `.DS_Store`, `__MACOSX`",
+    ignored("hidden files and folders", "a/.hidden.png", "a/._1.png", ".git/1.png", "a/.cache/1.png"),
+    ignored(
+        "files of file managers and archivers: `Thumbs.db`, `desktop.ini`, `.DS_Store`, `__MACOSX`",
         "a/Thumbs.db",
         "a/desktop.ini",
         "a/.DS_Store",
         "__MACOSX/a/1.png",
     ),
-    skipped("what DVC takes for its own or does not see", "a/1.png.dvc", "a/1.png.part", "b.part/1.png"),
+    ignored("DVC's own files, and what it ignores", "a/1.png.dvc", "a/1.png.part", "b.part/1.png"),
     Case(
-        "an empty class folder, or one that holds clutter alone",
+        "a class folder that is empty, or has only ignored files",
         lambda incoming: (write(incoming, {"c/.hidden": OTHER}), (incoming / "d").mkdir()),
-        becomes="no class; download says so",
-        said="folders without a photo: 2 (the first: c)",
+        result="not a class; download prints a note",
+        printed="folders without a photo: 2 (the first: c)",
     ),
     Case(
-        "a photo beside the class folders",
-        holding({"lone.png": OTHER}),
-        becomes="left out; download says so",
-        said="photos outside of class folders, left out: 1 (the first: lone.png)",
+        "a photo outside of the class folders",
+        files({"lone.png": OTHER}),
+        result="left out; download prints a note",
+        printed="photos outside of class folders, left out: 1 (the first: lone.png)",
     ),
     Case(
-        "a file that is no photo, whatever it is called",
-        holding({"a/notes.txt": b"notes", "a/empty.png": b""}),
-        becomes="left out, with a reason in data/rejected.csv",
+        "a file that is not a photo, whatever its name",
+        files({"a/notes.txt": b"notes", "a/empty.png": b""}),
+        result="left out, with a reason in data/rejected.csv",
         raw={"a/notes.txt": b"notes", "a/empty.png": b""},
         rejected={
             "a/notes.txt": "unreadable: not a photo of a known format",
@@ -145,52 +143,52 @@ CASES = [
         },
     ),
     Case(
-        "the same name in two folders of a class, or in another case",
-        holding({"a/old/1.png": OTHER, "a/new/1.PNG": photo(998)}),
-        becomes="both stay: `old/1.png` becomes `old__1.png`",
+        "the same name in two folders of a class, or names that differ in case only",
+        files({"a/old/1.png": OTHER, "a/new/1.PNG": photo(998)}),
+        result="both are kept: `old/1.png` becomes `old__1.png`",
         raw={"a/old__1.png": OTHER, "a/new__1.PNG": photo(998)},
     ),
     Case(
         "a link to another photo in data/incoming",
         linked("a/link.png", "../b/0.png"),
-        becomes="a copy, which is then the same photo under two labels",
+        result="copied, which makes it the same photo under two labels",
         raw={"a/link.png": SOUND["b/0.png"]},
         rejected={"a/link.png": "two_labels: also b/0.png", "b/0.png": "two_labels: also a/link.png"},
     ),
     stops("a link out of data/incoming", "download", LINK, link_out),
     stops("a dangling link", "download", LINK, linked("a/link.png", "nowhere.png")),
     stops("a link to itself", "download", LINK, linked("a/link.png", "link.png")),
-    stops("a link to a folder, or round in a circle", "download", LINK, linked("a/link.png", "../../incoming")),
+    stops("a link to a folder, or a circle of links", "download", LINK, linked("a/link.png", "../../incoming")),
     stops(
         "a pipe",
         "download",
-        "data/incoming: a/pipe.png is a pipe or a device, and no file: take it out",
+        "data/incoming: a/pipe.png is a pipe or a device, not a file: remove it",
         lambda incoming: os.mkfifo(incoming / "a/pipe.png"),
     ),
     stops(
         "a socket",
         "download",
-        "data/incoming: a/socket.png is a pipe or a device, and no file: take it out",
-        bound,
+        "data/incoming: a/socket.png is a pipe or a device, not a file: remove it",
+        make_socket,
     ),
     stops(
-        "more than 100 folders in one another",
+        "folders nested more than 100 deep",
         "download",
-        "data/incoming: folders lie more than 100 deep in one another: flatten them",
-        holding({f"a/{'d/' * 100}1.png": OTHER}),
+        "data/incoming: folders are nested more than 100 deep: flatten them",
+        files({f"a/{'d/' * 100}1.png": OTHER}),
     ),
     Case(
-        "a file without the right to read it",
+        "a file without read permission",
         lambda incoming: (incoming / "a/0.png").chmod(0),
         stops="download",
-        told="data/incoming/a/0.png can't be put into a/ (Permission denied): mend its rights, or free space",
+        message="data/incoming/a/0.png can't be copied into a/ (Permission denied): fix its permissions, …",
         nobody=True,
     ),
     Case(
-        "a folder without the right to read it",
+        "a folder without read permission",
         lambda incoming: (incoming / "a").chmod(0),
         stops="download",
-        told="data/incoming/a can't be read (Permission denied): mend its rights",
+        message="data/incoming/a can't be read (Permission denied): fix its permissions",
         nobody=True,
     ),
     stops(
@@ -203,23 +201,21 @@ CASES = [
         "classes that differ in case only",
         "download",
         "folder a: class 'a' differs from 'A' (folder A) only in case or in how its letters are encoded: …",
-        holding({"A/1.png": OTHER}),
+        files({"A/1.png": OTHER}),
     ),
     stops(
         "a class with a control character in its name",
         "download",
-        "folder c d: class 'c\\nd' can't be a folder's name, it has a slash or a control character in it: rename it",
-        holding({"c\nd/1.png": OTHER}),
+        "folder c d: class 'c\\nd' can't be the name of a folder, it contains a slash or a control character: …",
+        files({"c\nd/1.png": OTHER}),
     ),
     stops(
-        "folders called train and test, taken for classes",
+        "folders called train and test where classes are expected",
         "download",
         "data/incoming is already split, into test, train, val: set dataset.layout.kind to split_folders",
         lambda incoming: (shutil.rmtree(incoming), write(incoming, SPLIT_SOUND)),
     ),
-    stops(
-        "nothing at all", "download", "data/incoming holds no files: put the photos there, a folder per class…", only()
-    ),
+    stops("nothing", "download", "data/incoming has no files: put your photos there, one folder per class…", only()),
     stops(
         "one class",
         "filter",
@@ -234,41 +230,41 @@ CASES = [
     ),
     Case(
         "the same photo twice under one label",
-        holding({"a/copy.png": SOUND["a/0.png"]}),
-        becomes="the first path stays",
+        files({"a/copy.png": SOUND["a/0.png"]}),
+        result="the first path is kept",
         raw={"a/copy.png": SOUND["a/0.png"]},
         rejected={"a/copy.png": "duplicate: same bytes as a/0.png"},
     ),
     Case(
         "the same photo under two labels",
-        holding({"a/both.png": OTHER, "b/both.png": OTHER}),
-        becomes="no copy stays: no label can be trusted",
+        files({"a/both.png": OTHER, "b/both.png": OTHER}),
+        result="no copy is kept: no label can be trusted",
         raw={"a/both.png": OTHER, "b/both.png": OTHER},
         rejected={"a/both.png": "two_labels: also b/both.png", "b/both.png": "two_labels: also a/both.png"},
     ),
     Case(
-        "the same photo in train and in test, of a data set that came split",
-        holding({"train/a/copy.png": SPLIT_SOUND["test/a/0.png"]}),
+        "the same photo in train and in test, in a data set that is already split",
+        files({"train/a/copy.png": SPLIT_SOUND["test/a/0.png"]}),
         "split_folders",
-        "the one in test stays; filter says that there is a leak, metrics/filter.json counts it",
+        "the one in test is kept; filter prints the leak and metrics/filter.json counts it",
         {"a/train__copy.png": SPLIT_SOUND["test/a/0.png"]},
         LEAK,
         {"a/train__copy.png": "duplicate: same bytes as a/test__0.png, a leak: … in train and in test"},
     ),
     Case(
         "the same photo in train and in validation",
-        holding({"train/a/copy.png": SPLIT_SOUND["val/a/0.png"]}),
+        files({"train/a/copy.png": SPLIT_SOUND["val/a/0.png"]}),
         "split_folders",
-        "the one in validation stays",
+        "the one in validation is kept",
         {"a/train__copy.png": SPLIT_SOUND["val/a/0.png"]},
         LEAK,
         {"a/train__copy.png": "duplicate: same bytes as a/validation__0.png, a leak: … in train and in validation"},
     ),
     Case(
         "the same photo in train and in test, under two labels",
-        holding({"train/a/copy.png": SPLIT_SOUND["test/b/0.png"]}),
+        files({"train/a/copy.png": SPLIT_SOUND["test/b/0.png"]}),
         "split_folders",
-        "no copy stays",
+        "no copy is kept",
         {"a/train__copy.png": SPLIT_SOUND["test/b/0.png"]},
         LEAK,
         {

@@ -1,4 +1,4 @@
-"""Model files and weights that are not sound, and what is said of each: docs/robustness.md says the same."""
+"""Damaged and malicious model files and weights, with the error for each, as listed in docs/robustness.md."""
 
 import functools
 import json
@@ -21,7 +21,7 @@ from boatyard.models.model_header import Header
 
 
 class Intruder:
-    """Unpickling it would make a file."""
+    """Unpickling it would create a file."""
 
     def __init__(self, trace: Path):
         self.trace = trace
@@ -35,31 +35,31 @@ class Case:
     """A kind of file.
 
     Attributes:
-        what: as the page calls it.
-        make: write files of that kind into a folder; code in them would make the file 'trace' there.
-        told: the one line, after the file's name; '…' is any text.
-        weights: the files are for model.weights, and not models/model.safetensors.
+        what: its name in docs/robustness.md.
+        make: writes files of that kind into a folder; code in them would create the file 'trace' there.
+        message: the error without the file's name; '…' is any text.
+        weights: the files are for model.weights, not models/model.safetensors.
     """
 
     what: str
     make: Callable[[Path], None]
-    told: str
+    message: str
     weights: bool = False
 
 
 @functools.cache
 def sound() -> tuple[Mapping[str, Tensor], Header]:
     """The tensors of a model file of three classes, and its header."""
-    network, about = small_model.network()
-    return {name: tensor.contiguous() for name, tensor in network.state_dict().items()}, about
+    network, header = small_model.network()
+    return {name: tensor.contiguous() for name, tensor in network.state_dict().items()}, header
 
 
-def write(path: Path, about: Header | None = None, **changes: Tensor | None) -> None:
-    """A model file with another header, or with some tensors changed or taken out."""
+def write(path: Path, header: Header | None = None, **changes: Tensor | None) -> None:
+    """A model file with another header, or with some tensors changed or removed."""
     tensors, usual = sound()
     merged = {**tensors, **changes}
-    there = {name: tensor for name, tensor in merged.items() if tensor is not None}
-    save_file(there, path, metadata=model_header.encode(about or usual))
+    present = {name: tensor for name, tensor in merged.items() if tensor is not None}
+    save_file(present, path, metadata=model_header.encode(header or usual))
 
 
 def with_metadata(*contents: str | None) -> Callable[[Path], None]:
@@ -72,12 +72,12 @@ def with_metadata(*contents: str | None) -> Callable[[Path], None]:
 
 
 def with_header(**changes: Any) -> Callable[[Path], None]:
-    """A header of JSON with something else in it."""
+    """A JSON header with changed values."""
     content = json.loads(model_header.encode(sound()[1])[model_header.KEY])
     return with_metadata(json.dumps(content | changes))
 
 
-def with_about(*several: Mapping[str, Any]) -> Callable[[Path], None]:
+def with_changed_header(*several: Mapping[str, Any]) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
         for number, changes in enumerate(several):
             write(folder / f"{number}.safetensors", replace(sound()[1], **changes))
@@ -99,7 +99,7 @@ def changed(name: str, value: float) -> dict[str, Tensor]:
     return {name: tensor}
 
 
-def no_safetensors(folder: Path) -> None:
+def not_safetensors(folder: Path) -> None:
     write(folder / "whole")
     whole = (folder / "whole").read_bytes()
     (folder / "whole").unlink()
@@ -131,7 +131,7 @@ def pickled(folder: Path) -> None:
         archive.writestr("archive/data.pkl", pickle.dumps(intruder))
 
 
-def no_tensors(folder: Path) -> None:
+def not_tensors(folder: Path) -> None:
     (folder / "empty.pth").touch()
     (folder / "noise.safetensors").write_bytes(bytes(range(256)) * 20)
     (folder / "noise.pth").write_bytes(bytes(range(256)) * 20)
@@ -143,7 +143,7 @@ def no_tensors(folder: Path) -> None:
         (folder / f"cut{kind}").write_bytes(content[: len(content) // 2])
 
 
-def no_state_dict(folder: Path) -> None:
+def not_state_dict(folder: Path) -> None:
     torch.save([1, 2], folder / "list.pth")
     torch.save({"state_dict": {"a": torch.zeros(1)}, "epoch": 3}, folder / "nested.pth")
 
@@ -156,7 +156,7 @@ def of_another_network(folder: Path) -> None:
 
 
 def published() -> dict[str, Tensor]:
-    """The tensors of a backbone, as its authors would publish them."""
+    """The tensors of a backbone, as published."""
     from torchvision.models import squeezenet1_1
 
     return dict(squeezenet1_1(weights=None).state_dict())
@@ -168,53 +168,54 @@ def not_finite(folder: Path) -> None:
     save_file(state, folder / "nan.safetensors")
 
 
-NETWORK = "does not hold the network that its header names (…): train it again"
+MISMATCH = "does not contain the network that its header describes"
+NETWORK = f"{MISMATCH} (…): train it again"
 FOREIGN = "has no Boatyard metadata: it was written by another tool; train a model here"
 METADATA = "has damaged metadata (…): train or fetch the model again"
 
 CASES = [
     Case(
-        "a pickle, a web page, zeros, nothing; cut off anywhere, too long; a header of 2⁶⁰ bytes",
-        no_safetensors,
-        "is no safetensors file (…): train or fetch it again",
+        "a pickle, a web page, zeros, nothing; truncated, too long; a header of 2⁶⁰ bytes",
+        not_safetensors,
+        "is not a safetensors file (…): train or fetch it again",
     ),
-    Case("no metadata of Boatyard's", with_metadata(None), FOREIGN),
+    Case("no Boatyard metadata", with_metadata(None), FOREIGN),
     Case("50 MB of another tool's metadata", large("other"), FOREIGN),
-    Case("50 MB of metadata in Boatyard's place", large(model_header.KEY), METADATA),
-    Case("metadata that is no JSON, or JSON without end", with_metadata("", "{", "[1]", "7", "[" * 100_000), METADATA),
-    Case("metadata of another version", with_header(format=99), "has format 99, this version reads …"),
+    Case("50 MB of Boatyard metadata", large(model_header.KEY), METADATA),
+    Case("metadata that is not JSON, or endlessly nested", with_metadata("", "{", "[1]", "7", "[" * 100_000), METADATA),
+    Case("metadata of another version", with_header(format=99), "has format 99, but this version reads …"),
     Case("a value of the wrong type", with_header(hidden="256"), "has damaged metadata (hidden: Input should be …"),
     Case("a value out of its range", with_header(dropout=2.0), "has damaged metadata (dropout is out of range): …"),
     Case(
-        "a class name that is a path, moves the cursor, is empty, or stands twice",
-        with_about(*({"classes": ["a", "b", name]} for name in ("../c", "\x1b[2J", "", "a"))),
+        "a class name that is a path, a terminal command, empty or a duplicate",
+        with_changed_header(*({"classes": ["a", "b", name]} for name in ("../c", "\x1b[2J", "", "a"))),
         "has damaged metadata (classes is out of range): …",
     ),
     Case(
-        "more or fewer classes than the network answers",
-        with_about({"classes": ["a", "b"]}, {"classes": ["a", "b", "c", "d"]}),
-        "does not hold the network that its header names (head.classes.weight has the shape [3, 8], and the header …",
+        "more or fewer classes than the network's outputs",
+        with_changed_header({"classes": ["a", "b"]}, {"classes": ["a", "b", "c", "d"]}),
+        f"{MISMATCH} (head.classes.weight has shape [3, 8], but the header …",
     ),
     Case(
         "a head that would take 20 GB",
-        with_about({"classes": [f"class {number}" for number in range(300_000)], "hidden": 16384}),
-        "does not hold the network that its header names (head.hidden.weight has the shape [8, 512], and the header …",
+        with_changed_header({"classes": [f"class {number}" for number in range(300_000)], "hidden": 16384}),
+        f"{MISMATCH} (head.hidden.weight has shape [8, 512], but the header …",
     ),
     Case(
-        "a backbone that there is not, or from somebody's page; two that do not go together",
-        with_about(
+        "a backbone that does not exist or is on somebody's page; two that can't be combined",
+        with_changed_header(
             {"backbone": "resnet9000"}, {"backbone": "timm/hf-hub:a/b"}, {"backbone": "squeezenet1_1+timm/mvitv2_tiny"}
         ),
         NETWORK,
     ),
     Case(
         "a hundred backbones side by side",
-        with_about({"backbone": "+".join(["resnet18"] * 100)}),
-        "does not hold the network that its header names (model.backbone: 100 side by side, where 8 are the most; …",
+        with_changed_header({"backbone": "+".join(["resnet18"] * 100)}),
+        f"{MISMATCH} (model.backbone: 100 backbones, but at most 8 can be …",
     ),
-    Case("another backbone than the weights'", with_about({"backbone": "squeezenet1_0"}), NETWORK),
+    Case("a backbone other than that of the weights", with_changed_header({"backbone": "squeezenet1_0"}), NETWORK),
     Case(
-        "weights of a wrong shape, missing ones, others besides",
+        "weights with a wrong shape, missing weights, additional weights",
         with_tensors({"head.classes.bias": torch.zeros(4)}, {"head.hidden.bias": None}, {"more": torch.zeros(1)}),
         NETWORK,
     ),
@@ -223,26 +224,31 @@ CASES = [
         with_tensors(
             changed("embedder.backbone.features.0.weight", float("nan")), changed("head.hidden.weight", float("inf"))
         ),
-        "does not hold the network that its header names (… holds NaN or infinity): train it again",
+        f"{MISMATCH} (… contains NaN or infinity): train it again",
     ),
     Case(
         "weights with code in them, in any of torch's, NumPy's and Python's formats",
         pickled,
-        "is damaged, or holds more than tensors; save `model.state_dict()`",
+        "is damaged, or contains more than tensors; save `model.state_dict()`",
         weights=True,
     ),
     Case(
-        "weights that are nothing, noise, or cut off",
-        no_tensors,
-        "is damaged, or holds more than tensors; save `model.state_dict()`",
+        "weights that are empty, noise or truncated",
+        not_tensors,
+        "is damaged, or contains more than tensors; save `model.state_dict()`",
         weights=True,
     ),
-    Case("weights that are no state dict", no_state_dict, "is no state dict; save `model.state_dict()`", weights=True),
-    Case("weights of another network", of_another_network, "does not fit the backbone (…)", weights=True),
+    Case(
+        "weights that are not a state dict",
+        not_state_dict,
+        "is not a state dict; save `model.state_dict()`",
+        weights=True,
+    ),
+    Case("weights of another network", of_another_network, "does not match the backbone (…)", weights=True),
     Case(
         "weights that are NaN",
         not_finite,
-        "does not fit the backbone (features.3.squeeze.bias holds NaN or infinity)",
+        "does not match the backbone (features.3.squeeze.bias contains NaN or infinity)",
         weights=True,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Servers that fail, lie or lead astray, and what download does with each: docs/robustness.md says the same."""
+"""Servers that fail, lie or redirect, and how download handles them: the rows of docs/robustness.md."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ PAGE = b"\n<!DOCTYPE html><title>Log in</title>"
 
 @dataclass(frozen=True)
 class Case:
-    """What a server does when it is asked for /photos.zip.
+    """A server's behaviour for /photos.zip.
 
     Attributes:
-        what: as the page calls it.
-        site: its resources, made anew for each run; "" in an address is the server's own, "http:" one without TLS.
-        told: the one line with which download stops, after the address; '…' is any text, 'SIZE' the archive's length.
-        becomes: as the page says, where it does not stop.
-        kept: bytes that are there for the next run.
-        tls: "" without, "trusted" or "untrusted".
+        what: its name on the page.
+        site: makes its resources; "http:/…" in an address stands for another server, without TLS.
+        message: the one line of download if it stops, after the address; '…' is any text, 'SIZE' the archive's length.
+        result: on the page, if download does not stop.
+        kept: bytes that are kept for the next run.
+        tls: "trusted", "untrusted", or "" without TLS.
     """
 
     what: str
     site: Callable[[], Mapping[str, Resource]]
-    told: str = ""
-    becomes: str = ""
+    message: str = ""
+    result: str = ""
     kept: int = 0
     tls: str = ""
 
@@ -46,88 +46,94 @@ def _one(path: str, content: bytes, options: dict[str, object]) -> dict[str, Res
     return {path: Resource(content, **fresh)}  # type: ignore[arg-type]
 
 
-def leading(to: str) -> Callable[[], Mapping[str, Resource]]:
-    """A site whose /photos.zip leads to another address."""
+def redirecting(to: str) -> Callable[[], Mapping[str, Resource]]:
+    """A site whose /photos.zip redirects to another address."""
     return at(content=b"", status=302, headers={"Location": to})
 
 
 CASES = [
     Case(
-        "cuts off, and goes on when asked for the rest",
+        "breaks off, and resumes when asked for the rest",
         at(stops=[5_000, 10_000]),
-        becomes="goes on where it stopped, up to three times in a row without a new byte",
+        result="resumes, until three attempts in a row bring no new byte",
     ),
     Case(
-        "cuts off, and can only begin anew",
+        "breaks off, and can't resume",
         at(ranges=False, stops=[5_000, 6_000]),
-        becomes="begins anew",
+        result="starts again",
     ),
     Case(
-        "cuts off again and again",
+        "breaks off again and again",
         at(stops=[5_000, 0, 0, 0]),
-        "can't be fetched: the server stopped after 5,000 of SIZE bytes; the first 5,000 bytes are kept, so that …",
+        "can't be downloaded: the server stopped after 5,000 of SIZE bytes; the first 5,000 bytes are kept, …",
         kept=5_000,
     ),
     Case(
-        "says that the file is longer than it is",
+        "claims that the file is longer than it is",
         at(ranges=False, length=SIZE + 1),
-        "can't be fetched: the server stopped after SIZE of … bytes; the first SIZE bytes are kept, so that …",
+        "can't be downloaded: the server stopped after SIZE of … bytes; the first SIZE bytes are kept, …",
         kept=SIZE,
     ),
     Case(
-        "says that it is shorter than it is",
+        "claims that it is shorter than it is",
         at(length=SIZE - 1),
-        "has sha256 …, and dataset.archives[0].sha256 is …: it is another file than the one meant; set …",
+        "has sha256 …, but dataset.archives[0].sha256 is …: it is not the expected file; set …",
     ),
-    Case("says nothing of the length", at(length=""), becomes="takes what comes: the sha256 says whether it is whole"),
-    Case("gives a length that is none", at(length="a lot"), becomes="takes what comes, too"),
-    Case("gives a negative length", at(length=-5), becomes="takes what comes, too"),
+    Case("does not state the length", at(length=""), result="downloads it: the sha256 shows whether it is complete"),
+    Case("states a length that is not a number", at(length="a lot"), result="the same"),
+    Case("states a negative length", at(length=-5), result="the same"),
     Case(
-        "gives a length of 5,000 digits with a part",
+        "states a length of 5,000 digits with a part",
         at(stops=[5_000], total="9" * 5_000),
-        becomes="takes what comes, too",
+        result="the same",
     ),
     Case(
-        "sends another part than it was asked for",
+        "sends another part than requested",
         at(stops=[5_000], shifted=1),
-        "can't be fetched: the server was asked for the bytes from 5,000 on, and sent 5001-…",
+        "can't be downloaded: the server was asked for the bytes from 5,000 on and sent 5001-…",
         kept=5_000,
     ),
-    Case("answers 404", at(status=404), "the server answers 404 Not Found: mend the address"),
+    Case("answers 404", at(status=404), "the server answers 404 Not Found: correct the address"),
     Case(
         "answers 403",
         at(status=403),
-        "the server answers 403 Forbidden: it refuses access: mend the address, or fetch the file by hand …",
+        "the server answers 403 Forbidden: it denies access: correct the address, or download the file …",
     ),
     Case(
-        "answers 401", at(status=401), "the server answers 401 Unauthorized: it asks for a log-in: fetch the file by …"
+        "answers 401",
+        at(status=401),
+        "the server answers 401 Unauthorized: it requires a login: download the file …",
     ),
-    Case("answers 500", at(status=500), "can't be fetched: the server answers 500 Internal Server Error"),
+    Case("answers 500", at(status=500), "can't be downloaded: the server answers 500 Internal Server Error"),
     Case(
-        "answers with a log-in page instead of the archive",
+        "answers with a login page instead of the archive",
         at(content=PAGE),
-        "answers with a web page, not a file: fetch the file by hand and use a file:// address",
+        "answers with a web page, not a file: download the file yourself and use a file:// address",
     ),
     Case(
         "sends another file",
         at(content=ARCHIVE + b"more"),
-        "has sha256 …, and dataset.archives[0].sha256 is …: it is another file than the one meant; set …",
+        "has sha256 …, but dataset.archives[0].sha256 is …: it is not the expected file; set …",
     ),
-    Case("says nothing", at(waits=1.0), "can't be fetched: the server does not answer (timed out)"),
-    Case("leads to another address", lambda: {**leading("/b.zip")(), **at("/b.zip")()}, becomes="follows"),
-    Case("leads round in a circle", leading("/photos.zip"), "the server answers 302 …: mend the address, or …"),
-    Case("leads to a file of this machine", leading("file:///etc/passwd"), "the server answers 302 …: mend the …"),
+    Case("does not answer", at(waits=1.0), "can't be downloaded: the server does not answer (timed out)"),
+    Case("redirects to another address", lambda: {**redirecting("/b.zip")(), **at("/b.zip")()}, result="follows"),
+    Case("redirects in a circle", redirecting("/photos.zip"), "redirects more than 30 times: correct the address"),
     Case(
-        "leads from https to http",
-        leading("http:/b.zip"),
-        "redirects to http:/…/b.zip, out of https, where anyone on the way can change the file: fetch the file by …",
+        "redirects to a local file",
+        redirecting("file:///etc/passwd"),
+        "redirects to a file: address: correct the address",
+    ),
+    Case(
+        "redirects from https to http",
+        redirecting("http:/b.zip"),
+        "redirects to http:/…/b.zip, which is not encrypted, so anyone on the way can change the file: download …",
         tls="trusted",
     ),
-    Case("has a certificate that is trusted", at(), becomes="fetches it", tls="trusted"),
+    Case("has a trusted certificate", at(), result="downloads it", tls="trusted"),
     Case(
-        "has a certificate that nobody vouches for",
+        "has a self-signed certificate",
         at(),
-        "its certificate can't be trusted (self-signed certificate)",
+        "has a certificate that is not trusted (self-signed certificate)",
         tls="untrusted",
     ),
 ]

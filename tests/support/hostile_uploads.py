@@ -1,4 +1,4 @@
-"""Files that are no photos, or none that anyone should open; and the reason that the page gives for each."""
+"""Files that are not photos, or that nobody should open, and the reason that the page gives for each."""
 
 import io
 import struct
@@ -11,11 +11,11 @@ SCRIPT = b'<svg xmlns="http://www.w3.org/2000/svg"><script>run()</script></svg>'
 
 
 def write(folder: Path) -> dict[str, str]:
-    """Write the files; a name of a file, and what the page says of it."""
+    """Write the files; return each file's name and the page's reason."""
     jpeg = io.BytesIO()
     Image.effect_noise((200, 200), 80).save(jpeg, "JPEG")
     contents = {
-        "text.jpg": (b"This is no photo.", "Not a photo of a known format."),
+        "text.jpg": (b"This is not a photo.", "Not a photo of a known format."),
         "empty.png": (b"", "Empty file."),
         "cut off.jpg": (jpeg.getvalue()[: len(jpeg.getvalue()) // 2], "Damaged or unreadable"),
         "bomb.png": (_bomb(20_000, 10_000), "Over 128 megapixels."),
@@ -24,7 +24,7 @@ def write(folder: Path) -> dict[str, str]:
         "drawing.png": (SCRIPT, "Not a photo of a known format."),
         "page.gif": (b"<html><script>run()</script>", "Not a photo of a known format."),
         "<img src=x onerror=run()>.jpg": (b"GIF89a", "Not a photo of a known format."),
-        "32 bits.tiff": (_deep(), "Pixels of 32 bits have no agreed range."),
+        "32 bits.tiff": (_deep(), "32-bit pixels have no standard range."),
     }
     for name, (content, _) in contents.items():
         (folder / name).write_bytes(content)
@@ -32,7 +32,7 @@ def write(folder: Path) -> dict[str, str]:
 
 
 def _bomb(width: int, height: int) -> bytes:
-    """A PNG of a few hundred bytes that claims to have so many pixels."""
+    """A PNG of a few hundred bytes that claims this many pixels."""
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(1000)))]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

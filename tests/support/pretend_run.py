@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from boatyard import params
-from boatyard.core import files, paths
+from boatyard.core import files, paths, tables
 from boatyard.curation import leaks
 from boatyard.evaluation import label_issues
 from boatyard.images.views import Preprocessing
@@ -103,11 +103,11 @@ def write(root: Path, gain: float = 0.004, low: float = -0.012, high: float = 0.
     leaks.write_leaks(root / paths.LEAKS, [])
     _suspects(root, splits, labels)
     stays = Counter(name.split("/")[0] for name in kept)
-    files.write_csv(
+    tables.write_csv(
         root / paths.CLASS_COUNTS, ["label", "images", "kept"], [[la, images[la], stays[la]] for la in sorted(images)]
     )
     sizes = Counter(Image.open(root / paths.RAW / name).size for name in kept)
-    files.write_csv(
+    tables.write_csv(
         root / paths.IMAGE_SIZES, ["width", "height", "images"], [[w, h, sizes[w, h]] for w, h in sorted(sizes)]
     )
     _training(root)
@@ -139,12 +139,12 @@ def _catalogue(root: Path, found: list[str], kept: list[str], unreadable: str) -
         splits[name] = ("train", "test", "train", "validation", "train")[seen[label] % 5]
         rows.append([name, label, splits[name], sha256])
         seen[label] += 1
-    files.write_csv(root / paths.CATALOG, ["path", "label", "width", "height", "mode", "sha256", "phash"], catalog)
-    files.write_csv(root / paths.SPLITS, ["path", "label", "split", "sha256"], rows)
+    tables.write_csv(root / paths.CATALOG, ["path", "label", "width", "height", "mode", "sha256", "phash"], catalog)
+    tables.write_csv(root / paths.SPLITS, ["path", "label", "split", "sha256"], rows)
     few = "rare_class: 2 photos, filter.min_images is 100"
     rejected = [[n, n.split("/")[0], few] for n in found if n not in splits and n != unreadable]
     rejected.append([unreadable, unreadable.split("/")[0], "unreadable: not a photo of a known format"])
-    files.write_csv(root / paths.REJECTED, ["path", "label", "reason"], sorted(rejected))
+    tables.write_csv(root / paths.REJECTED, ["path", "label", "reason"], sorted(rejected))
     return splits
 
 
@@ -174,7 +174,7 @@ def _training(root: Path) -> None:
         top1 = 0.9 - 0.45 * 0.88**epoch, 0.8 - 0.3 * 0.85**epoch + noise
         history.append([epoch, "head", train, validation, *top1, 0.001])
     best = min(history, key=lambda row: row[3])
-    files.write_csv(root / paths.HISTORY, columns, history)
+    tables.write_csv(root / paths.HISTORY, columns, history)
     metrics = dict(zip(columns[2:6], best[2:6], strict=True))
     files.write_json(
         root / paths.TRAIN_METRICS,
@@ -200,7 +200,7 @@ def _predictions(root: Path, names: list[str], labels: list[str], actual: np.nda
         order = np.argsort(-values, kind="stable")[:top]
         best = [item for rank in order for item in (labels[rank], float(values[rank]))]
         rows.append([name, labels[truth], labels[order[0]], float(values[order[0]]), float(values[truth]), *best])
-    files.write_csv(root / paths.PREDICTIONS, columns, rows)
+    tables.write_csv(root / paths.PREDICTIONS, columns, rows)
 
 
 def _results(root: Path, labels: list[str], train: Counter[str], actual: np.ndarray, p: np.ndarray) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def _results(root: Path, labels: list[str], train: Counter[str], actual: np.ndar
         rows.append([label, train[label], count, shares[0], low, high, *shares[1:], loss[own].mean(), precision, f1])
     columns = ["label", "train_images", "test_images", "top1", "top1_low", "top1_high", "top3", "top5", "loss"]
     columns += ["precision", "f1"]
-    files.write_csv(root / paths.PER_CLASS, columns, [[_plain(cell) for cell in row] for row in rows])
+    tables.write_csv(root / paths.PER_CLASS, columns, [[_plain(cell) for cell in row] for row in rows])
     bins, ece = [], 0.0
     confidence = p.max(axis=1)
     for number in range(15):
@@ -227,7 +227,7 @@ def _results(root: Path, labels: list[str], train: Counter[str], actual: np.ndar
             mean, accuracy = float(confidence[inside].mean()), float((place[inside] == 0).mean())
             bins.append([number / 15, (number + 1) / 15, int(inside.sum()), mean, accuracy])
             ece += abs(mean - accuracy) * float(inside.mean())
-    files.write_csv(root / paths.RELIABILITY, ["bin_low", "bin_high", "images", "confidence", "accuracy"], bins)
+    tables.write_csv(root / paths.RELIABILITY, ["bin_low", "bin_high", "images", "confidence", "accuracy"], bins)
     low, high = _wilson(int((place == 0).sum()), len(actual))
     metrics: dict[str, Any] = {
         "images": len(actual),
@@ -287,7 +287,7 @@ def _tta(
         mine = fixed - broken if number == 0 else 0
         rows.append([label, own, plain, plain + mine / own, mine / own, max(0, mine), max(0, -mine)])
     columns = ["label", "test_images", "plain_top1", "tta_top1", "gain", "fixed", "broken"]
-    files.write_csv(root / paths.TTA_PER_CLASS, columns, rows)
+    tables.write_csv(root / paths.TTA_PER_CLASS, columns, rows)
 
 
 def _wilson(right: int, count: int) -> tuple[float, float]:

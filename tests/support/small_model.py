@@ -1,4 +1,4 @@
-"""A small model with random weights, as the pipeline would have saved it: models/model.safetensors and model.onnx."""
+"""A small model with random weights, in the files of the pipeline: models/model.safetensors and model.onnx."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,10 +9,10 @@ from boatyard.core import paths
 from boatyard.core.files import write_bytes
 from boatyard.export import onnx_file
 from boatyard.images.views import Preprocessing
-from boatyard.models import backbones, checkpoint
+from boatyard.models import backbones, model_file, onnx_graphs
+from boatyard.models.frozen_backbone import FrozenBackbone
 from boatyard.models.model_header import Header
-from boatyard.models.network import Network, embedder, head
-from boatyard.models.onnx_graphs import exported
+from boatyard.models.network import Network, embedder, head, head_weights
 
 CLASSES = ["barge", "canoe", "ferry"]
 TEMPERATURE = 1.25
@@ -32,25 +32,31 @@ AUGMENT = {
 def network(
     backbone: str = "squeezenet1_1", size: int = 64, crop: float | Literal["squash"] = 0.875, hidden: int = 8
 ) -> tuple[Network, Header]:
-    """A frozen classifier whose answers differ from photo to photo, and its header."""
+    """A frozen classifier with different results for different photos, and its header."""
     torch.manual_seed(1)
-    body = backbones.create(backbone, "none", size=size)
-    published = body.preprocessing
+    random = backbones.create(backbone, "none", size=size)
+    published = random.preprocessing
     preprocessing = Preprocessing(size, crop, published.interpolation, published.mean, published.std)
-    top = head(body.width, hidden, 0.4, len(CLASSES), TEMPERATURE)
-    whole = Network(embedder(body, preprocessing), top)
+    classifier = Network(embedder(random, preprocessing), head(random.width, hidden, 0.4, len(CLASSES), TEMPERATURE))
     with torch.inference_mode():
         views = torch.randint(0, 256, (4, 3, size, size), dtype=torch.uint8)
-        spread = whole.embedder(views).std().item()
-    with torch.no_grad():  # random weights leave embeddings small: make the classes differ by some nats
-        next(iter(top.parameters())).mul_(3 / spread)
-    about = Header(CLASSES, backbone, hidden, 0.4, preprocessing, TEMPERATURE, {"seed": 0, "augment": AUGMENT})
-    return whole.eval().requires_grad_(False), about
+        spread = classifier.embedder(views).std().item()
+    with torch.no_grad():  # random weights give small embeddings: let the classes differ by some nats
+        next(iter(classifier.head.parameters())).mul_(3 / spread)
+    header = Header(CLASSES, backbone, hidden, 0.4, preprocessing, TEMPERATURE, {"seed": 0, "augment": AUGMENT})
+    return classifier.eval().requires_grad_(False), header
+
+
+def graph(classifier: Network, size: int = 64) -> bytes:
+    """The network's ONNX graph."""
+    return onnx_graphs.of_network(
+        FrozenBackbone.of(classifier.embedder), head_weights(classifier.head), [3, size, size], None
+    )
 
 
 def write(root: Path) -> None:
-    """Both files of the model, below root/models."""
-    whole, about = network()
+    """Write both files of the model into root/models."""
+    classifier, header = network()
     (root / paths.MODEL).parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.save(root / paths.MODEL, whole, about)
-    write_bytes(root / paths.ONNX, onnx_file.build(exported(whole, about.preprocessing.shape, None), about))
+    model_file.save(root / paths.MODEL, classifier, header)
+    write_bytes(root / paths.ONNX, onnx_file.build(graph(classifier), header))

@@ -1,4 +1,4 @@
-"""Small photos, wheels and data set folders that the tests of the sources draw themselves."""
+"""Small photos, wheels, archives and folders for the tests of the sources."""
 
 import hashlib
 import io
@@ -51,7 +51,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def wheel(folder: Path, package: str, version: str, contents: Mapping[str, bytes]) -> Path:
-    """A wheel that pip takes, with `contents` in it."""
+    """A wheel that pip accepts, with these files."""
     name = package.replace("-", "_")
     info = f"{name}-{version}.dist-info"
     path = folder / f"{name}-{version}-py3-none-any.whl"

@@ -1,4 +1,4 @@
-"""A real HTTP server on this machine that can fail in the ways that servers do."""
+"""A local HTTP server that can fail in the ways that real ones do."""
 
 import datetime
 import ipaddress
@@ -12,18 +12,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
 
+import pytest
+
 
 @dataclass
 class Resource:
     content: bytes = b""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    ranges: bool = True  # answers a Range request with the rest alone
-    stops: list[int] = field(default_factory=list)  # bytes that each answer ends after, the first for the first answer
-    length: int | str | None = None  # the Content-Length that it claims; the true one if None; not a word if ""
-    total: str = ""  # the length of the whole that it claims with a part; the true one if ""
-    shifted: int = 0  # bytes by which a part begins later than it was asked for
-    waits: float = 0.0  # seconds before it says anything
+    ranges: bool = True  # answers a Range request with the requested part only
+    stops: list[int] = field(default_factory=list)  # bytes after which each answer ends, the first answer first
+    length: int | str | None = None  # the Content-Length that it claims; the true one if None; none if ""
+    total: str = ""  # the length of the whole file that it claims with a part; the true one if ""
+    shifted: int = 0  # bytes by which a part begins later than requested
+    waits: float = 0.0  # seconds before it answers
 
 
 @dataclass
@@ -31,17 +33,18 @@ class Site:
     address: str
     resources: dict[str, Resource] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)  # path and Range of each
+    credentials: list[str] = field(default_factory=list)  # Authorization of each request that has it
 
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        if not isinstance(sys.exc_info()[1], OSError):  # the client hung up, or does not trust the certificate
+        if not isinstance(sys.exc_info()[1], OSError):  # the client disconnected, or does not trust the certificate
             super().handle_error(request, client_address)
 
 
 @contextmanager
 def serving(tls: SSLContext | None = None, port: int = 0) -> Iterator[Site]:
-    """A site that serves what its `resources` say, path by path, until the block ends."""
+    """A site that serves its `resources`, by path, until the block ends."""
     site = Site("")
 
     class Handler(BaseHTTPRequestHandler):
@@ -67,6 +70,13 @@ def serving(tls: SSLContext | None = None, port: int = 0) -> Iterator[Site]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def trust(proof: Path, patch: pytest.MonkeyPatch) -> None:
+    """Trust a certificate and no other, as the system does: without the variables that only requests reads."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        patch.delenv(name, raising=False)
+    patch.setenv("SSL_CERT_FILE", str(proof))
 
 
 def certificate(folder: Path) -> Path:
@@ -104,6 +114,8 @@ def encrypted(certificate: Path) -> SSLContext:
 def answer(handler: BaseHTTPRequestHandler, site: Site) -> None:
     path, span = handler.path.partition("?")[0], handler.headers.get("Range", "")
     site.requests.append((path, span))
+    if sent := handler.headers.get("Authorization"):
+        site.credentials.append(sent)
     resource = site.resources.get(path, Resource(status=404))
     content, status, headers = resource.content, resource.status, dict(resource.headers)
     if span and resource.ranges and status == 200:

@@ -14,7 +14,7 @@ from small_disk import blocks, small_disk
 from torch import nn
 from torchvision import models
 
-from boatyard.core import files, paths, splits
+from boatyard.core import paths, splits, tables
 from boatyard.core.errors import UserError
 from boatyard.core.machine import Machine
 from boatyard.features.embeddings import Embeddings
@@ -66,7 +66,7 @@ def test_a_vision_transformer_has_a_block_for_each_layer_and_its_token_and_posit
     assert names[1][0] == "encoder.pos_embedding"
 
 
-def test_timms_models_say_what_their_blocks_are():
+def test_timms_models_define_their_blocks():
     transformer = timm.models.VisionTransformer(32, 16, embed_dim=12, depth=3, num_heads=2, num_classes=0)
     names = block_names(transformer)
     assert names[0] == ["cls_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias"]
@@ -75,7 +75,7 @@ def test_timms_models_say_what_their_blocks_are():
     assert len(finetuning.blocks(stages)) == 1 + 5  # not one for each of its four stages
 
 
-def test_of_networks_side_by_side_the_blocks_as_far_from_the_head_are_one():
+def test_in_concatenated_networks_blocks_at_the_same_distance_from_the_head_are_one():
     both = ConcatenatedBackbones([Blocks(), nn.Sequential(nn.Conv2d(3, 4, 3))], [PREPROCESSING] * 2)
     assert block_names(both) == [
         [
@@ -91,23 +91,23 @@ def test_of_networks_side_by_side_the_blocks_as_far_from_the_head_are_one():
 @pytest.mark.parametrize(
     ("channels", "groups", "last"), [(3, 1, False), (15, 1, False), (48, 48, False), (16, 1, True)]
 )
-def test_on_a_cpu_few_channels_of_a_strided_1_by_1_convolution_keep_the_layout_plain(
+def test_a_cpu_uses_channels_last_unless_a_strided_1_by_1_convolution_has_few_channels(
     channels: int, groups: int, last: bool
 ):
     for stride, expected in ((2, last), (1, True)):
         strided = nn.Conv2d(channels, 48, 1, stride, groups=groups)
         network = nn.Sequential(nn.Conv2d(3, channels, 3), strided)
-        finetuning.lay_out(network, "cpu")
+        finetuning.use_channels_last(network, "cpu")
         assert network[0].weight.is_contiguous(memory_format=torch.channels_last) == expected
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 7, 8, 15, 16, 64])
-def test_the_layout_changes_no_gradient_of_a_strided_1_by_1_convolution(channels: int):
+def test_channels_last_changes_no_gradient_of_a_strided_1_by_1_convolution(channels: int):
     torch.manual_seed(0)
     convolution, images = nn.Conv2d(channels, 48, 1, 2), torch.rand(32, channels, 64, 64)
     exact = nn.Conv2d(channels, 48, 1, 2, dtype=torch.float64)
     exact.load_state_dict(convolution.state_dict())
-    finetuning.lay_out(convolution, "cpu")
+    finetuning.use_channels_last(convolution, "cpu")
     convolution(images).square().sum().backward()
     exact(images.double()).square().sum().backward()
     torch.testing.assert_close(convolution.weight.grad.double(), exact.weight.grad, rtol=1e-4, atol=1e-2)
@@ -126,13 +126,13 @@ def test_fine_tuning_learns_and_leaves_batch_norm_statistics_alone(photos: Path,
     assert not any(parameter.requires_grad for parameter in tuned.parameters())
 
 
-def test_the_rate_warms_up_then_falls_along_a_cosine(photos: Path, tmp_path: Path):
+def test_the_learning_rate_warms_up_and_then_follows_a_cosine(photos: Path, tmp_path: Path):
     _, history = fine_tune(photos, tmp_path / "state.pt")
     factors = [epoch.lr / SETTINGS.lr for epoch in history]
     assert factors == pytest.approx([0.5, 1.0, 0.75, 0.25])
 
 
-def test_blocks_further_from_the_head_learn_slower_and_unchosen_ones_not_at_all(photos: Path, tmp_path: Path):
+def test_blocks_further_from_the_head_learn_slower_and_frozen_ones_not_at_all(photos: Path, tmp_path: Path):
     groups = finetuning._unfreeze(network(), SETTINGS)
     assert [group["lr"] for group in groups] == pytest.approx([0.03, 0.03, 0.015])
     last = SETTINGS.model_copy(update={"blocks": 1})
@@ -148,11 +148,11 @@ def test_blocks_further_from_the_head_learn_slower_and_unchosen_ones_not_at_all(
 
 
 @pytest.mark.parametrize("epochs", [1, *(pytest.param(epochs, marks=pytest.mark.slow) for epochs in (2, 3))])
-def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(photos: Path, tmp_path: Path, epochs: int):
+def test_a_killed_run_continues_and_ends_in_the_same_bytes(photos: Path, tmp_path: Path, epochs: int):
     whole, history = fine_tune(photos, tmp_path / "whole.pt", dropout=0.3)
     fine_tune(photos, tmp_path / "cut.pt", stop_after=epochs, dropout=0.3)
-    resumed, told = fine_tune(photos, tmp_path / "cut.pt", dropout=0.3)
-    assert told == history
+    resumed, resumed_history = fine_tune(photos, tmp_path / "cut.pt", dropout=0.3)
+    assert resumed_history == history
     assert weights(resumed) == weights(whole)
 
 
@@ -193,9 +193,7 @@ def other(content: object) -> bytes:
         lambda state: other([1]),
     ],
 )
-def test_a_damaged_state_is_told_and_never_gone_on_with(
-    photos: Path, tmp_path: Path, killed: bytes, damage: Callable[[bytes], bytes]
-):
+def test_a_damaged_state_is_an_error(photos: Path, tmp_path: Path, killed: bytes, damage: Callable[[bytes], bytes]):
     state = tmp_path / "state.pt"
     state.write_bytes(damage(killed))
     with pytest.raises(UserError, match=r"state\.pt, the state of a run that was killed, is damaged: delete it$"):
@@ -204,13 +202,15 @@ def test_a_damaged_state_is_told_and_never_gone_on_with(
 
 def test_the_same_run_gives_the_same_bytes(photos: Path, tmp_path: Path):
     first, history = fine_tune(photos, tmp_path / "first.pt", dropout=0.3)
-    torch.rand(7)  # what was drawn before does not matter
-    second, told = fine_tune(photos, tmp_path / "second.pt", dropout=0.3)
-    assert told == history
+    torch.rand(7)  # the state of the generator does not matter
+    second, second_history = fine_tune(photos, tmp_path / "second.pt", dropout=0.3)
+    assert second_history == history
     assert weights(second) == weights(first) != weights(network())
 
 
-def test_the_head_alone_is_kept_when_no_epoch_is_better(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_initial_weights_are_restored_if_no_epoch_is_better(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("finetuning_case.BEFORE", Epoch(9, "head", 0.0, 0.0, 1.0, 1.0, 0.001))
     tuned, history = fine_tune(photos, tmp_path / "state.pt", SETTINGS.model_copy(update={"patience": 2}))
     assert len(history) == 2
@@ -237,7 +237,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(photos: Path, tmp_path: Path):
         fine_tune(photos, tmp_path / "state.pt", wild)
 
 
-def test_a_tuned_backbone_is_judged_by_its_plain_views(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_embeddings_of_a_tuned_backbone_give_its_validation_loss(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     tuned, history = fine_tune(photos, tmp_path / "state.pt")
     monkeypatch.chdir(tmp_path)
     recipe = Recipe(PREPROCESSING, AUGMENT, 0)
@@ -249,8 +251,8 @@ def test_a_tuned_backbone_is_judged_by_its_plain_views(photos: Path, tmp_path: P
     embedded = Examples(embeddings.rows(validation, [PLAIN]), splits.labels(validation, CLASSES))
     assert embedded.features.shape == (len(validation), 1, 16)
     loss, top1 = head_training.evaluate(tuned.head, embedded)
-    kept = min(history, key=lambda epoch: epoch.validation_loss)
-    assert (loss, top1) == pytest.approx((kept.validation_loss, kept.validation_top1), abs=1e-5)
+    best = min(history, key=lambda epoch: epoch.validation_loss)
+    assert (loss, top1) == pytest.approx((best.validation_loss, best.validation_top1), abs=1e-5)
 
 
 @pytest.mark.slow
@@ -260,7 +262,7 @@ def test_several_processes_follow_the_same_curve_as_one(photos: Path, tmp_path: 
     script = Path(__file__).parents[1] / "support/finetune_in_processes.py"
     command = [sys.executable, str(script), str(photos), str(tmp_path / "history.csv"), str(processes)]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
-    together = files.read_rows(tmp_path / "history.csv", Epoch)
+    together = tables.read_rows(tmp_path / "history.csv", Epoch)
     assert [epoch.epoch for epoch in together] == [epoch.epoch for epoch in history]
     for name in ("train_loss", "validation_loss", "train_top1", "validation_top1", "lr"):
         ours, theirs = ([getattr(epoch, name) for epoch in run] for run in (history, together))
@@ -270,6 +272,6 @@ def test_several_processes_follow_the_same_curve_as_one(photos: Path, tmp_path: 
         assert torch.allclose(state[name], tensor, atol=1e-4), name
 
 
-def test_the_epochs_count_on_from_the_head(photos: Path, tmp_path: Path):
+def test_epochs_are_numbered_on_from_head_training(photos: Path, tmp_path: Path):
     _, history = fine_tune(photos, tmp_path / "state.pt", stop_after=1)
     assert history[0].epoch == BEFORE.epoch + 1

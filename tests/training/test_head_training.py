@@ -57,39 +57,46 @@ def new_head(hidden: int = 0, dropout: float = 0.0, width: int = 4, classes: int
 
 
 def fit(
-    top: nn.Module, train: Examples, validation: Examples, how: Train = SETTINGS, seed: int = 0, loss: Loss = PLAIN_LOSS
+    classifier: nn.Module,
+    train: Examples,
+    validation: Examples,
+    how: Train = SETTINGS,
+    seed: int = 0,
+    loss: Loss = PLAIN_LOSS,
 ) -> list[Epoch]:
-    return list(head_training.fit(top, train, validation, loss, how, seed))
+    return list(head_training.fit(classifier, train, validation, loss, how, seed))
 
 
-def state(top: nn.Module) -> bytes:
-    return b"".join(tensor.numpy().tobytes() for tensor in top.state_dict().values())
+def state(classifier: nn.Module) -> bytes:
+    return b"".join(tensor.numpy().tobytes() for tensor in classifier.state_dict().values())
 
 
-def test_classes_that_lie_apart_are_told_apart() -> None:
-    top = new_head(hidden=16, dropout=0.4)
-    run = fit(top, clouds(1, distance=12), clouds(2, distance=12), settings(epochs=60, patience=60, lr=0.02))
+def test_well_separated_classes_are_learned() -> None:
+    classifier = new_head(hidden=16, dropout=0.4)
+    run = fit(classifier, clouds(1, distance=12), clouds(2, distance=12), settings(epochs=60, patience=60, lr=0.02))
     assert run[-1].validation_top1 == 1.0
-    assert head_training.evaluate(top, clouds(3, distance=12))[1] == 1.0
+    assert head_training.evaluate(classifier, clouds(3, distance=12))[1] == 1.0
     assert history.best(run).validation_loss < 0.01 < run[0].validation_loss
 
 
 def test_the_first_epoch_by_hand() -> None:
-    top = new_head(width=2, classes=2)
-    for parameter in top.parameters():
+    classifier = new_head(width=2, classes=2)
+    for parameter in classifier.parameters():
         nn.init.zeros_(parameter)
     corners = examples([[1, 0], [0, 1]], [0, 1])
-    (epoch,) = fit(top, corners, corners, settings(epochs=1, lr=0.1))
+    (epoch,) = fit(classifier, corners, corners, settings(epochs=1, lr=0.1))
     # Both classes at 1/2; then Adam's first step is lr against the sign of the gradient: logits ±0.1 apart by 0.2.
     assert epoch.train_loss == pytest.approx(math.log(2), abs=1e-6)
     assert epoch.validation_loss == pytest.approx(math.log(1 + math.exp(-0.2)), abs=1e-6)
-    assert top.get_parameter("classes.weight").flatten().tolist() == pytest.approx([0.1, -0.1, -0.1, 0.1], abs=1e-6)
+    assert classifier.get_parameter("classes.weight").flatten().tolist() == pytest.approx(
+        [0.1, -0.1, -0.1, 0.1], abs=1e-6
+    )
     assert (epoch.epoch, epoch.phase, epoch.validation_top1, epoch.lr) == (1, "head", 1.0, 0.1)
 
 
-def reference(top: nn.Module, train: Examples, validation: Examples, how: Train, seed: int) -> list[list[float]]:
+def reference(classifier: nn.Module, train: Examples, validation: Examples, how: Train, seed: int) -> list[list[float]]:
     """Softmax regression with Adam and L2, written out in float64; losses and accuracies of every epoch."""
-    weights = [parameter.detach().double().numpy().copy() for parameter in top.parameters()]
+    weights = [parameter.detach().double().numpy().copy() for parameter in classifier.parameters()]
     first, second = [np.zeros_like(w) for w in weights], [np.zeros_like(w) for w in weights]
     step, rows = 0, []
 
@@ -139,24 +146,24 @@ def test_it_stops_after_patience_epochs_and_keeps_the_best() -> None:
     train = clouds(1, distance=6)
     opposite = Examples(train.features[:, :1], (train.labels + 1) % 3)
     for patience in (1, 4):
-        top = new_head()
-        run = fit(top, train, opposite, settings(patience=patience))
+        classifier = new_head()
+        run = fit(classifier, train, opposite, settings(patience=patience))
         assert [epoch.epoch for epoch in run] == list(range(1, 2 + patience))
         assert history.best(run).epoch == 1
         once = new_head()
         fit(once, train, opposite, settings(epochs=1))
-        assert state(top) == state(once)
-        assert head_training.evaluate(top, opposite)[0] == run[0].validation_loss
+        assert state(classifier) == state(once)
+        assert head_training.evaluate(classifier, opposite)[0] == run[0].validation_loss
 
 
-def test_the_best_epoch_may_lie_in_the_middle() -> None:
+def test_the_best_epoch_can_be_in_the_middle() -> None:
     train, validation = clouds(1, 30, 1.2), clouds(2, 60, 1.2)
-    top = new_head(hidden=32)
-    run = fit(top, train, validation, settings(epochs=200, patience=5, lr=0.02))
+    classifier = new_head(hidden=32)
+    run = fit(classifier, train, validation, settings(epochs=200, patience=5, lr=0.02))
     best = history.best(run)
     assert 1 < best.epoch == len(run) - 5 < 195
     assert best.validation_loss == min(epoch.validation_loss for epoch in run)
-    assert head_training.evaluate(top, validation) == (best.validation_loss, best.validation_top1)
+    assert head_training.evaluate(classifier, validation) == (best.validation_loss, best.validation_top1)
 
 
 def test_an_equal_loss_is_no_better() -> None:
@@ -175,17 +182,17 @@ def test_an_equal_loss_is_no_better() -> None:
     assert history.best(run).epoch == 1
 
 
-def test_the_same_seed_gives_the_same_bytes_whatever_was_drawn_before() -> None:
+def test_the_same_seed_gives_the_same_bytes() -> None:
     train, validation, how = clouds(1), clouds(2), settings(epochs=4)
 
     def trained(seed: int, drawn_before: int) -> tuple[bytes, list[Epoch]]:
-        top = new_head(hidden=8, dropout=0.4)
+        classifier = new_head(hidden=8, dropout=0.4)
         torch.manual_seed(drawn_before)
         run = []
-        for epoch in head_training.fit(top, train, validation, PLAIN_LOSS, how, seed):
+        for epoch in head_training.fit(classifier, train, validation, PLAIN_LOSS, how, seed):
             torch.rand(drawn_before)
             run.append(epoch)
-        return state(top), run
+        return state(classifier), run
 
     assert trained(0, 1) == trained(0, 2)
     assert trained(2**63 - 1, 1) == trained(2**63 - 1, 2)
@@ -199,10 +206,10 @@ def test_the_number_of_threads_does_not_matter_and_is_left_as_it_was() -> None:
     try:
         for threads in (1, 2, 4):
             torch.set_num_threads(threads)
-            top = new_head(hidden=512)
-            run = fit(top, train, validation, how)
+            classifier = new_head(hidden=512)
+            run = fit(classifier, train, validation, how)
             assert torch.get_num_threads() == threads
-            results.append((state(top), run))
+            results.append((state(classifier), run))
         stopped = head_training.fit(new_head(), train, validation, PLAIN_LOSS, how, 0)
         next(stopped)
         stopped.close()
@@ -217,29 +224,29 @@ class Watching(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.top = new_head(width=2)
+        self.classifier = new_head(width=2)
         self.seen: dict[bool, list[list[list[float]]]] = {True: [], False: []}
 
     def forward(self, features: Tensor) -> Tensor:
         self.seen[self.training].append(features.tolist())
-        log_probabilities: Tensor = self.top(features)
+        log_probabilities: Tensor = self.classifier(features)
         return log_probabilities
 
 
-def test_each_epoch_sees_one_view_of_every_photo_in_turn() -> None:
+def test_each_epoch_uses_one_view_of_every_photo_in_turn() -> None:
     # A feature is its photo's number and its view's.
     numbered = np.array([[[photo, view] for view in range(3)] for photo in range(10)])
     train, validation = examples(numbered, [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]), examples(numbered[:4] + 50, [0, 1, 2, 0])
-    top = Watching()
-    fit(top, train, validation, settings(epochs=7, batch_size=4))
-    assert [len(batch) for batch in top.seen[True]] == [4, 4, 2] * 7
-    epochs = [list(itertools.chain(*top.seen[True][start : start + 3])) for start in range(0, 21, 3)]
+    classifier = Watching()
+    fit(classifier, train, validation, settings(epochs=7, batch_size=4))
+    assert [len(batch) for batch in classifier.seen[True]] == [4, 4, 2] * 7
+    epochs = [list(itertools.chain(*classifier.seen[True][start : start + 3])) for start in range(0, 21, 3)]
     assert [{view for _, view in epoch} for epoch in epochs] == [{0}, {1}, {2}, {0}, {1}, {2}, {0}]
     orders = [[photo for photo, _ in epoch] for epoch in epochs]
     assert all(sorted(order) == list(range(10)) for order in orders)
     assert len({tuple(order) for order in orders}) == 7
     # Validation: the first view, all at once, in order.
-    assert top.seen[False] == [[[50 + photo, 50] for photo in range(4)]] * 7
+    assert classifier.seen[False] == [[[50 + photo, 50] for photo in range(4)]] * 7
 
 
 @pytest.mark.parametrize("spoilt", ["train", "validation"])
@@ -254,7 +261,7 @@ def test_a_loss_that_is_not_finite(spoilt: str) -> None:
     assert torch.get_num_threads() == before
 
 
-def test_the_learning_rates_course() -> None:
+def test_the_learning_rate_schedule() -> None:
     constant = [rate("constant", epoch, 5, 2) for epoch in range(1, 6)]
     assert constant == pytest.approx([1 / 3, 2 / 3, 1, 1, 1])
     cosine = [rate("cosine", epoch, 6, 2) for epoch in range(1, 7)]
@@ -263,18 +270,18 @@ def test_the_learning_rates_course() -> None:
     assert [epoch.lr for epoch in run] == pytest.approx([0.5 * factor for factor in cosine])
 
 
-def test_the_rate_in_force_is_the_one_in_the_history() -> None:
+def test_the_optimiser_uses_the_learning_rate_in_the_history() -> None:
     corners = examples([[1, 0], [0, 1]], [0, 1])
-    top = new_head(width=2, classes=2)
-    for parameter in top.parameters():
+    classifier = new_head(width=2, classes=2)
+    for parameter in classifier.parameters():
         nn.init.zeros_(parameter)
     (epoch,) = itertools.islice(
-        head_training.fit(top, corners, corners, PLAIN_LOSS, settings(optimiser="sgd", lr=1.0, warmup=3), 0), 1
+        head_training.fit(classifier, corners, corners, PLAIN_LOSS, settings(optimiser="sgd", lr=1.0, warmup=3), 0), 1
     )
     assert epoch.lr == 0.25
     # SGD with Nesterov's momentum 0.9: the first step is 1.9 · lr · gradient, which is ±1/4.
     step = 1.9 * 0.25 * 0.25
-    assert top.get_parameter("classes.weight").flatten().tolist() == pytest.approx([step, -step, -step, step])
+    assert classifier.get_parameter("classes.weight").flatten().tolist() == pytest.approx([step, -step, -step, step])
 
 
 def test_the_loss_by_hand() -> None:
@@ -296,41 +303,41 @@ def test_balanced_weights() -> None:
     assert balanced(torch.tensor([0, 0, 0, 1, 2, 2]), 3).tolist() == pytest.approx([2 / 3, 2, 1])
 
 
-def test_balanced_weights_give_a_rare_class_the_same_say() -> None:
+def test_balanced_weights_give_a_rare_class_the_same_influence() -> None:
     # Nothing but the bias can be learnt: the share of the second class, one photo in ten, or an even one.
     rare = examples(np.zeros((10, 2)), [0] * 9 + [1])
     how = settings(epochs=150, patience=150, lr=0.05, batch_size=10)
     for loss, share in ((PLAIN_LOSS, 0.1), (Loss(0.0, balanced(torch.from_numpy(rare.labels), 2)), 0.5)):
-        top = new_head(width=2, classes=2)
-        nn.init.constant_(top.get_parameter("classes.bias")[:1], 0.5)
+        classifier = new_head(width=2, classes=2)
+        nn.init.constant_(classifier.get_parameter("classes.bias")[:1], 0.5)
         # Stopped at the last epoch, before the best one's weights come back.
-        list(itertools.islice(head_training.fit(top, rare, rare, loss, how, 0), 150))
-        assert top(torch.zeros(1, 2)).exp()[0, 1].item() == pytest.approx(share, abs=0.01)
+        list(itertools.islice(head_training.fit(classifier, rare, rare, loss, how, 0), 150))
+        assert classifier(torch.zeros(1, 2)).exp()[0, 1].item() == pytest.approx(share, abs=0.01)
 
 
-def test_answers_are_those_that_evaluating_judges(monkeypatch: pytest.MonkeyPatch) -> None:
-    validation, top = clouds(2, 300), new_head(hidden=512)
+def test_log_probabilities_are_those_that_evaluate_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    validation, classifier = clouds(2, 300), new_head(hidden=512)
     used = []
-    top.register_forward_hook(lambda *_: used.append(torch.get_num_threads()))
+    classifier.register_forward_hook(lambda *_: used.append(torch.get_num_threads()))
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(4)
-        answers = head_training.answers(top.train(), validation)
+        outputs = head_training.log_probabilities(classifier.train(), validation)
         assert torch.get_num_threads() == 4
-        loss, top1 = head_training.evaluate(top, validation)
+        loss, top1 = head_training.evaluate(classifier, validation)
     finally:
         torch.set_num_threads(before)
     assert used[0] == 1  # sums have one order on every number of cores
-    assert answers.shape == (300, 3)
-    assert -answers[np.arange(300), validation.labels].mean() == pytest.approx(loss, rel=1e-5)
-    assert (answers.argmax(axis=1) == validation.labels).mean() == pytest.approx(top1)
+    assert outputs.shape == (300, 3)
+    assert -outputs[np.arange(300), validation.labels].mean() == pytest.approx(loss, rel=1e-5)
+    assert (outputs.argmax(axis=1) == validation.labels).mean() == pytest.approx(top1)
 
 
-def test_evaluating_uses_the_first_view_alone() -> None:
-    top = new_head(width=2, classes=2)
-    top.load_state_dict({"classes.weight": torch.eye(2), "classes.bias": torch.zeros(2)})
+def test_evaluate_only_uses_the_first_view() -> None:
+    classifier = new_head(width=2, classes=2)
+    classifier.load_state_dict({"classes.weight": torch.eye(2), "classes.bias": torch.zeros(2)})
     # Logits (ln 3, 0) and (0, ln 3): probabilities 3/4 of the first and 1/4 of the label.
     features = [[[math.log(3), 0], [0, 99]], [[0, math.log(3)], [99, 0]]]
-    loss, top1 = head_training.evaluate(top, examples(features, [0, 0]))
+    loss, top1 = head_training.evaluate(classifier, examples(features, [0, 0]))
     assert loss == pytest.approx((math.log(4 / 3) + math.log(4)) / 2)
     assert top1 == 0.5

@@ -1,1 +1,1 @@
-"""Two states of the repository side by side: what each one says, what differs, and how to tell of it."""
+"""`boatyard compare`: two states of the repository, how they differ, and the result as Markdown."""

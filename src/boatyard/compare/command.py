@@ -1,6 +1,8 @@
 """`boatyard compare`: what changed since another commit, in Markdown for a pull request."""
 
-from boatyard.compare import difference, results, revision, summary
+from dataclasses import replace
+
+from boatyard.compare import code_changes, difference, results, revision, summary
 
 
 def run(name: str | None) -> int:
@@ -20,5 +22,6 @@ def run(name: str | None) -> int:
     before, after = results.read(commit), results.read(tree)
     tables = results.read_photos(before, after)
     found = difference.compare(before, after, tables)
+    found = replace(found, code=code_changes.files_changed_since(commit.sha, found.code))
     print(summary.render(found, commit, tree), end="")
     return 0

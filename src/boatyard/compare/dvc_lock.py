@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from boatyard.compare.code_changes import is_code
 from boatyard.core import files, paths
 from boatyard.core.errors import DamagedFile
 from boatyard.report.formatting import leaves
@@ -15,7 +16,7 @@ class Lock:
 
     Attributes:
         sums: MD5 of each output that is a file, by its path.
-        code: MD5 of each file that a stage reads and none writes, folders aside, by its path.
+        code: MD5 of each file and folder of code that a stage depends on, by its path.
         params: the values that stages ran with, by dotted key of params.yaml; one for each stage that reads the key.
     """
 
@@ -42,11 +43,11 @@ def read_lock(source: files.Source) -> Lock:
         stages = list(files.read_yaml(source)["stages"].values())
         sums = {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", []) if "md5" in out}
         read = {dep["path"]: dep["md5"] for stage in stages for dep in stage.get("deps", []) if "md5" in dep}
-        code = {path: digest for path, digest in read.items() if path not in sums and not digest.endswith(".dir")}
+        code = {path: md5 for path, md5 in read.items() if is_code(path)}
         params: dict[str, list[Any]] = {}
         for stage in stages:
             for key, value in leaves(stage.get("params", {}).get(paths.PARAMS.name, {})).items():
                 params.setdefault(key, []).append(value)
     except (AttributeError, KeyError, TypeError) as error:
-        raise DamagedFile(f"{source} is not a DVC lock file ({error})", files.MAKE_AGAIN) from None
+        raise DamagedFile(f"{source} is not a DVC lock file ({error})", files.REGENERATE) from None
     return Lock(sums, code, params)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from boatyard.compare.dvc_lock import Lock, read_lock
 from boatyard.compare.revision import Blob, Side, cached
-from boatyard.core import files, paths
+from boatyard.core import files, paths, tables
 from boatyard.core.errors import DamagedFile, UserError
 from boatyard.core.splits import Sample, read_splits
 from boatyard.evaluation.metrics import METRICS, TOP1_GAIN
@@ -103,9 +103,9 @@ def read(side: Side) -> Results:
         metrics=found,
         predictions=_read(side, paths.PREDICTIONS, read_predictions) or [],
         tta_predictions=_read(side, paths.TTA_PREDICTIONS, read_predictions) or [],
-        counts=_read(side, paths.CLASS_COUNTS, lambda path: files.read_rows(path, ClassCount)) or [],
+        counts=_read(side, paths.CLASS_COUNTS, lambda path: tables.read_rows(path, ClassCount)) or [],
         stale=lock.not_run(params),
-        recoded=_other_than(side, lock.code),
+        recoded=side.changed_code(lock.code),
         altered=_other_than(side, {name: lock.sums[name] for name in _SMALL if name in lock.sums}),
         lock=lock,
     )
@@ -193,7 +193,7 @@ def _with_advice(side: Side, read: Callable[[], _Content]) -> _Content:
     try:
         return read()
     except DamagedFile as error:
-        raise UserError(f"{error.fault}; {side.repair}") from None
+        raise UserError(f"{error.problem}; {side.repair}") from None
 
 
 def _other_than(side: Side, sums: Mapping[str, str]) -> list[str]:

@@ -5,12 +5,12 @@ format), and a few of its processes take less time than importing a library for 
 on this machine; nothing is ever fetched from a remote.
 """
 
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from boatyard.compare import code_changes, git
 from boatyard.core import files, paths
 from boatyard.core.errors import UserError
 
@@ -51,6 +51,10 @@ class Side(Protocol):
         """A file, by its path relative to this folder; None if there is none."""
         ...
 
+    def changed_code(self, code: Mapping[str, str]) -> list[str]:
+        """The paths of code, files and folders, whose MD5 is not the given one, as far as that can be told."""
+        ...
+
     def fetch(self, path: Path) -> str:
         """How to get a file that DVC manages."""
         ...
@@ -70,12 +74,15 @@ class WorkingTree:
     head: str
     dirty: bool
     name: str = "the working tree"
-    repair: str = files.MAKE_AGAIN
+    repair: str = files.REGENERATE
     make: str = "run `dvc repro` to make it"
     rerun: str = "Run `dvc repro` before you rely on this."
 
     def open(self, path: Path) -> Path | None:
         return path if path.is_file() else None
+
+    def changed_code(self, code: Mapping[str, str]) -> list[str]:
+        return sorted(path for path, md5 in code.items() if code_changes.digest(Path(path)) != md5)
 
     def fetch(self, path: Path) -> str:
         return f"`dvc pull {path.as_posix()}` fetches it, if it was pushed"
@@ -123,6 +130,9 @@ class Commit:
         content = self.contents.get(path)
         return None if content is None else Blob(f"{self.name}:{path.as_posix()}", content)
 
+    def changed_code(self, code: Mapping[str, str]) -> list[str]:
+        return []  # it would take all of its files
+
     def fetch(self, path: Path) -> str:
         return f"`dvc fetch --all-commits {path.as_posix()}` fetches it, if it was pushed"
 
@@ -153,11 +163,11 @@ def working_tree() -> WorkingTree:
     _check_repository()
     if not paths.PARAMS.is_file():
         raise UserError(f"{paths.PARAMS} is not here: run from the repository's root")
-    head = _ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    head = git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     if head is None:
         raise UserError("there is no commit yet to compare with: make one with `git commit`")
-    branch = _ask("symbolic-ref", "--quiet", "--short", "HEAD") or ""
-    return WorkingTree(branch, head, bool(_ask("status", "--porcelain", "--untracked-files=no")))
+    branch = git.ask("symbolic-ref", "--quiet", "--short", "HEAD") or ""
+    return WorkingTree(branch, head, bool(git.ask("status", "--porcelain", "--untracked-files=no")))
 
 
 @dataclass(frozen=True)
@@ -188,18 +198,18 @@ def cached(md5: str) -> Cached:
 
 
 def _check_repository() -> None:
-    done = _run("rev-parse", "--is-inside-work-tree")
+    done = git.run("rev-parse", "--is-inside-work-tree")
     if done.returncode != 0 or done.stdout.strip() != b"true":
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["no working tree"]
-        raise UserError(f"git finds no repository here ({said[0]}): run it in a clone of the repository")
+        reason = done.stderr.decode(errors="replace").strip().splitlines() or ["no working tree"]
+        raise UserError(f"git finds no repository here ({reason[0]}): run it in a clone of the repository")
 
 
 def _resolve(revision: str) -> str:
     # A leading dash would be an option.
-    sha = None if revision.startswith("-") else _ask("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    sha = None if revision.startswith("-") else git.ask("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if sha is not None:
         return sha
-    listed = (_ask("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or "").splitlines()
+    listed = (git.ask("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or "").splitlines()
     named = [line.split(" ", 1)[0] for line in listed if line.endswith(f"/{revision}")]
     if len(named) > 1:
         raise UserError(
@@ -215,26 +225,26 @@ def _resolve(revision: str) -> str:
 
 def _merge_base() -> tuple[str, str, int]:
     """The commit, the main branch's name, and the number of commits on it since."""
-    main = next((name for name in _MAIN if _ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")), None)
+    main = next((name for name in _MAIN if git.ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")), None)
     if main is None:
         raise UserError("there is no main branch here (main, master, or origin's): give a commit to compare with")
-    label = _ask("rev-parse", "--abbrev-ref", main) or main  # of origin/HEAD, the branch that it stands for
-    sha = _ask("merge-base", main, "HEAD")
+    label = git.ask("rev-parse", "--abbrev-ref", main) or main  # of origin/HEAD, the branch that it stands for
+    sha = git.ask("merge-base", main, "HEAD")
     if sha is None:
         raise UserError(
             f"{label} and the current branch have no commit in common: give a commit to compare with, "
             "or `git fetch --unshallow` in a shallow clone"
         )
-    return sha, label, int(_ask("rev-list", "--count", f"{sha}..{main}") or 0)
+    return sha, label, int(git.ask("rev-list", "--count", f"{sha}..{main}") or 0)
 
 
 def _contents(sha: str, wanted: Sequence[Path]) -> dict[Path, bytes]:
     # './' makes git start from this folder, which need not be the repository's root.
     asked = "".join(f"{sha}:./{path.as_posix()}\n" for path in wanted).encode()
-    done = _run("cat-file", "--batch", given=asked)
+    done = git.run("cat-file", "--batch", given=asked)
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        raise UserError(f"git can't read {sha[:7]} ({said}): run `git fsck`")
+        reason = done.stderr.decode(errors="replace").strip()
+        raise UserError(f"git can't read {sha[:7]} ({reason}): run `git fsck`")
     contents, offset = {}, 0
     for path in wanted:
         # '<hash> <kind> <size>', the content and a newline; or '<object> missing'.
@@ -247,16 +257,3 @@ def _contents(sha: str, wanted: Sequence[Path]) -> dict[Path, bytes]:
                 contents[path] = done.stdout[offset : offset + int(size)]
             offset += int(size) + 1
     return contents
-
-
-def _ask(*arguments: str) -> str | None:
-    """The output of a git command, or None if it fails."""
-    done = _run(*arguments)
-    return done.stdout.decode(errors="surrogateescape").strip("\n") if done.returncode == 0 else None
-
-
-def _run(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    try:
-        return subprocess.run(["git", *arguments], input=given, capture_output=True, check=False)
-    except FileNotFoundError:
-        raise UserError("the `git` command is missing, which reads the other commit: install it") from None

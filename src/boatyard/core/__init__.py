@@ -1,1 +1,1 @@
-"""What every stage stands on: errors, files, paths, splits, locks, the machine's settings, cache keys."""
+"""What every stage uses: errors, files and tables, paths, splits, locks, machine settings, cache keys."""

@@ -1,4 +1,4 @@
-"""A user's mistake: one line that says what is wrong, where, and what to do, and exit status 2."""
+"""Errors that the user can fix: one line that says what is wrong, where, and what to do; exit status 2."""
 
 import errno
 import os
@@ -9,42 +9,42 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-# What a write says of the machine, wherever in a library it happens.
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# Failed writes that are the machine's fault, whichever library made them.
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class UserError(Exception):
-    """Something that the user can mend. Its message is one line: what is wrong, where, and what to do."""
+    """Something that the user can fix. The message is one line: what is wrong, where, and what to do."""
 
 
 class DamagedFile(UserError):
-    """A file that is not what it should be.
+    """A file with the wrong content.
 
     Attributes:
-        fault: what is wrong, and where; what to do about it (`mend`) depends on where the file comes from.
+        problem: what is wrong, and where, without the remedy, which depends on where the file comes from.
     """
 
-    def __init__(self, fault: str, mend: str):
-        super().__init__(f"{fault}; {mend}")
-        self.fault = fault
+    def __init__(self, problem: str, remedy: str):
+        super().__init__(f"{problem}; {remedy}")
+        self.problem = problem
 
 
-def unwritable(path: Path | str, error: Exception) -> UserError:
-    """What to say when a file or a folder can't be written."""
+def cannot_write(path: Path | str, error: Exception) -> UserError:
+    """The error for a file or a folder that can't be written."""
     reason = getattr(error, "strerror", None) or str(error)[:200]
-    return UserError(f"{path} can't be written ({reason}): free space, or mend the folder's rights")
+    return UserError(f"{path} can't be written ({reason}): free space, or fix the folder's permissions")
 
 
 def one_line(text: str) -> str:
-    """Text that may hold file names, fit for a terminal: one line, control characters written out as Python does."""
+    """Text that may contain file names, made safe for a terminal: one line, control characters escaped."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], " ".join(text.split()))
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a command's `main`; end the process with 2 and one line for a user's mistake, with 130 for Ctrl-C.
+    """Run a command's `main`: a `UserError` prints one line and exits with 2, Ctrl-C exits with 130.
 
-    A full or read-only disk is the user's to mend, whatever was being written. Anything else is ours, and keeps its
-    traceback.
+    A full or read-only disk is the user's to fix, whatever was being written. Any other exception is a bug, and keeps
+    its traceback.
     """
     interrupted = False
 
@@ -53,22 +53,22 @@ def run(main: Callable[[], None]) -> None:
         interrupted = True
         raise KeyboardInterrupt
 
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, not a stage's
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # neither ignored nor a stage's
         signal.signal(signal.SIGINT, interrupt)
     try:
         main()
     except BaseException as error:
-        # A library makes another exception of it, where Ctrl-C came while it was imported.
+        # A library that is interrupted while it is imported may raise another exception instead.
         if interrupted or isinstance(error, KeyboardInterrupt):
             print("stopped", file=sys.stderr, flush=True)
-            os._exit(130)  # Python's own way out waits for threads, and one that decodes a large photo takes seconds
+            os._exit(130)  # a normal exit waits for threads, and one that decodes a large photo takes seconds
         if isinstance(error, UserError):
-            _end(error)
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            _end(unwritable(error.filename or "a file", error))
+            _exit(error)
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            _exit(cannot_write(error.filename or "a file", error))
         raise
 
 
-def _end(error: UserError) -> NoReturn:
+def _exit(error: UserError) -> NoReturn:
     print(f"error: {one_line(str(error))}", file=sys.stderr)
     sys.exit(2)

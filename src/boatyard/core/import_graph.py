@@ -61,7 +61,12 @@ def closure(modules: Iterable[str]) -> list[str]:
 @cache
 def code(module: str) -> str:
     """What a module does, as text: the same whatever its comments, docstrings and layout say."""
-    tree = ast.parse(path_of(module).read_text(encoding="utf-8"))
+    return code_of(path_of(module).read_text(encoding="utf-8"))
+
+
+def code_of(source: str) -> str:
+    """`code` of any Python source."""
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _has_docstring(
             node

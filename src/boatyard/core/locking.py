@@ -1,53 +1,64 @@
-"""One process at a time."""
+"""Locks between processes. The system releases them when a process ends, however it ends."""
 
-import fcntl
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
 
-from boatyard.core import errors
-from boatyard.core.errors import UserError
+from filelock import FileLock, Timeout
+
+from boatyard.core.errors import UserError, cannot_write
+
+_UNSUPPORTED = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
-def lock(stage: str, path: Path) -> IO[str]:
-    """Take the lock that two processes of one stage can't both have.
+@contextmanager
+def lock(stage: str, path: Path) -> Iterator[None]:
+    """Keep a second process of the same stage out until the block or the process ends.
 
-    DVC keeps two of its own processes apart. But when `dvc repro` is killed alone, the stage that it started goes on,
-    and the next `dvc repro` would start another beside it, which writes the same files.
+    DVC keeps its own processes apart. But if `dvc repro` alone is killed, the stage that it started goes on, and the
+    next `dvc repro` would start another process that writes the same files.
 
     Args:
         stage: its name, for the message.
-        path: the lock, a file that stays; it holds the number of the process that took it last.
-
-    Returns:
-        The open file. Closing it, or the end of the process, however it comes, lets the next one in.
+        path: the lock file, which is kept; it contains the id of the process that took the lock last.
 
     Raises:
         UserError: another process has the lock, or the file can't be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
-        if not take(file):
-            file.seek(0)
+        held = take(path)
+        if held is None:
             raise UserError(
-                f"stage {stage!r} is running in this folder already (process {file.read()}): wait until it has ended, "
-                "or end it"
+                f"stage {stage!r} is already running in this folder (process {path.read_text()}): "
+                "wait until it has ended, or end it"
             )
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        path.write_text(str(os.getpid()))
     except OSError as error:
-        raise errors.unwritable(path, error) from None
-    return file
-
-
-def take(file: IO[Any]) -> bool:
-    """Lock a file, unless another process has. Where the file system has no locks, DVC's own must do."""
+        raise cannot_write(path, error) from None
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
-    return True
+        yield
+    finally:
+        held.release()
+
+
+def take(path: Path) -> FileLock | None:
+    """Lock a file, or return None if another process has locked it.
+
+    On a file system without locks nothing is locked, and DVC's own locks must do: a lock that is a mere file, which
+    filelock offers there, would outlive a killed process.
+
+    Raises:
+        OSError: the file can't be opened.
+    """
+    lock = FileLock(path, blocking=False, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return None
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+    return lock

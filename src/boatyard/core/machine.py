@@ -1,10 +1,10 @@
-"""Settings of the machine that a run is on. Environment variables, not params: a change of them reruns nothing.
+"""Settings of the machine that a run is on. They are environment variables, not params: changing them reruns nothing.
 
-BOATYARD_DEVICE      cpu, cuda, cuda:1, …   default: cuda where there is one, else cpu
-BOATYARD_ENGINE      onnx, torch            default: onnx on cpu, torch on cuda
+BOATYARD_DEVICE      cpu, cuda, cuda:1, …; default: cuda if there is one, else cpu
+BOATYARD_ENGINE      onnx, torch (`boatyard.models.engines.registry`): runs networks; default: onnx on cpu, else torch
 BOATYARD_WORKERS     threads that decode photos and run the CPU engine; default: the cores that this process may use
-BOATYARD_PRECISION   fp32, bf16, fp16       of fine-tuning and engine torch; default: bf16 on cuda that has it, or fp32
-BOATYARD_PROCESSES   processes that share the work; default: one for each GPU where the device is cuda, else one
+BOATYARD_PRECISION   fp32, bf16, fp16, of fine-tuning and engine torch; default: bf16 on cuda with bf16, else fp32
+BOATYARD_PROCESSES   processes that share the work; default: one per GPU if the device is cuda, else one
 """
 
 import ctypes
@@ -15,6 +15,9 @@ from pathlib import Path
 
 from boatyard.core.errors import UserError
 
+_PREFIX = "BOATYARD_"
+_NAMES = ("DEVICE", "ENGINE", "WORKERS", "PRECISION", "PROCESSES")
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -22,51 +25,46 @@ class Machine:
 
     Attributes:
         device: as torch names it.
-        engine: 'onnx' or 'torch'.
-        precision: of fine-tuning and of the engine 'torch': 'fp32', 'bf16' or 'fp16'.
+        engine: name of an engine, unchecked until `boatyard.models.engines.registry.resolve`; None: the default.
+        precision: of fine-tuning and of engines that have a choice: 'fp32', 'bf16' or 'fp16'.
         workers: threads that decode photos and run the CPU engine.
-        processes: how many share a stage's work on this machine.
+        processes: processes that share a stage's work on this machine.
     """
 
     device: str = "cpu"
-    engine: str = "onnx"
+    engine: str | None = None
     precision: str = "fp32"
     workers: int = 1
     processes: int = 1
 
     @property
     def kind(self) -> str:
-        """'cpu', 'cuda', …: the device without its number."""
+        """The device without its number: 'cpu', 'cuda', …"""
         return kind(self.device)
-
-    @property
-    def backbone_precision(self) -> str:
-        """Of the frozen backbone: under 'onnx' it is 'fp32', whatever is set."""
-        return self.precision if self.engine == "torch" else "fp32"
 
 
 def read() -> Machine:
-    """The settings of the environment, and defaults that suit the machine.
+    """The settings of the environment, with defaults that suit the machine.
 
     Raises:
-        UserError: a setting has a value that it can't have here.
+        UserError: a setting is unknown, or has a value that is not possible here.
     """
     chosen = device()
-    return Machine(chosen, engine(chosen), precision(chosen), workers(), processes(chosen))
+    return Machine(chosen, _setting("ENGINE"), precision(chosen), workers(), processes(chosen))
 
 
 def workers() -> int:
-    """How many threads may work at once."""
+    """How many threads to use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return _count("BOATYARD_WORKERS", cores)
+    return _count("WORKERS", cores)
 
 
 def device() -> str:
-    """The device that runs the network, as torch names it.
+    """The device that runs networks, as torch names it.
 
-    Torch, whose import takes seconds, is asked only where there may be a GPU.
+    Torch, which takes seconds to import, is asked only if there may be a GPU.
     """
-    value = os.environ.get("BOATYARD_DEVICE")
+    value = _setting("DEVICE")
     if value == "cpu" or (value is None and not _may_have_gpu()):
         return "cpu"
     import torch
@@ -81,55 +79,45 @@ def device() -> str:
     return value
 
 
-def engine(device: str) -> str:
-    """Which engine runs the network on `device`: 'onnx' or 'torch'."""
-    value = os.environ.get("BOATYARD_ENGINE", "onnx" if kind(device) == "cpu" else "torch")
-    if value not in ("onnx", "torch"):
-        raise UserError(f"BOATYARD_ENGINE is {value!r}; set it to onnx or torch, or unset it")
-    if value == "onnx" and kind(device) != "cpu":
-        raise UserError(
-            f"BOATYARD_ENGINE is onnx, which runs on the cpu alone, and the device is {device}; change either"
-        )
-    return value
-
-
 def precision(device: str) -> str:
-    """The precision of fine-tuning and of the engine 'torch' on `device`: 'fp32', 'bf16' or 'fp16'."""
-    default = "fp32"
-    if kind(device) == "cuda":
+    """The precision of fine-tuning and of engine torch on `device`: 'fp32', 'bf16' or 'fp16'."""
+    value = _setting("PRECISION")
+    if value is None:
+        if kind(device) != "cuda":
+            return "fp32"
         import torch
 
-        default = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    value = os.environ.get("BOATYARD_PRECISION", default)
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if value not in ("fp32", "bf16", "fp16"):
         raise UserError(f"BOATYARD_PRECISION is {value!r}; set it to fp32, bf16 or fp16, or unset it")
     if value == "fp16" and kind(device) != "cuda":
-        raise UserError(f"BOATYARD_PRECISION is fp16, which needs cuda, and the device is {device}; set fp32 or bf16")
+        raise UserError(f"BOATYARD_PRECISION is fp16, which needs cuda, but the device is {device}; set fp32 or bf16")
     return value
 
 
 def processes(device: str) -> int:
-    """How many processes share a stage's views, and fine-tuning, on this machine: one for each GPU."""
+    """How many processes share the work of a stage on this machine: one per GPU."""
     if kind(device) != "cuda":
-        return _count("BOATYARD_PROCESSES", 1)
+        return _count("PROCESSES", 1)
     import torch
 
     gpus = torch.cuda.device_count()
-    count = _count("BOATYARD_PROCESSES", max(1, gpus) if device == "cuda" else 1)
+    count = _count("PROCESSES", max(1, gpus) if device == "cuda" else 1)
     if count > 1 and (device != "cuda" or count > gpus):
         raise UserError(
-            f"BOATYARD_PROCESSES is {count}, and each takes a GPU, of {gpus}: set it lower, and BOATYARD_DEVICE to cuda"
+            f"BOATYARD_PROCESSES is {count}, but each needs a GPU and the machine has {gpus}: lower it, and set "
+            "BOATYARD_DEVICE to cuda"
         )
     return count
 
 
 def kind(device: str) -> str:
-    """'cpu', 'cuda', …: a device without its number."""
+    """A device without its number: 'cpu', 'cuda', …"""
     return device.split(":", 1)[0]
 
 
 def _may_have_gpu() -> bool:
-    """Whether one that torch calls cuda may be here: not without NVIDIA's driver, or AMD's, or Windows beneath."""
+    """Whether there may be a device that torch calls cuda: that takes a driver of NVIDIA or AMD, or Windows below."""
     if sys.platform != "linux":
         return True
     try:
@@ -140,7 +128,22 @@ def _may_have_gpu() -> bool:
 
 
 def _count(name: str, default: int) -> int:
-    value = os.environ.get(name, str(default))
+    value = _setting(name)
+    if value is None:
+        return default
     if not value.isdecimal() or int(value) < 1:
-        raise UserError(f"{name} is {value!r}; set it to a whole number from 1, or unset it")
+        raise UserError(f"BOATYARD_{name} is {value!r}; set it to a positive integer, or unset it")
     return int(value)
+
+
+def _setting(name: str) -> str | None:
+    """The value of a setting, if it is set. A misspelt variable would be silently ignored, so none is accepted."""
+    for variable in sorted(os.environ):
+        if variable.startswith(_PREFIX) and variable.removeprefix(_PREFIX) not in _NAMES:
+            import difflib
+
+            close = difflib.get_close_matches(variable.removeprefix(_PREFIX), _NAMES, n=1)
+            known = ", ".join(_PREFIX + name for name in _NAMES)
+            advice = f"did you mean {_PREFIX}{close[0]}?" if close else f"the settings are {known}"
+            raise UserError(f"{variable} is set, but there is no such setting; {advice}")
+    return os.environ.get(_PREFIX + name)

@@ -1,6 +1,6 @@
-"""Where each artefact lives, relative to the repository's root: the only file that knows.
+"""The path of each artefact, relative to the repository's root, in one place.
 
-dvc.yaml names the same paths; a test holds the two together.
+dvc.yaml has the same paths; a test compares the two.
 """
 
 from pathlib import Path
@@ -9,11 +9,11 @@ PARAMS = Path("params.yaml")
 PIPELINE = Path("dvc.yaml")
 LOCK = Path("dvc.lock")
 
-# What a user brings.
+# What the user provides.
 INCOMING = Path("data/incoming")
 WEIGHTS = Path("models/weights")
 
-# data/: what the first stages make of it.
+# data/: what the first stages make from it.
 RAW = Path("data/raw")
 CATALOG = Path("data/catalog.csv")
 REJECTED = Path("data/rejected.csv")
@@ -50,7 +50,7 @@ FIGURES = Path("plots/figures")
 REPORT_HTML = Path("report/index.html")
 REPORT_MARKDOWN = Path("report/report.md")
 
-# Work folder: git-ignored, no stage declares it, and deleting it costs time and nothing else.
+# Work folder: ignored by git, declared by no stage; deleting it costs only time.
 WORK = Path(".work")
 LOCKS = WORK / "locks"
 DOWNLOADS = WORK / "downloads"

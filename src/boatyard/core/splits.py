@@ -1,6 +1,6 @@
-"""The splits: data/splits.csv, and the marks of a split that a data set was published with.
+"""The splits: data/splits.csv, and the split that a data set was published with.
 
-A published split is carried in the file names of data/raw: `train__a.jpg`.
+A published split is a prefix of the file names in data/raw: `train__a.jpg`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from boatyard.core import files
+from boatyard.core import files, tables
 from boatyard.core.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -29,16 +29,16 @@ class Sample:
 
 def write_splits(path: Path, samples: Iterable[Sample]) -> None:
     """Write data/splits.csv."""
-    files.write_rows(path, Sample, samples)
+    tables.write_rows(path, Sample, samples)
 
 
 def read_splits(path: files.Source) -> list[Sample]:
     """Read data/splits.csv."""
-    return files.read_rows(path, Sample)
+    return tables.read_rows(path, Sample)
 
 
 def class_names(samples: Iterable[Sample]) -> list[str]:
-    """The classes in the one order that models, metrics and reports use."""
+    """The classes in the order that models, metrics and reports use."""
     return sorted({sample.label for sample in samples})
 
 
@@ -46,21 +46,21 @@ def labels(samples: Iterable[Sample], classes: Sequence[str]) -> NDArray[np.int6
     """Each photo's index in `classes`, int64 [n].
 
     Raises:
-        UserError: a label is not among them.
+        UserError: a label is not in `classes`.
     """
     index = {label: number for number, label in enumerate(classes)}
     try:
         return np.array([index[sample.label] for sample in samples], np.int64)
     except KeyError as error:
-        raise UserError(f"the model knows no class {error}: run `dvc repro` to train it on these photos") from None
+        raise UserError(f"the model has no class {error}: run `dvc repro` to train it on these photos") from None
 
 
 def mark(split: str, name: str) -> str:
-    """A photo's file name with its published split in front; `split` is one of `SPLITS`, or empty for none."""
+    """A photo's file name with its published split as a prefix; `split` is one of `SPLITS`, or empty for none."""
     return f"{split}{SEPARATOR}{name}" if split else name
 
 
 def split_of(name: str) -> str:
-    """The published split in front of a file name, or the empty string."""
+    """The published split in a file name's prefix, or the empty string."""
     split, found, _ = name.partition(SEPARATOR)
     return split if found and split in SPLITS else ""

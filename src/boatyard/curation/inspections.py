@@ -1,8 +1,8 @@
-"""What decoding says of photos, kept in the work folder: a photo is decoded once in its life.
+"""Inspecting photos, with a cache of the results in the work folder.
 
-A file that has the size, time and inode that it had is not read again, as git and DVC do it. One that has not, such as
-all files after `dvc checkout`, is hashed, and decoded only if its content is new. What can't be decoded is not kept:
-its reason may be a folder's rights, and it is tried again.
+As in git and DVC, a file whose size, time and inode are unchanged is not read again. Any other, such as every file
+after `dvc checkout`, is hashed, and decoded only if its content is new. Failures are not cached: the reason may be a
+folder's permissions, so the photo is tried again.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from boatyard.core import cache_keys
-from boatyard.core.errors import UserError, unwritable
+from boatyard.core.errors import UserError, cannot_write
 from boatyard.core.files import sha256_of
 from boatyard.curation.catalog import Photo, Rejected
 from boatyard.curation.perceptual_hash import phash
@@ -31,12 +31,12 @@ CREATE TABLE IF NOT EXISTS contents (
 ) WITHOUT ROWID;
 """
 _LIBRARIES = ("pillow",)
-_BATCH = 1000  # photos between commits: what a killed run may lose
+_BATCH = 1000  # photos between commits, which a killed run may lose
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What decoding says of a photo: its size upright in pixels, the mode of its file, its perceptual hash."""
+    """What decoding shows of a photo: its size in pixels, upright; the mode of its file; its perceptual hash."""
 
     width: int
     height: int
@@ -44,19 +44,19 @@ class Facts:
     phash: str
 
 
-def inspect(raw: Path, names: Sequence[str], workers: int, known: "Inspections") -> Iterator[Photo | Rejected]:
-    """Hash and decode every named photo, in the order given, as far as it is not `known`, which is told.
+def inspect(raw: Path, names: Sequence[str], workers: int, cache: "InspectionCache") -> Iterator[Photo | Rejected]:
+    """Inspect the named photos, in this order. Results are read from the cache and added to it.
 
-    A photo that can't be decoded comes as `Rejected`.
+    A photo that can't be decoded is returned as `Rejected`.
     """
     with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(lambda name: _inspect_one(raw, name, known), names)
+        yield from pool.map(lambda name: _inspect_one(raw, name, cache), names)
 
 
-def _inspect_one(raw: Path, name: str, known: "Inspections") -> Photo | Rejected:
+def _inspect_one(raw: Path, name: str, cache: "InspectionCache") -> Photo | Rejected:
     label = name.split("/", 1)[0]
     try:
-        sha256, facts = _facts(raw / name, known)
+        sha256, facts = _facts(raw / name, cache)
     except UnreadablePhoto as error:
         return Rejected(name, label, f"unreadable: {error}")
     except OSError as error:
@@ -64,19 +64,19 @@ def _inspect_one(raw: Path, name: str, known: "Inspections") -> Photo | Rejected
     return Photo(name, label, facts.width, facts.height, facts.mode, sha256, facts.phash)
 
 
-def _facts(path: Path, known: "Inspections") -> tuple[str, Facts]:
-    """A photo's SHA-256 and what decoding says of it."""
-    sha256 = known.sha256(path)
-    facts = known.facts(sha256)
+def _facts(path: Path, cache: "InspectionCache") -> tuple[str, Facts]:
+    """A photo's sha256 and its facts."""
+    sha256 = cache.sha256(path)
+    facts = cache.facts(sha256)
     if facts is None:
         image, mode = inspect_photo(path)
         facts = Facts(image.width, image.height, mode, phash(image))
-        known.remember(sha256, facts)
+        cache.store(sha256, facts)
     return sha256, facts
 
 
-class Inspections:
-    """An SQLite file of photos' hashes and facts, for any number of threads. Made by `cached` or `none`."""
+class InspectionCache:
+    """A SQLite database of photos' hashes and facts, for any number of threads. `cached` and `in_memory` create it."""
 
     def __init__(self, database: sqlite3.Connection):
         self._database, self._lock, self._changes = database, threading.Lock(), 0
@@ -87,7 +87,7 @@ class Inspections:
         """The hash of a file's content, hexadecimal.
 
         Raises:
-            UnreadablePhoto: it is no file with content.
+            UnreadablePhoto: it is missing, empty or not a file.
             OSError: it can't be read.
         """
         about = check_file(path)
@@ -101,11 +101,11 @@ class Inspections:
         return digest
 
     def facts(self, sha256: str) -> Facts | None:
-        """What is known of a photo with this content, if anything."""
+        """The facts of a photo with this content, or None."""
         row = self._row("SELECT width, height, mode, phash FROM contents WHERE sha256 = ?", sha256)
         return Facts(*row) if row else None
 
-    def remember(self, sha256: str, facts: Facts) -> None:
+    def store(self, sha256: str, facts: Facts) -> None:
         values = (facts.width, facts.height, facts.mode, facts.phash)
         self._write("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?)", sha256, *values)
 
@@ -121,21 +121,21 @@ class Inspections:
                 self._database.commit()
 
 
-def none() -> Inspections:
-    """Knows nothing, and forgets what it is told when it goes."""
-    return Inspections(sqlite3.connect(":memory:", check_same_thread=False))
+def in_memory() -> InspectionCache:
+    """An empty cache that is not saved."""
+    return InspectionCache(sqlite3.connect(":memory:", check_same_thread=False))
 
 
 def cache_key() -> str:
-    """Changes with whatever decides a photo's facts beside its content."""
+    """The name of a cache: it changes with everything except the photo's content that affects its facts."""
     return cache_keys.key(libraries=_LIBRARIES, code=__name__)
 
 
 @contextmanager
-def cached(folder: Path, key: str) -> Iterator[Inspections]:
-    """What is cached in a folder, under the key of `cache_key`.
+def cached(folder: Path, key: str) -> Iterator[InspectionCache]:
+    """Open the cache with this name in a folder.
 
-    A file that is damaged is begun anew: it costs time and nothing else.
+    A damaged file is replaced by an empty one.
 
     Raises:
         UserError: the folder can't be written, or its files can't be locked.
@@ -144,13 +144,13 @@ def cached(folder: Path, key: str) -> Iterator[Inspections]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         database = _opened(path)
-    except OSError as error:  # here alone: one of the block below is not the database's
-        raise unwritable(path, error) from error
+    except OSError as error:  # here only: an OSError of the block below is not the database's
+        raise cannot_write(path, error) from error
     except sqlite3.OperationalError as error:
         raise _refused(path, error) from error
     try:
         try:
-            yield Inspections(database)
+            yield InspectionCache(database)
         finally:
             database.commit()
             database.close()
@@ -164,7 +164,7 @@ def _refused(path: Path, error: sqlite3.OperationalError) -> UserError:
             f"{path} can't be locked ({error}): end the process that has it open, or put the repository on a file "
             "system that has file locks"
         )
-    return unwritable(path, error)
+    return cannot_write(path, error)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -179,5 +179,5 @@ def _opened(path: Path) -> sqlite3.Connection:
         return database
     database.close()
     path.unlink()
-    path.with_name(f"{path.name}-journal").unlink(missing_ok=True)  # the next database would take it for its own
+    path.with_name(f"{path.name}-journal").unlink(missing_ok=True)  # the next database would apply it
     return sqlite3.connect(path, check_same_thread=False)

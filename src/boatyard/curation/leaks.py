@@ -1,15 +1,15 @@
-"""Leaks: photos that are to judge a classifier and nearly show what it, or its settings, were trained on."""
+"""Leaks: photos of validation or test that are near duplicates of photos in an earlier split."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from boatyard.core import files
+from boatyard.core import tables
 from boatyard.core.splits import Sample
 from boatyard.curation import near_duplicates
 from boatyard.curation.catalog import Photo
 
-# What a photo must not show again: a test photo what trained the network or chose its settings.
+# The splits that must have no near duplicate of a photo: those that trained the network or chose its settings.
 _EARLIER = {"validation": ("train",), "test": ("train", "validation")}
 
 
@@ -18,10 +18,10 @@ class Leak:
     """A photo of validation or test, and the nearest photo of an earlier split: a row of data/leaks.csv.
 
     Attributes:
-        path, label, split: the photo's.
-        like, like_label, like_split: those of the earlier one.
-        flip: how the one comes out of the other, one of `duplicates.FLIPS`.
-        bits: between their perceptual hashes, of 256.
+        path, label, split: of the photo.
+        like, like_label, like_split: of the photo in the earlier split.
+        flip: how one is mirrored relative to the other, one of `near_duplicates.FLIPS`.
+        bits: the bits of 256 in which their perceptual hashes differ.
     """
 
     path: str
@@ -35,11 +35,11 @@ class Leak:
 
 
 def find(photos: Sequence[Photo], rows: Sequence[Sample]) -> list[Leak]:
-    """The photos of validation and test that are near duplicates, within `duplicates.DISTANCE` bits, of earlier ones.
+    """The photos of validation and test that are within `near_duplicates.DISTANCE` bits of one in an earlier split.
 
     Args:
-        photos: of the catalogue.
-        rows: their splits.
+        photos: the catalogue.
+        rows: the photos' splits.
 
     Returns:
         One leak for each such photo, test first, then by path.
@@ -52,7 +52,7 @@ def find(photos: Sequence[Photo], rows: Sequence[Sample]) -> list[Leak]:
         hashes, theirs = ([phash[row.path] for row in some] for some in (mine, others))
         for row, match in zip(mine, near_duplicates.nearest(hashes, theirs, near_duplicates.DISTANCE), strict=True):
             if match:
-                like = others[match.place]
+                like = others[match.other]
                 about = row.path, row.label, split, like.path, like.label, like.split
                 leaks.append(Leak(*about, match.flip, match.bits))
     return leaks
@@ -60,9 +60,9 @@ def find(photos: Sequence[Photo], rows: Sequence[Sample]) -> list[Leak]:
 
 def write_leaks(path: Path, leaks: Iterable[Leak]) -> None:
     """Write data/leaks.csv."""
-    files.write_rows(path, Leak, leaks)
+    tables.write_rows(path, Leak, leaks)
 
 
 def read_leaks(path: Path) -> list[Leak]:
     """Read data/leaks.csv."""
-    return files.read_rows(path, Leak)
+    return tables.read_rows(path, Leak)

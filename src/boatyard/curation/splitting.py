@@ -1,36 +1,44 @@
-"""Which photo is for training, which for validation, which for test."""
+"""Dividing the photos into train, validation and test."""
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
-from typing import Protocol
 
 from boatyard.core.errors import UserError
 from boatyard.core.splits import SPLITS, Sample, split_of
 from boatyard.curation.catalog import Photo
+from boatyard.params.schema import CountsSplit, Split, StratifiedSplit
 
 
-class Fractions(Protocol):
-    """The parts of a stratified split; they add up to 1."""
+def assign(photos: Sequence[Photo], groups: Sequence[int], split: Split, seed: int) -> list[Sample]:
+    """Assign each photo to a split, as the `split` section of params.yaml says; `groups` are those of near duplicates.
 
-    train: float
-    validation: float
+    Raises:
+        UserError: a class has no photo in one of the splits.
+    """
+    match split:
+        case StratifiedSplit():
+            return stratified(photos, groups, split, seed)
+        case CountsSplit():
+            return by_counts(photos, split.train, split.validation)
+        case _:
+            return published(photos)
 
 
-def stratified(photos: Sequence[Photo], groups: Sequence[int], fractions: Fractions, seed: int) -> list[Sample]:
-    """Cut every class by the same fractions, in an order that only the photos' content and the seed decide.
+def stratified(photos: Sequence[Photo], groups: Sequence[int], fractions: StratifiedSplit, seed: int) -> list[Sample]:
+    """Divide every class by the same fractions, in an order that depends only on the photos' content and the seed.
 
-    Photos of one group (near duplicates) stay together. A group stands in its first photo's class, at that photo's
-    place: ranked by a hash of (seed, sha256). It takes as many places there as it has photos of the class, and falls to
-    the split in which the middle of those places lies. With groups of one photo that is exact stratification; an added
-    photo moves each boundary of its class by less than one place.
+    Photos of one group (near duplicates) stay in the same split. Photos are ranked by a hash of (seed, sha256). A group
+    belongs to the class of its first photo and has that photo's rank; it occupies one position for each of its photos
+    of the class, and goes to the split that contains the middle of these positions. With groups of one photo this is
+    exact stratification; adding a photo moves each boundary of its class by less than one position.
 
     Args:
-        photos: n photos, each content once.
+        photos: n photos, without exact duplicates.
         groups: n group numbers.
-        fractions: of each class for training and validation; the rest is test.
-        seed: shuffles all classes.
+        fractions: of each class for train and validation; the rest is test.
+        seed: of the ranks.
 
     Returns:
         n rows, sorted by path.
@@ -39,25 +47,25 @@ def stratified(photos: Sequence[Photo], groups: Sequence[int], fractions: Fracti
         UserError: a class has no photo in one of the splits.
     """
     members: dict[int, list[Photo]] = defaultdict(list)
-    for photo, group in zip(photos, groups, strict=True):
-        members[group].append(photo)
+    for photo, number in zip(photos, groups, strict=True):
+        members[number].append(photo)
     units: dict[str, list[tuple[str, list[Photo]]]] = defaultdict(list)
-    for together in members.values():
-        first = min(together, key=lambda photo: _rank(photo.sha256, seed))
-        units[first.label].append((_rank(first.sha256, seed), together))
+    for group in members.values():
+        first = min(group, key=lambda photo: _rank(photo.sha256, seed))
+        units[first.label].append((_rank(first.sha256, seed), group))
     rows = []
     for label, ranked in units.items():
         ranked.sort(key=lambda unit: unit[0])
-        sizes = [sum(photo.label == label for photo in together) for _, together in ranked]
-        places, total = 0, sum(sizes)
-        for size, (_, together) in zip(sizes, ranked, strict=True):
-            split = _side((places + size / 2) / total, fractions)
-            rows += [Sample(photo.path, photo.label, split, photo.sha256) for photo in together]
-            places += size
-    _check_each_class_everywhere(
+        sizes = [sum(photo.label == label for photo in group) for _, group in ranked]
+        position, total = 0, sum(sizes)
+        for size, (_, group) in zip(sizes, ranked, strict=True):
+            split = _split_at((position + size / 2) / total, fractions)
+            rows += [Sample(photo.path, photo.label, split, photo.sha256) for photo in group]
+            position += size
+    _check_each_class_in_each_split(
         rows,
         "raise filter.min_images, change the fractions, add photos, or lower split.near_duplicates if many of them "
-        "count as one",
+        "are grouped",
     )
     return sorted(rows, key=lambda row: row.path)
 
@@ -71,32 +79,34 @@ def by_counts(photos: Sequence[Photo], train: int, validation: int) -> list[Samp
     rows = []
     seen: Counter[str] = Counter()
     for photo in sorted(photos, key=lambda photo: photo.path):
-        place = seen[photo.label]
+        position = seen[photo.label]
         seen[photo.label] += 1
-        split = "train" if place < train else "validation" if place < train + validation else "test"
+        split = "train" if position < train else "validation" if position < train + validation else "test"
         rows.append(Sample(photo.path, photo.label, split, photo.sha256))
-    _check_each_class_everywhere(rows, "lower split.train or split.validation, raise filter.min_images, or add photos")
+    _check_each_class_in_each_split(
+        rows, "lower split.train or split.validation, raise filter.min_images, or add photos"
+    )
     return rows
 
 
-def as_given(photos: Sequence[Photo]) -> list[Sample]:
-    """The split that the data set came with.
+def published(photos: Sequence[Photo]) -> list[Sample]:
+    """The splits in which the data set is published.
 
     Raises:
-        UserError: it came with none, or a class has no photo in one of the splits.
+        UserError: there are none, or a class has no photo in one of the splits.
     """
     rows = [Sample(photo.path, photo.label, split_of(PurePosixPath(photo.path).name), photo.sha256) for photo in photos]
     without = next((row.path for row in rows if not row.split), None)
     if without:
         raise UserError(
-            f"{without} came with no split, and split.method is 'folders': set dataset.layout.kind to split_folders, "
-            "or choose another split.method"
+            f"{without} has no published split, but split.method is 'folders': "
+            "set dataset.layout.kind to split_folders, or choose another split.method"
         )
-    _check_each_class_everywhere(rows, "add photos, name the class in filter.drop, or choose another split.method")
+    _check_each_class_in_each_split(rows, "add photos, name the class in filter.drop, or choose another split.method")
     return sorted(rows, key=lambda row: row.path)
 
 
-def _side(middle: float, fractions: Fractions) -> str:
+def _split_at(middle: float, fractions: StratifiedSplit) -> str:
     if middle <= fractions.train:
         return "train"
     return "validation" if middle <= fractions.train + fractions.validation else "test"
@@ -106,7 +116,7 @@ def _rank(sha256: str, seed: int) -> str:
     return hashlib.blake2b(f"{seed} {sha256}".encode(), digest_size=16).hexdigest()
 
 
-def _check_each_class_everywhere(rows: Iterable[Sample], fix: str) -> None:
+def _check_each_class_in_each_split(rows: Iterable[Sample], fix: str) -> None:
     counts = Counter((row.label, row.split) for row in rows)
     for label in sorted({label for label, _ in counts}):
         for split in SPLITS:

@@ -1,1 +1,1 @@
-"""How good a classifier is, and how certain that is: metrics, intervals, calibration, comparison."""
+"""Evaluation: metrics with intervals, calibration, test-time augmentation, label issues, comparison."""

@@ -1,4 +1,4 @@
-"""Calibration: does a classifier that says 80 % turn out right 80 times in 100?"""
+"""Calibration: whether answers with a confidence of 80 % are right 80 % of the time."""
 
 from dataclasses import dataclass
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from boatyard.core import files
+from boatyard.core import files, tables
 from boatyard.core.splits import Sample, labels
 from boatyard.evaluation import discriminant_analysis, temperature
 from boatyard.evaluation.checks import blocks
@@ -140,9 +140,9 @@ def issue_count(log_probabilities: NDArray[np.float64], actual: NDArray[np.int64
 
 def write(path: Path, issues: Iterable[LabelIssue]) -> None:
     """Write data/suspects.csv."""
-    files.write_rows(path, LabelIssue, issues)
+    tables.write_rows(path, LabelIssue, issues)
 
 
 def read(path: Path) -> list[LabelIssue]:
     """Read data/suspects.csv."""
-    return files.read_rows(path, LabelIssue)
+    return tables.read_rows(path, LabelIssue)

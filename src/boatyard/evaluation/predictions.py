@@ -8,18 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boatyard.core import files
+from boatyard.core import files, tables
 from boatyard.core.errors import DamagedFile
-from boatyard.evaluation.checks import Floats, Integers, check
+from boatyard.evaluation.checks import Floats, Integers, blocks, check
 
 # Number of a photo's most probable classes in the table.
 TOP = 5
 
 _COLUMNS = ("path", "actual", "predicted", "probability", "actual_probability")
 _PLAIN = "plain_predicted"
-
-# Photos whose classes are sorted at once.
-_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -46,8 +43,8 @@ class Prediction:
 def top_classes(log_probabilities: Floats, count: int) -> NDArray[np.int64]:
     """Indices of the most probable classes, the most probable first, ties in class order: int64 [n, min(count, k)]."""
     chunks = [
-        np.argsort(-log_probabilities[start : start + _ROWS], axis=1, kind="stable")[:, :count].copy()
-        for start in range(0, len(log_probabilities), _ROWS)
+        np.argsort(-log_probabilities[rows], axis=1, kind="stable")[:, :count].copy()
+        for rows in blocks(len(log_probabilities))
     ]
     return np.concatenate(chunks).astype(np.int64, copy=False)
 
@@ -87,7 +84,6 @@ def tabulate(
 
     Raises:
         ValueError: not n paths, k names or n plain answers; see `checks.check` too.
-
     """
     check(log_probabilities, actual)
     photos, count = log_probabilities.shape
@@ -114,13 +110,12 @@ def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
 
     Raises:
         ValueError: there is no prediction.
-
     """
     if not predictions:
         raise ValueError("no photo was predicted")
     with_plain = predictions[0].plain_predicted is not None
     columns = _columns(len(predictions[0].top), with_plain)
-    files.write_csv(path, columns, (list(_cells(prediction, with_plain)) for prediction in predictions))
+    tables.write_csv(path, columns, (list(_cells(prediction, with_plain)) for prediction in predictions))
 
 
 def read_predictions(path: files.Source) -> list[Prediction]:
@@ -128,12 +123,11 @@ def read_predictions(path: files.Source) -> list[Prediction]:
 
     Raises:
         UserError: the file is missing, or is not a table of predictions.
-
     """
     try:
-        return [_parse(row) for row in files.read_csv(path)]
+        return [_parse(row) for row in tables.read_csv(path)]
     except (KeyError, TypeError, ValueError) as error:
-        raise DamagedFile(f"{path} is not a table of predictions ({error})", files.MAKE_AGAIN) from error
+        raise DamagedFile(f"{path} is not a table of predictions ({error})", files.REGENERATE) from error
 
 
 def _columns(top: int, with_plain: bool) -> list[str]:

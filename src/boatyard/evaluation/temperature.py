@@ -54,7 +54,6 @@ def fit(log_probabilities: Floats, actual: Integers) -> float:
 
     Raises:
         ValueError: see `checks.check`.
-
     """
     check(log_probabilities, actual)
     # Clipped as in `answers.losses`: with a probability of 0 every temperature would have an infinite loss.
@@ -94,7 +93,6 @@ def summary(log_probabilities: Floats, actual: Integers, temperature: float) -> 
         log_probabilities: [n, k], at temperature 1.
         actual: class indices [n].
         temperature: the one fitted to them.
-
     """
 
     def at(value: float) -> dict[str, float]:

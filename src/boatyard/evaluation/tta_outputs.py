@@ -12,7 +12,7 @@ from boatyard.evaluation.answers import losses, ranks
 from boatyard.evaluation.checks import Floats, Integers
 from boatyard.features.embeddings import Embeddings
 from boatyard.features.feature_files import Task
-from boatyard.models.head import Head
+from boatyard.models.head import HeadWeights
 from boatyard.params.schema import Augment
 
 
@@ -33,7 +33,7 @@ class PolicyOutputs:
 
 def run(
     embeddings: Embeddings,
-    head: Head,
+    head: HeadWeights,
     samples: Sequence[Sample],
     policies: Sequence[str],
     views: int,
@@ -56,7 +56,7 @@ def run(
     # In batches: with 16 views and 1,000 classes, the log-probabilities of one photo are 64 kB.
     plain: list[NDArray[np.float32]] = []
     means: dict[str, list[NDArray[np.float64]]] = {policy: [] for policy in policies}
-    for batch in embeddings.answers(head, samples, plan.numbers):
+    for batch in embeddings.log_probabilities(head, samples, plan.numbers):
         plain.append(batch[:, 0])
         for policy in policies:
             means[policy].append(tta.mean_probabilities(batch[:, plan.policies[policy]]))

@@ -1,1 +1,1 @@
-"""A model as one ONNX file, preprocessing inside, checked against the model on real photos."""
+"""A model as one ONNX file with its preprocessing, checked against the model on real photos."""

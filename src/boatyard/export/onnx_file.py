@@ -1,13 +1,13 @@
-"""models/model.onnx: one ONNX graph from a photo to probabilities, its preprocessing inside.
+"""models/model.onnx: one ONNX graph from a photo to probabilities, with its preprocessing.
 
     photo          uint8 [height, width, 3], RGB, upright, of any size
-    → PlainView    a function in the file itself (`plain_view_graph`)
+    → PlainView    a function in the file itself (`onnx_preprocessing`)
     → views        uint8 [1, 3, s, s]
-    → the network  as the engine runs it
+    → the network  as ONNX Runtime runs it in the pipeline
     → output       log-probabilities, float32 [1, k]
     → probabilities  float32 [k]
 
-The metadata property `boatyard` holds the same JSON as the header of the safetensors file: classes, preprocessing,
+The metadata property `boatyard` is the same JSON as in the header of the safetensors file: classes, preprocessing,
 settings.
 
 This module does not import torch.
@@ -24,57 +24,57 @@ from boatyard.core.errors import UserError
 from boatyard.export import onnx_preprocessing
 from boatyard.models import model_header
 from boatyard.models.model_header import Header
-from boatyard.models.onnx_runtime import INPUT, OUTPUT
+from boatyard.models.onnx_runtime import OUTPUT, VIEWS
 
 PHOTO, PROBABILITIES = "photo", "probabilities"
 
 
-def build(network: bytes, about: Header) -> bytes:
+def build(network: bytes, header: Header) -> bytes:
     """The file's content; the same network and header give the same bytes.
 
     Args:
         network: the graph of `boatyard.models.onnx_graphs`, from views to log-probabilities.
-        about: what the file says of itself.
+        header: its metadata.
 
     Raises:
         UserError: the backbone's interpolation can't be written as ONNX.
     """
     model = onnx.load_from_string(network)
-    _forget_origin(model)
-    wrapping = _wrapping(about, model.opset_import[0].version)
+    _remove_origin(model)
+    wrapping = _wrapping(header, model.opset_import[0].version)
     model.functions.extend(wrapping.functions)
     model.opset_import.append(helper.make_opsetid(onnx_preprocessing.DOMAIN, 1))
     graph, (before, *after) = model.graph, wrapping.graph.node
     nodes = [before, *graph.node, *after]
-    graph.value_info.extend([*graph.input, *graph.output])  # by which `read` finds the network again
+    graph.value_info.extend([*graph.input, *graph.output])  # so that `read` finds the network again
     del graph.node[:], graph.input[:], graph.output[:]
     graph.node.extend(nodes)
     graph.input.extend(wrapping.graph.input)
     graph.output.extend(wrapping.graph.output)
     graph.name = wrapping.graph.name
-    helper.set_model_props(model, model_header.encode(about))
+    helper.set_model_props(model, model_header.encode(header))
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
-def _wrapping(about: Header, opset: int) -> onnx.ModelProto:
-    """What stands before and behind the network: its first node makes the view, the others the probabilities."""
+def _wrapping(header: Header, opset: int) -> onnx.ModelProto:
+    """The nodes around the network: the first makes the view, the others the probabilities."""
     return parser.parse_model(f"""
         <ir_version: 10, opset_import: ["" : {opset}, "{onnx_preprocessing.DOMAIN}" : 1]>
-        classifier (uint8[height, width, 3] {PHOTO}) => (float[{len(about.classes)}] {PROBABILITIES})
+        classifier (uint8[height, width, 3] {PHOTO}) => (float[{len(header.classes)}] {PROBABILITIES})
         {{
-            {INPUT} = {onnx_preprocessing.DOMAIN}.{onnx_preprocessing.NAME}({PHOTO})
+            {VIEWS} = {onnx_preprocessing.DOMAIN}.{onnx_preprocessing.NAME}({PHOTO})
             {PROBABILITIES}_of_one = Exp({OUTPUT})
             {PROBABILITIES}_axes = Constant <value = int64[1] {{0}}> ()
             {PROBABILITIES} = Squeeze({PROBABILITIES}_of_one, {PROBABILITIES}_axes)
         }}
-        {onnx_preprocessing.functions(about.preprocessing, opset)}
+        {onnx_preprocessing.functions(header.preprocessing, opset)}
     """)
 
 
-def _forget_origin(model: onnx.ModelProto) -> None:
-    """Take out what PyTorch notes of where the graph comes from: stack traces name files of the machine."""
+def _remove_origin(model: onnx.ModelProto) -> None:
+    """Remove what PyTorch notes about the origin of the graph: stack traces contain paths of the machine."""
     del model.graph.metadata_props[:], model.metadata_props[:]
     for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer, *model.graph.input):
         del part.metadata_props[:]
@@ -83,14 +83,14 @@ def _forget_origin(model: onnx.ModelProto) -> None:
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """What an ONNX file of ours holds.
+    """The content of models/model.onnx.
 
     Attributes:
-        about: its header.
+        header: its metadata.
         network: the part of the graph from views to log-probabilities, for `OnnxEngine`.
     """
 
-    about: Header
+    header: Header
     network: bytes
 
 
@@ -98,23 +98,23 @@ def read(path: Path) -> OnnxFile:
     """Read models/model.onnx.
 
     Raises:
-        UserError: the file is missing, or is no model that this version of Boatyard exported.
+        UserError: the file is missing, or is not a model that this version of Boatyard exported.
     """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path} is not here: run `dvc repro` to make it, or `dvc pull {path}` to fetch it") from None
     except OSError as error:
-        raise UserError(f"{path} can't be read ({error.strerror}): mend its rights") from None
+        raise UserError(f"{path} can't be read ({error.strerror}): fix its permissions") from None
     try:
         model = onnx.load_from_string(content)
     except Exception as error:  # protobuf's own errors, of which it has several kinds
-        raise UserError(f"{path} is no ONNX file ({str(error)[:200]}): export or fetch it again") from None
-    about = model_header.decode({entry.key: entry.value for entry in model.metadata_props}, str(path))
+        raise UserError(f"{path} is not an ONNX file ({str(error)[:200]}): export or fetch it again") from None
+    header = model_header.decode({entry.key: entry.value for entry in model.metadata_props}, str(path))
     try:
-        _check(model, about)
-        network = Extractor(model).extract_model([INPUT], [OUTPUT])
-        return OnnxFile(about, network.SerializeToString())
+        _check(model, header)
+        network = Extractor(model).extract_model([VIEWS], [OUTPUT])
+        return OnnxFile(header, network.SerializeToString())
     except (
         ValueError,
         TypeError,
@@ -123,16 +123,16 @@ def read(path: Path) -> OnnxFile:
         onnx.shape_inference.InferenceError,
     ) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} is no model that Boatyard exported ({reason}): export or fetch it again") from None
+        raise UserError(f"{path} is not a model that Boatyard exported ({reason}): export or fetch it again") from None
 
 
-def _check(model: onnx.ModelProto, about: Header) -> None:
-    """Raise ValueError for what `build` would not have written."""
+def _check(model: onnx.ModelProto, header: Header) -> None:
+    """Raise ValueError for anything that `build` would not have written."""
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in model.graph.initializer):
-        raise ValueError("it keeps weights in other files")
+        raise ValueError("its weights are in other files")
     outputs = {value.name: value.type.tensor_type for value in model.graph.output}
     if PROBABILITIES not in outputs:
-        raise ValueError(f"it gives no {PROBABILITIES}")
+        raise ValueError(f"it has no output {PROBABILITIES}")
     shape = [dimension.dim_value for dimension in outputs[PROBABILITIES].shape.dim]
-    if shape != [len(about.classes)]:
-        raise ValueError(f"it names {len(about.classes)} classes, and gives probabilities of the shape {shape}")
+    if shape != [len(header.classes)]:
+        raise ValueError(f"it has {len(header.classes)} classes, but probabilities of shape {shape}")

@@ -1,12 +1,12 @@
-"""The plain view as an ONNX function: bit by bit what `boatyard.images.views.plain_view` makes of a photo.
+"""The plain view as an ONNX function that equals `boatyard.images.views.plain_view` bit by bit.
 
 Pillow resizes in two passes, along the rows and then along the columns, with weights that are rounded to 22 binary
-digits and with sums of whole numbers (its `Resample.c`). Here a pass is a matrix product in float64, which holds such
-sums exactly, so nothing is left to rounding and the two agree in every pixel. A matrix has a row for each pixel of the
-view and a column for each pixel of the photo.
+digits and with integer sums (its `Resample.c`). Here a pass is a matrix product in float64, which represents such sums
+exactly, so that the two agree in every pixel. A matrix has a row for each pixel of the view and a column for each pixel
+of the photo.
 
-One limit: of a photo that is over 100 times as tall as wide Pillow resizes the columns first, and this does not, so
-that levels differ there by some tens.
+One limit: if a photo is over 100 times as tall as wide, Pillow resizes the columns first. This does not, and pixel
+values then differ by some tens.
 """
 
 from boatyard.core.errors import UserError
@@ -89,7 +89,7 @@ def functions(preprocessing: Preprocessing, opset: int) -> str:
         opset: version of ONNX's operators, 18 or later: that of the model which the functions go into.
 
     Raises:
-        UserError: the interpolation is one that can't be written so.
+        UserError: the interpolation can't be written as ONNX.
     """
     if preprocessing.interpolation not in _KERNELS:
         known = ", ".join(_KERNELS)

@@ -1,1 +1,1 @@
-"""The frozen backbone's embeddings: computing them, the store of the work folder, data/features/."""
+"""The frozen backbone's embeddings: how they are computed, the store in the work folder, and data/features/."""

@@ -1,13 +1,15 @@
-"""A backbone's outputs on views of photos, each computed once in the life of a work folder.
+"""A backbone's embeddings of views of photos, each computed once in the lifetime of a work folder.
 
-`featurize`, `evaluate` and `tta_evaluate` all take them from here: what one of them has computed the others have, and a
-head that was trained anew costs no convolution. Processes that share the work compute a part of it each.
+`featurize`, `evaluate` and `tta_evaluate` all get them here: what one of them has computed the others need not, and a
+new head costs no convolution. Processes that share the work compute a part each.
 
-Where all views are there, or the backbone's graph is and ONNX Runtime runs it, no torch is imported.
+No torch is imported if all embeddings are cached, or if the backbone's ONNX graph is and ONNX Runtime runs it.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +22,15 @@ from boatyard.core.machine import Machine
 from boatyard.core.splits import Sample
 from boatyard.features import inference
 from boatyard.features.feature_files import Task
-from boatyard.features.store import FeatureStore
+from boatyard.features.store import DamagedRows, FeatureStore
 from boatyard.images.views import PhotoViews, Recipe
-from boatyard.models import onnx_graphs, onnx_head
 from boatyard.models.engines import registry
 from boatyard.models.engines.base import Engine
-from boatyard.models.engines.onnx_engine import OnnxEngine
 from boatyard.models.frozen_backbone import FrozenBackbone
-from boatyard.models.head import Head
+from boatyard.models.head import HeadWeights
 
-# What decides an embedding beside the network, our code, the photo and the view's name.
-_LIBRARIES = ("onnxruntime", "pillow")
-_BATCH = 256  # rows that are held before they go to the disk, and photos that are read at a time
+_LIBRARIES = ("onnxruntime", "pillow")  # they decide an embedding, with the network, our code, the photo and the view
+_BATCH = 256  # embeddings between writes to the disk, and photos read at a time
 
 
 def missing(tasks: Sequence[Task], recipe: Recipe, store: FeatureStore) -> list[Task]:
@@ -47,124 +46,131 @@ def missing(tasks: Sequence[Task], recipe: Recipe, store: FeatureStore) -> list[
 def compute(
     tasks: Sequence[Task], raw: Path, recipe: Recipe, engine: Engine, store: FeatureStore, workers: int
 ) -> Iterator[Task]:
-    """Compute the views of `tasks` into the store; yields each task when its outputs are there."""
-    held: list[tuple[str, NDArray[np.float32]]] = []
+    """Compute the views of `tasks` into the store; yields each task once its outputs are there."""
+    pending: list[tuple[str, NDArray[np.float32]]] = []
 
-    def keep() -> None:
-        if held:
-            store.add([key for key, _ in held], np.stack([row for _, row in held]))
-            held.clear()
+    def flush() -> None:
+        if pending:
+            store.add([key for key, _ in pending], np.stack([row for _, row in pending]))
+            pending.clear()
 
-    def opened(task: Task) -> PhotoViews:
+    def views(task: Task) -> PhotoViews:
         return recipe.open(raw / task.photo.path, task.photo.sha256, task.numbers)
 
     try:
-        for task, outputs in zip(tasks, inference.run(engine, tasks, opened, workers), strict=True):
-            held += [
-                (recipe.name(task.photo.sha256, number), output)
-                for number, output in zip(task.numbers, outputs, strict=True)
-            ]
-            if len(held) >= _BATCH:
-                keep()
+        for task, outputs in zip(tasks, inference.run(engine, tasks, views, workers), strict=True):
+            keys = [recipe.name(task.photo.sha256, number) for number in task.numbers]
+            pending += zip(keys, outputs, strict=True)
+            if len(pending) >= _BATCH:
+                flush()
             yield task
     finally:
-        keep()
+        flush()
 
 
 class Embeddings:
-    """What a backbone says of views of photos, kept in the work folder.
+    """The embeddings of one backbone, cached in the work folder.
 
     Args:
-        frozen: the backbone.
+        backbone: the network.
         recipe: how views are drawn.
-        raw: the photos' folder.
-        machine: where the network is to run, and by which engine.
-        cache: the folder of the feature stores.
-        graphs: the folder of exported ONNX graphs.
+        raw: folder of the photos.
+        machine: where the network runs, and by which engine.
+        cache: folder of the feature stores.
+        graphs: folder in which engines cache what they compile.
 
     Raises:
-        UserError: another of the processes that share the work would compute something else.
+        UserError: the engine can't be used, or the processes that share the work would compute different embeddings.
     """
 
-    def __init__(self, frozen: FrozenBackbone, recipe: Recipe, raw: Path, machine: Machine, cache: Path, graphs: Path):
-        self._frozen, self._recipe, self._raw, self._machine, self._graphs = frozen, recipe, raw, machine, graphs
-        self._workers = max(1, machine.workers // distributed.here())
-        # What was computed in one precision is never taken for what another would give.
-        decided_by = machine.engine, machine.kind, machine.backbone_precision, frozen.fingerprint
+    def __init__(
+        self, backbone: FrozenBackbone, recipe: Recipe, raw: Path, machine: Machine, cache: Path, graphs: Path
+    ):
+        self._backbone, self._recipe, self._raw, self._graphs = backbone, recipe, raw, graphs
+        workers = max(1, machine.workers // distributed.local_size())
+        self._machine = registry.resolve(replace(machine, workers=workers))
+        self._precision = registry.precision(self._machine)
+        decided_by = self._machine.engine, machine.kind, self._precision, backbone.fingerprint
         name = cache_keys.key(*decided_by, recipe.preprocessing, libraries=_LIBRARIES, code=__name__)
-        if len(set(distributed.gathered(name))) > 1:
+        if len(set(distributed.all_gather(name))) > 1:
             raise UserError(
-                "the processes that share the work would not compute the same: their libraries, their precision "
-                "(BOATYARD_PRECISION) or the network's weights differ; make the machines alike"
+                "the processes that share the work would compute different embeddings: libraries, precision "
+                "(BOATYARD_PRECISION) or weights of the network differ; make the machines alike"
             )
-        self.store = FeatureStore(cache / name, frozen.width, distributed.rank(), distributed.size())
+        report = partial(tqdm.write, file=sys.stderr)
+        self._store = FeatureStore(cache / name, backbone.width, distributed.rank(), distributed.size(), report)
+
+    @property
+    def width(self) -> int:
+        """The dimension of an embedding."""
+        return self._store.width
+
+    def __str__(self) -> str:
+        precision = "" if self._precision == "fp32" else f" in {self._precision}"
+        return f"{self._machine.engine} on {self._machine.device}{precision}"
 
     def missing(self, tasks: Sequence[Task]) -> list[Task]:
-        """The views among those of `tasks` that have never been computed."""
-        return missing(tasks, self._recipe, self.store)
+        """The views among those of `tasks` that have not been computed."""
+        return missing(tasks, self._recipe, self._store)
 
     def compute(self, tasks: Sequence[Task]) -> Iterator[Task]:
-        """Compute this process's share of `tasks`; yields each when it is done, and ends when every share is.
+        """Compute this process's shard of `tasks`; yields each when it is done, and ends when all shards are.
 
         Raises:
             UserError: a photo can't be opened, or the network can't be run.
         """
-        own = distributed.share(tasks)
+        shard = distributed.shard(tasks)
         # The first process exports the graph, and the others find it. By then all have looked for what is missing, so
-        # that their shares are those of one list.
-        run, failure = None, ""
-        if own and distributed.rank() == 0:
+        # that their shards are those of one list.
+        engine, failure = None, ""
+        if shard and distributed.rank() == 0:
             try:
-                run = self.engine()
+                engine = self._engine()
             except UserError as error:
                 failure = str(error)
-        if failures := [told for told in distributed.gathered(failure) if told]:
+        if failures := [message for message in distributed.all_gather(failure) if message]:
             raise UserError(failures[0])
-        if own:
-            run = run or self.engine()
-            yield from compute(own, self._raw, self._recipe, run, self.store, self._workers)
-        distributed.wait()
-        self.store.reopen()
+        if shard:
+            yield from self._compute(shard, engine or self._engine())
+        distributed.barrier()
+        self._store.reopen()
 
     def fill(self, tasks: Sequence[Task], title: str) -> list[Task]:
-        """Compute what is missing of `tasks`, with a progress bar of this process's part; returns what was missing."""
+        """Compute what is missing of `tasks`, with a progress bar of this process's shard; returns what was missing."""
         todo = self.missing(tasks)
-        quiet = distributed.rank() > 0 or None  # None: where nobody looks at a terminal
-        for _ in tqdm(self.compute(todo), title, len(distributed.share(todo)), unit=" photos", disable=quiet):
+        disable = distributed.rank() > 0 or None  # None: unless standard error is a terminal
+        for _ in tqdm(self.compute(todo), title, len(distributed.shard(todo)), unit=" photos", disable=disable):
             pass
         return todo
 
-    def engine(self) -> Engine:
-        """What runs the backbone on this machine."""
-        shape = self._recipe.preprocessing.shape
-        if self._machine.engine == "onnx" and (kept := onnx_graphs.kept(self._frozen.fingerprint, shape, self._graphs)):
-            return OnnxEngine(kept, self._workers)
-        machine = replace(self._machine, workers=self._workers)
-        return registry.create(self._frozen.network(), shape, machine, self._graphs)
+    def rows(self, photos: Sequence[Sample], numbers: Sequence[int]) -> NDArray[np.float32]:
+        """Embeddings of the same views of some photos, computed before: float32 [photos, views, width].
 
-    def _head_engine(self, head: Head) -> Engine:
-        if self._machine.engine == "onnx":
-            return OnnxEngine(onnx_head.alone(head), self._workers)
-        from boatyard.models.engines.torch_engine import TorchEngine
-        from boatyard.models.network import with_numbers
+        Those that are damaged on the disk are computed again.
+        """
+        keys = [self._recipe.name(photo.sha256, number) for photo in photos for number in numbers]
+        try:
+            rows = self._store.read(keys)
+        except DamagedRows:
+            todo = self.missing([Task(photo, list(numbers)) for photo in photos])
+            list(self._compute(todo, self._engine()))
+            rows = self._store.read(keys)
+        return rows.reshape(len(photos), len(numbers), self.width)
 
-        return TorchEngine(with_numbers(head), self._machine.device)
-
-    def __str__(self) -> str:
-        precision = self._machine.backbone_precision
-        return f"{self._machine.engine} on {self._machine.device}{'' if precision == 'fp32' else f' in {precision}'}"
-
-    def answers(self, head: Head, photos: Sequence[Sample], numbers: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+    def log_probabilities(
+        self, head: HeadWeights, photos: Sequence[Sample], numbers: Sequence[int]
+    ) -> Iterator[NDArray[np.float32]]:
         """A head's outputs on the same views of many photos, float32 [a batch of photos, views, outputs] at a time.
 
-        They are to the bit those of the whole network: tests/features/test_embeddings.py.
+        They equal those of the whole network to the last bit: tests/features/test_embeddings.py.
         """
-        run = self._head_engine(head)
+        engine = registry.for_embeddings(head, self._machine)
         for start in range(0, len(photos), _BATCH):
             rows = self.rows(photos[start : start + _BATCH], numbers)
-            yield run(rows.reshape(-1, self.store.width)).reshape(*rows.shape[:2], -1)
+            yield engine(rows.reshape(-1, self.width)).reshape(*rows.shape[:2], -1)
 
-    def rows(self, photos: Sequence[Sample], numbers: Sequence[int]) -> NDArray[np.float32]:
-        """Embeddings of the same views of some photos, which have been computed: float32 [photos, views, width]."""
-        names = [self._recipe.name(row.sha256, number) for row in photos for number in numbers]
-        return self.store.read(names).reshape(len(photos), len(numbers), self.store.width)
+    def _engine(self) -> Engine:
+        return registry.for_views(self._backbone, None, self._recipe.preprocessing.shape, self._machine, self._graphs)
+
+    def _compute(self, tasks: Sequence[Task], engine: Engine) -> Iterator[Task]:
+        return compute(tasks, self._raw, self._recipe, engine, self._store, self._machine.workers)

@@ -1,4 +1,4 @@
-"""Running an engine over many photos: decoding and the network share the machine, results come in order."""
+"""Running an engine over many photos: decoding and the network run at the same time, results come in order."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -8,90 +8,91 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from boatyard.models.engines.base import Engine, Seen
+from boatyard.models.engines.base import Engine, PhotoInput
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Output = NDArray[np.float32]
 
-# Bytes of photos that wait for an engine which draws their views itself. By then it draws those that are there.
-_WAITING = 2**28
+# Bytes of photos that may wait for an engine to draw their views, even if these do not fill a batch.
+_MAX_UNDRAWN = 2**28
 
 
-def run(engine: Engine, items: Sequence[Item], views_of: Callable[[Item], Seen], workers: int) -> Iterator[Output]:
+def run(
+    engine: Engine, items: Sequence[Item], views_of: Callable[[Item], PhotoInput], workers: int
+) -> Iterator[Output]:
     """Yield the network's outputs, float32 [views of the item, d], item by item in the order given.
 
     Photos are decoded by `workers` threads. An engine that takes a call from each of them at once runs there too; any
-    other runs in the caller's, on batches that it fills across items. As many photos per worker as `engine.ahead` says
-    are held at once: their views, or, under an engine that draws them itself, all their pixels. An item without views
-    gets an output without rows, [0, 0].
+    other runs in the caller's thread, on batches filled across items. At most `engine.ahead` photos per worker are in
+    memory at once: their views, or, for an engine that draws them itself, all their pixels. An item without views gets
+    an output without rows, [0, 0].
 
     Args:
         engine: runs the network.
-        items: whatever names a photo.
-        views_of: opens the photo; its views, each uint8 [3, s, s], or what is to be drawn of it; called in the worker
-            threads.
-        workers: threads.
+        items: anything that identifies a photo.
+        views_of: opens the photo, called in the worker threads; its views, each uint8 [3, s, s], or what to draw of it.
+        workers: number of threads.
     """
 
-    def opened_of(item: Item) -> Any:
+    def open_item(item: Item) -> Any:
         return engine.open(views_of(item))
 
     if engine.batch == 1 and engine.calls >= workers:
-        yield from _ahead(items, lambda item: _answer(engine, opened_of(item)), workers, engine.ahead * workers)
+        yield from _map_ahead(items, lambda item: _run_one(engine, open_item(item)), workers, engine.ahead * workers)
         return
-    waiting: deque[int] = deque()
+    counts: deque[int] = deque()  # views of each item that is not complete
     undrawn: list[Any] = []
-    held: list[Any] = []
+    views: list[Any] = []
     running: deque[Callable[[], Output]] = deque()
-    done: list[Output] = []
+    rows: list[Output] = []
 
-    def answered(left: int) -> Iterator[Output]:
-        """The outputs of items that are complete, when no more than `left` batches may go on running."""
-        while len(running) > left:
-            done.extend(running.popleft()())
-        while waiting and len(done) >= waiting[0]:
-            count = waiting.popleft()
-            yield _stacked(done[:count])
-            del done[:count]
+    def completed(still_running: int) -> Iterator[Output]:
+        """The outputs of items that are complete once at most `still_running` batches are running."""
+        while len(running) > still_running:
+            rows.extend(running.popleft()())
+        while counts and len(rows) >= counts[0]:
+            count = counts.popleft()
+            yield _stack(rows[:count])
+            del rows[:count]
 
-    for opened in _ahead(items, opened_of, workers, engine.ahead * workers):
-        waiting.append(len(opened))
+    for opened in _map_ahead(items, open_item, workers, engine.ahead * workers):
+        counts.append(len(opened))
         undrawn.append(opened)
-        enough = len(held) + sum(map(len, undrawn)) >= engine.batch
-        if enough or sum(one.nbytes for one in undrawn) >= _WAITING:
-            held += engine.views(undrawn)
+        enough = len(views) + sum(map(len, undrawn)) >= engine.batch
+        if enough or sum(one.nbytes for one in undrawn) >= _MAX_UNDRAWN:
+            views += engine.views(undrawn)
             undrawn.clear()
-        while len(held) >= engine.batch:
-            running.append(engine.start(held[: engine.batch]))
-            del held[: engine.batch]
-            yield from answered(engine.queued)
-        yield from answered(engine.queued)
-    held += engine.views(undrawn)
-    for start in range(0, len(held), engine.batch):
-        running.append(engine.start(held[start : start + engine.batch]))
-    yield from answered(0)
+        while len(views) >= engine.batch:
+            running.append(engine.start(views[: engine.batch]))
+            del views[: engine.batch]
+            yield from completed(engine.queued)
+        yield from completed(engine.queued)
+    views += engine.views(undrawn)
+    for start in range(0, len(views), engine.batch):
+        running.append(engine.start(views[start : start + engine.batch]))
+    yield from completed(0)
 
 
-def _answer(engine: Engine, opened: Any) -> Output:
-    return _stacked([engine.start([view])()[0] for view in engine.views([opened])])
+def _run_one(engine: Engine, opened: Any) -> Output:
+    return _stack([engine.start([view])()[0] for view in engine.views([opened])])
 
 
-def _stacked(rows: list[Output]) -> Output:
+def _stack(rows: list[Output]) -> Output:
     return np.stack(rows) if rows else np.empty((0, 0), np.float32)
 
 
-def _ahead(items: Sequence[Item], work: Callable[[Item], Result], workers: int, most: int) -> Iterator[Result]:
-    """Map in threads, in order, up to `most` results ahead of the reader."""
+def _map_ahead(items: Sequence[Item], work: Callable[[Item], Result], workers: int, ahead: int) -> Iterator[Result]:
+    """Map in threads, in order, up to `ahead` results ahead of the reader."""
     pending: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
         for item in items:
             pending.append(pool.submit(work, item))
-            if len(pending) > most:
+            if len(pending) > ahead:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
     finally:
-        # Not waiting: after Ctrl-C, the photos that are being decoded are of no use to anyone.
+        # Without waiting: after Ctrl-C nobody needs the photos that are being decoded.
         pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Opening a photo: upright, in RGB, no larger than need be, or refused with a reason."""
+"""Opening a photo: upright, in RGB, no larger than needed; or refusing it with a reason."""
 
 import mmap
 import os
@@ -12,19 +12,19 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from boatyard.core.errors import UserError
+from boatyard.images.formats import FORMATS
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # an MPO opens as the JPEG that it starts with
 MAX_PIXELS = 128_000_000
-# As long as a JPEG or a GIF can be. A WebP or a TIFF may claim rows of millions, over which Pillow takes minutes.
+# The limit of JPEG and GIF. A WebP or a TIFF may claim rows of millions of pixels, which take Pillow minutes.
 MAX_SIDE = 65_535
-# A progressive JPEG comes in some ten scans. Each makes the decoder go over all the pixels, in as few as 20 bytes.
+# A progressive JPEG has about ten scans. Each takes as few as 20 bytes and makes the decoder process all the pixels.
 MAX_SCANS = 100
 _SCAN = re.compile(rb"\xff\xda")
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # neither a stuffed byte nor a restart
+_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # not a stuffed byte or a restart marker
 _SOS, _EOI, _WITHOUT_LENGTH = 0xDA, 0xD9, {0x01, 0xD8}
 
-# What the EXIF orientation says must be done to a photo so that it stands upright.
-_TURNS = {
+# How to turn a photo with each EXIF orientation upright.
+_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -34,43 +34,43 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# What Pillow warns of is either refused below, with a reason, or EXIF that nobody needs.
+# Pillow warns about photos that are refused below with a reason, and about EXIF that is not used.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class UnreadablePhoto(Exception):
-    """A file that is no usable photo. Its message is the reason, in a few words."""
+    """A file is not a usable photo. The message is the reason, in a few words."""
 
 
 def open_photo(path: Path, short_side: int | None = None) -> Image.Image:
-    """Decode a photo: EXIF orientation applied, first frame of an animation, transparency laid on white, 8-bit RGB.
+    """Decode a photo: EXIF orientation applied, first frame of an animation, transparency on white, 8-bit RGB.
 
-    Colour profiles are not applied: the pixels are taken for sRGB, as the published backbones take them.
+    Colour profiles are not applied: the pixels are treated as sRGB, as in the training of the published backbones.
 
     Args:
         path: the file.
-        short_side: pixels that will do. A JPEG with at least twice as many is decoded at a half, a quarter or an eighth
-            of its width and height, whichever leaves no fewer: libjpeg then computes only so many of its frequencies.
+        short_side: pixels that are enough. A JPEG with at least twice as many is decoded at 1/2, 1/4 or 1/8 of its
+            width and height, the smallest that is enough: libjpeg then computes only some of its frequencies.
 
     Raises:
-        UnreadablePhoto: the file is missing, no photo, damaged, of a format outside `FORMATS`, or over a limit.
+        UnreadablePhoto: the file is missing, not a photo, damaged, of a format outside `FORMATS`, or over a limit.
     """
     return as_rgb(_decode(path, short_side))
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """What `open_photo` makes of a decoded image; of its own result, the same again.
+    """The part of `open_photo` that follows decoding. Idempotent.
 
     Raises:
         UnreadablePhoto: its pixels have 32 bits.
     """
     rgb = _to_rgb(_upright(image))
-    rgb.info = {}  # Pillow hands the EXIF on, by which an upright photo would be turned once more
+    rgb.info = {}  # Pillow copies the EXIF, by which an upright photo would be rotated again
     return rgb
 
 
 def open_checked(path: Path, short_side: int | None = None) -> Image.Image:
-    """`open_photo` for a photo that the filter has let through.
+    """`open_photo` for a photo that passed the filter.
 
     Raises:
         UserError: it can't be opened any more.
@@ -78,27 +78,27 @@ def open_checked(path: Path, short_side: int | None = None) -> Image.Image:
     try:
         return open_photo(path, short_side)
     except UnreadablePhoto as error:
-        raise UserError(f"{path} passed the filter and can't be opened now ({error}): run `dvc repro` again") from None
+        raise UserError(f"{path} passed the filter but can't be opened now ({error}): run `dvc repro` again") from None
 
 
 def inspect_photo(path: Path) -> tuple[Image.Image, str]:
-    """The whole photo as `open_photo` gives it, and the mode that its file has ('L', 'RGB', 'CMYK', …)."""
+    """The whole photo as `open_photo` returns it, and the mode of its file ('L', 'RGB', 'CMYK', …)."""
     image = _decode(path)
     return as_rgb(image), image.mode
 
 
 def check_file(path: Path) -> os.stat_result:
-    """What the system knows of a file that may be opened as a photo.
+    """The `stat` of a file that may be opened as a photo.
 
     Raises:
-        UnreadablePhoto: it is missing, no regular file, or empty.
+        UnreadablePhoto: it is missing, not a regular file, or empty.
         OSError: its folder can't be read.
     """
     try:
         about = path.stat()
     except FileNotFoundError:
         raise UnreadablePhoto("no such file") from None
-    if not stat.S_ISREG(about.st_mode):  # reading a pipe might never end
+    if not stat.S_ISREG(about.st_mode):  # reading a pipe might block forever
         raise UnreadablePhoto("not a file")
     if not about.st_size:
         raise UnreadablePhoto("empty file")
@@ -108,16 +108,16 @@ def check_file(path: Path) -> os.stat_result:
 def _decode(path: Path, short_side: int | None = None) -> Image.Image:
     try:
         check_file(path)
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=list(FORMATS)) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise UnreadablePhoto(f"{width}×{height} is over {MAX_PIXELS // 1_000_000} megapixels")
             if max(width, height) > MAX_SIDE:
-                raise UnreadablePhoto(f"{width}×{height} is over {MAX_SIDE} pixels long")
+                raise UnreadablePhoto(f"{width}×{height} has a side over {MAX_SIDE} pixels")
             if image.format in ("JPEG", "MPO") and _has_too_many_scans(path):
-                raise UnreadablePhoto(f"over {MAX_SCANS} scans, which only a JPEG made to be slow has")
+                raise UnreadablePhoto(f"over {MAX_SCANS} scans, as only a JPEG that is made to be slow has")
             if short_side:
-                image.draft(None, (short_side, short_side))  # of other formats than JPEG it takes no notice
+                image.draft(None, (short_side, short_side))  # has no effect on formats other than JPEG
             image.load()
             return image
     except UnidentifiedImageError:
@@ -126,42 +126,42 @@ def _decode(path: Path, short_side: int | None = None) -> Image.Image:
         raise UnreadablePhoto(f"over {MAX_PIXELS // 1_000_000} megapixels") from None
     except OSError as error:
         raise UnreadablePhoto(f"damaged or unreadable ({error.strerror or error})") from None
-    # Pillow's decoders meet hostile bytes with these as well.
+    # Pillow's decoders also raise these for hostile bytes.
     except (SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, OverflowError) as error:
         raise UnreadablePhoto(f"damaged ({error})") from None
 
 
 def _has_too_many_scans(path: Path) -> bool:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        # A few milliseconds for 10 MB; but the two bytes may also stand in a thumbnail, or in a film behind the photo.
+        # A few milliseconds for 10 MB; but the two bytes may also be in a thumbnail, or in a video after the photo.
         if sum(1 for _ in _SCAN.finditer(content)) <= MAX_SCANS:
             return False
-        scans, place = 0, 2
-        while found := _MARKER.search(content, place):
-            marker, place = found[1][0], found.end()
+        scans, position = 0, 2
+        while found := _MARKER.search(content, position):
+            marker, position = found[1][0], found.end()
             scans += marker == _SOS
             if marker == _EOI or scans > MAX_SCANS:
                 break
             if marker not in _WITHOUT_LENGTH:
-                place += int.from_bytes(content[place : place + 2], "big")
+                position += int.from_bytes(content[position : position + 2], "big")
     return scans > MAX_SCANS
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    # Not ImageOps.exif_transpose, which also writes the EXIF anew and fails where any of it is damaged. TIFF photos are
-    # upright already: Pillow turns them while it decodes them.
+    # Not ImageOps.exif_transpose, which also rewrites the EXIF and fails if any of it is damaged. TIFF photos are
+    # upright already: Pillow rotates them while decoding.
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except (SyntaxError, ValueError, TypeError, KeyError, EOFError, struct.error, OSError):
-        orientation = None  # damaged EXIF says nothing against the pixels
+        orientation = None  # the pixels may be sound although the EXIF is damaged
     if orientation is None:
         orientation = _damaged_orientation(image.info.get("exif", b""))
-    turn = _TURNS.get(orientation)
-    return image if turn is None else image.transpose(turn)
+    method = _TRANSPOSE.get(orientation)
+    return image if method is None else image.transpose(method)
 
 
 def _damaged_orientation(exif: bytes) -> int:
-    """The orientation in EXIF of which Pillow reads nothing, or only what stands before the first damage; 1 if none."""
+    """The orientation in EXIF that Pillow can't read, or not past the first damage; 1 if there is none."""
     try:
         exif = exif.removeprefix(b"Exif\0\0")
         order = {b"II*\0": "<", b"MM\0*": ">"}[exif[:4]]
@@ -171,14 +171,14 @@ def _damaged_orientation(exif: bytes) -> int:
             tag, orientation = struct.unpack_from(f"{order}H6xH", exif, place)
             if tag == ExifTags.Base.Orientation:
                 return int(orientation)
-    except (KeyError, struct.error, TypeError):  # a PNG's text of that name is a string
+    except (KeyError, struct.error, TypeError):  # a PNG text chunk of that name is a string
         pass
     return 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
-        raise UnreadablePhoto("pixels of 32 bits have no agreed range")
+        raise UnreadablePhoto("32-bit pixels have no standard range")
     if image.mode.startswith("I;16"):
         # Keep the upper 8 bits; Pillow's own conversion would clip at 255.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")

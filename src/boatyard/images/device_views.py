@@ -1,10 +1,10 @@
-"""Views of photos drawn by PyTorch on a device, many at a time: pixel by pixel what `images.views.drawn` draws.
+"""Drawing views with PyTorch on a device, in batches: pixel by pixel the same as `images.views.draw_view`.
 
-Pillow resizes in two passes, each a sum of pixels times weights that are rounded to 22 binary digits, in 32-bit whole
-numbers (its `Resample.c`); it rotates in float64 (`Geometry.c`) and blends in float32 (`Blend.c`). All of this is done
-here in the same types and the same order, one operation at a time, so that nothing is left to a device's rounding but
-the sine in the weights of 'lanczos': where two libraries' sines differ in the last bit, a weight may fall on the other
-side of a rounding, and a level differ by 1.
+Pillow resizes in two passes, each a sum of pixels times weights that are rounded to 22 bits, in 32-bit integers (its
+`Resample.c`); it rotates in float64 (`Geometry.c`) and blends in float32 (`Blend.c`). This module uses the same types
+in the same order, one operation at a time, so that no result depends on the device's rounding except the sine in the
+weights of 'lanczos': if two libraries' sines differ in the last bit, a weight may be rounded differently, and a level
+may differ by 1.
 """
 
 import math
@@ -18,23 +18,23 @@ from torch import Tensor
 
 from boatyard.images.views import Preprocessing, ViewSpec, rotation
 
-# Pixels of the first pass, or of rotated views, that are worked on at a time. Each takes some 100 bytes of the device.
-_AT_ONCE = 2**23
+# Pixels of the first pass, or of rotated views, in a batch. Each takes about 100 bytes of device memory.
+_BATCH_PIXELS = 2**23
 _ONE = 2**22  # Pillow's fixed-point 1
-# From this distance on, in pixels of the smaller image, a weight is 0.
+# The distance, in pixels of the smaller image, from which on a weight is 0.
 _REACH = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0}
 
 
 def draw(
-    photos: Sequence[Tensor], looks: Sequence[Sequence[ViewSpec]], preprocessing: Preprocessing, device: str
+    photos: Sequence[Tensor], specs: Sequence[Sequence[ViewSpec]], preprocessing: Preprocessing, device: str
 ) -> Tensor:
-    """Draw views of decoded photos, photo by photo in the order of their looks.
+    """Draw views of decoded photos, photo by photo, in the order of their specs.
 
     Args:
-        photos: uint8 [height, width, 3] each, of any size; from pinned memory they are sent while the caller goes on.
-        looks: the views of each photo.
+        photos: uint8 [height, width, 3] each, of any size; transfers from pinned memory are asynchronous.
+        specs: the views of each photo.
         preprocessing: the views' size and interpolation.
-        device: where to draw, as torch names it.
+        device: torch's name of the device.
 
     Returns:
         uint8 [views, 3, size, size] on the device, in channels-last order.
@@ -43,23 +43,23 @@ def draw(
     pixels = torch.cat([photo.to(device, non_blocking=True).flatten(0, 1) for photo in photos])
     starts = accumulate((photo.shape[0] * photo.shape[1] for photo in photos), initial=0)
     jobs = [
-        _Job.of(start, photo, look, preprocessing)
-        for start, photo, seen in zip(starts, photos, looks, strict=False)
-        for look in seen
+        _Job.of(start, photo, spec, preprocessing)
+        for start, photo, wanted in zip(starts, photos, specs, strict=False)
+        for spec in wanted
     ]
     views = torch.empty(len(jobs), size, size, 3, dtype=torch.uint8, device=device)
-    for places in _parts(jobs, size):
-        part = [jobs[place] for place in places]
+    for batch in _batches(jobs, size):
+        part = [jobs[index] for index in batch]
         drawn = _resized(pixels, part, preprocessing.interpolation)
-        if part[0].look.angle:
-            drawn = _rotated(drawn, [job.look.angle for job in part], size)
-        views[torch.tensor(places, device=device)] = _flipped(_jittered(drawn, part), part)
+        if part[0].spec.angle:
+            drawn = _rotated(drawn, [job.spec.angle for job in part], size)
+        views[torch.tensor(batch, device=device)] = _flipped(_jittered(drawn, part), part)
     return views.permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """One direction of a photo, and the stretch of it that becomes `side` pixels of the view."""
+    """One axis of a photo, and the interval that becomes `side` pixels of the view."""
 
     low: float
     high: float
@@ -73,7 +73,7 @@ class _Axis:
         return float(np.float32(self.high) - np.float32(self.low)) / side
 
     def used(self, side: int, interpolation: str) -> tuple[int, int]:
-        """The first pixel that any pixel of the view depends on, and the one after the last."""
+        """The range of pixels that the view depends on: the first, and the one after the last."""
         if interpolation == "nearest":
             return 0, self.length
         low, scale, reach = float(np.float32(self.low)), self.scale(side), self.reach(side, interpolation)
@@ -83,43 +83,44 @@ class _Axis:
 
 @dataclass(frozen=True)
 class _Job:
-    """A view to be drawn of the photo whose pixels begin at `start`.
+    """A view to draw of the photo whose pixels begin at `start`.
 
     Attributes:
-        inner: the direction that is resized first.
-        outer: the other one.
-        lines: of the outer direction, those that are resized.
+        inner: the axis that is resized first.
+        outer: the other axis.
+        lines: the range of lines along the outer axis that are resized.
+        transposed: inner is the vertical axis.
     """
 
     start: int
-    look: ViewSpec
+    spec: ViewSpec
     inner: _Axis
     outer: _Axis
     lines: tuple[int, int]
-    turned: bool  # inner is the photo's height
+    transposed: bool
 
     @classmethod
-    def of(cls, start: int, photo: Tensor, look: ViewSpec, preprocessing: Preprocessing) -> "_Job":
+    def of(cls, start: int, photo: Tensor, spec: ViewSpec, preprocessing: Preprocessing) -> "_Job":
         height, width = photo.shape[:2]
-        left, top, right, bottom = look.box
+        left, top, right, bottom = spec.box
         across, down = _Axis(left, right, width, 1), _Axis(top, bottom, height, width)
-        turned = height > 100 * width and look.side < height  # of such a photo Pillow resizes the columns first
-        inner, outer = (down, across) if turned else (across, down)
-        return cls(start, look, inner, outer, outer.used(look.side, preprocessing.interpolation), turned)
+        transposed = height > 100 * width and spec.side < height  # Pillow resizes the columns of such a photo first
+        inner, outer = (down, across) if transposed else (across, down)
+        return cls(start, spec, inner, outer, outer.used(spec.side, preprocessing.interpolation), transposed)
 
 
-def _parts(jobs: Sequence[_Job], size: int) -> Iterator[list[int]]:
-    """Places of jobs that can be done at once: of one side, all rotated or none, of about as many lines."""
+def _batches(jobs: Sequence[_Job], size: int) -> Iterator[list[int]]:
+    """Batches of jobs, as indices: of one side, all rotated or none, and of similar numbers of lines."""
 
     def kind(place: int) -> tuple[int, bool, int]:
-        look, (first, last) = jobs[place].look, jobs[place].lines
-        return look.side, bool(look.angle), last - first
+        spec, (first, last) = jobs[place].spec, jobs[place].lines
+        return spec.side, bool(spec.angle), last - first
 
     part: list[int] = []
     for place in sorted(range(len(jobs)), key=kind):
         side, rotated, lines = kind(place)
         if part and (
-            kind(part[0])[:2] != (side, rotated) or (len(part) + 1) * max(lines * side, size * size) > _AT_ONCE
+            kind(part[0])[:2] != (side, rotated) or (len(part) + 1) * max(lines * side, size * size) > _BATCH_PIXELS
         ):
             yield part
             part = []
@@ -130,7 +131,7 @@ def _parts(jobs: Sequence[_Job], size: int) -> Iterator[list[int]]:
 
 def _resized(pixels: Tensor, jobs: Sequence[_Job], interpolation: str) -> Tensor:
     """uint8 [jobs, side, side, 3]."""
-    device, side = pixels.device, jobs[0].look.side
+    device, side = pixels.device, jobs[0].spec.side
 
     def column(numbers: Sequence[int]) -> Tensor:
         return torch.tensor(numbers, device=device).view(-1, 1, 1)
@@ -153,15 +154,15 @@ def _resized(pixels: Tensor, jobs: Sequence[_Job], interpolation: str) -> Tensor
             sums += pixels[lines + place[:, None] * inner_strides] * weight[:, None, :, None]
         resized = _levels(sums)
         places, weights = _weights(outer, side, interpolation, device)
-        places = (places - firsts).clamp_(max=count - 1)  # what has no weight may lie beyond
+        places = (places - firsts).clamp_(max=count - 1)  # those without weight may be out of range
         which = torch.arange(len(jobs), device=device)[:, None]
         sums = torch.full((len(jobs), side, side, 3), _ONE // 2, dtype=torch.int32, device=device)
         for place, weight in zip(places.unbind(2), weights.unbind(2), strict=True):
             sums += resized[which, place] * weight[:, :, None, None]
         view = _levels(sums)
-    turned = [place for place, job in enumerate(jobs) if job.turned]
-    if turned:
-        view[turned] = view[turned].transpose(1, 2)
+    transposed = [index for index, job in enumerate(jobs) if job.transposed]
+    if transposed:
+        view[transposed] = view[transposed].transpose(1, 2)
     return view
 
 
@@ -170,8 +171,8 @@ def _levels(sums: Tensor) -> Tensor:
 
 
 def _nearest(axes: Sequence[_Axis], side: int, device: torch.device) -> Tensor:
-    """The pixel of the photo that each of the view's is, int64 [axes, side]."""
-    # Pillow adds step to step, and their rounding errors with them.
+    """The photo's pixel for each pixel of the view, int64 [axes, side]."""
+    # Pillow accumulates the steps, with their rounding errors.
     steps = np.array([[axis.scale(side)] * side for axis in axes])
     steps[:, 0] = [float(np.float32(axis.low)) + step * 0.5 for axis, step in zip(axes, steps[:, 0], strict=True)]
     last = np.array([[axis.length - 1] for axis in axes])
@@ -179,7 +180,7 @@ def _nearest(axes: Sequence[_Axis], side: int, device: torch.device) -> Tensor:
 
 
 def _weights(axes: Sequence[_Axis], side: int, interpolation: str, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Which pixels of the photo make up each of the view's, and how much: int64 and int32 [axes, side, taps]."""
+    """The photo's pixels for each pixel of the view, and their weights: int64 and int32 [axes, side, taps]."""
 
     def column(numbers: Sequence[float], kind: torch.dtype) -> Tensor:
         return torch.tensor(numbers, dtype=kind, device=device)[:, None]
@@ -198,7 +199,7 @@ def _weights(axes: Sequence[_Axis], side: int, interpolation: str, device: torch
     distances = (places.double() - centres[..., None] + 0.5) * (1.0 / stretch)[..., None]
     raw = torch.where(places < last[..., None], _kernel(distances.abs(), interpolation), 0.0)
     total = torch.zeros_like(centres)
-    for weight in raw.unbind(2):  # in Pillow's order, which `sum` would not keep
+    for weight in raw.unbind(2):  # in Pillow's order, unlike `sum`
         total += weight
     fixed = raw / torch.where(total == 0, 1.0, total)[..., None] * _ONE
     weights = torch.where(fixed < 0, fixed - 0.5, fixed + 0.5).int()
@@ -222,7 +223,7 @@ def _sinc(x: Tensor) -> Tensor:
 
 
 def _rotated(images: Tensor, angles: Sequence[float], size: int) -> Tensor:
-    """uint8 [n, side, side, 3] turned about the middle, which is cut out: uint8 [n, size, size, 3]."""
+    """uint8 [n, side, side, 3] rotated about the centre and cropped to it: uint8 [n, size, size, 3]."""
     side, device = images.shape[1], images.device
     matrices = torch.tensor([rotation(angle, side, size) for angle in angles], dtype=torch.float64, device=device)
     a, b, c, d, e, f = matrices[:, :, None, None].unbind(1)
@@ -246,19 +247,19 @@ def _rotated(images: Tensor, angles: Sequence[float], size: int) -> Tensor:
 
 
 def _jittered(images: Tensor, jobs: Sequence[_Job]) -> Tensor:
-    """uint8 [n, size, size, 3] with each one's brightness, contrast, saturation and hue."""
-    images = _blended(images, [job.look.brightness for job in jobs], lambda images: torch.zeros_like(images))
-    images = _blended(images, [job.look.contrast for job in jobs], _mean_grey)
-    images = _blended(images, [job.look.saturation for job in jobs], _grey)
-    turned = [place for place, job in enumerate(jobs) if job.look.hue is not None]
-    if turned:
-        turns = torch.tensor([jobs[place].look.hue for place in turned], device=images.device)
-        images[turned] = _hue_turned(images[turned], turns.view(-1, 1, 1))
+    """Apply each view's brightness, contrast, saturation and hue to uint8 [n, size, size, 3]."""
+    images = _blended(images, [job.spec.brightness for job in jobs], lambda images: torch.zeros_like(images))
+    images = _blended(images, [job.spec.contrast for job in jobs], _mean_grey)
+    images = _blended(images, [job.spec.saturation for job in jobs], _grey)
+    shifted = [index for index, job in enumerate(jobs) if job.spec.hue is not None]
+    if shifted:
+        shifts = torch.tensor([jobs[index].spec.hue for index in shifted], device=images.device)
+        images[shifted] = _hue_shifted(images[shifted], shifts.view(-1, 1, 1))
     return images
 
 
 def _blended(images: Tensor, factors: Sequence[float], flat: Callable[[Tensor], Tensor]) -> Tensor:
-    """Each image moved away from (factor over 1) or towards (below) what `flat` makes of it."""
+    """Extrapolate each image away from (factor above 1) or interpolate it towards (below 1) the result of `flat`."""
     if all(factor == 1 for factor in factors):
         return images
     factor = torch.tensor(factors, dtype=torch.float32, device=images.device).view(-1, 1, 1, 1)
@@ -267,7 +268,7 @@ def _blended(images: Tensor, factors: Sequence[float], flat: Callable[[Tensor], 
 
 
 def _grey(images: Tensor) -> Tensor:
-    """ITU-R 601's luma, [n, size, size, 1]."""
+    """The luma of ITU-R 601, [n, size, size, 1]."""
     red, green, blue = images.int().unbind(3)
     return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16)[..., None]
 
@@ -277,8 +278,8 @@ def _mean_grey(images: Tensor) -> Tensor:
     return (_over(sums, images.shape[1] * images.shape[2]) + 0.5).int().view(-1, 1, 1, 1)
 
 
-def _hue_turned(images: Tensor, turns: Tensor) -> Tensor:
-    """Through 8-bit HSV and back, as `convert` of Pillow does it: floats where it has floats, doubles elsewhere."""
+def _hue_shifted(images: Tensor, shifts: Tensor) -> Tensor:
+    """Through 8-bit HSV and back as in Pillow's `convert`: float32 where it has floats, float64 elsewhere."""
     red, green, blue = images.int().unbind(3)
     value, least = images.amax(3).int(), images.amin(3).int()
     spread = (value - least).float()
@@ -292,7 +293,7 @@ def _hue_turned(images: Tensor, turns: Tensor) -> Tensor:
     hue = torch.where(flat, 0, (around.double() * 255.0).int().clamp(0, 255))
     saturation = ((spread / value.clamp(min=1).float()).double() * 255.0).int().clamp(0, 255)
 
-    hue = (hue + turns) % 256
+    hue = (hue + shifts) % 256
     place = _over(hue.double() * 6.0, 255)
     sector = place.floor()
     rest = (place - sector).float()
@@ -315,19 +316,19 @@ def _hue_turned(images: Tensor, turns: Tensor) -> Tensor:
 
 
 def _over(numbers: Tensor, divisor: float) -> Tensor:
-    """A quotient that is rounded once. By a plain number, on CUDA, PyTorch does not divide: it takes its reciprocal."""
+    """A correctly rounded quotient. Dividing by a Python number on CUDA, PyTorch multiplies by its reciprocal."""
     return numbers / torch.full((), divisor, dtype=numbers.dtype, device=numbers.device)
 
 
 def _rounded(numbers: Tensor) -> Tensor:
-    """The nearest whole numbers of numbers ≥ 0, halves upwards: C's `round`."""
+    """Numbers ≥ 0 rounded to the nearest integer, halves up, like C's `round`."""
     whole = numbers.floor()
     return (whole + (numbers - whole >= 0.5)).int().clamp(0, 255)
 
 
 def _flipped(images: Tensor, jobs: Sequence[_Job]) -> Tensor:
-    """uint8 [n, size, size, 3], mirrored as each one's look says, which counts axes of [3, size, size]."""
-    for flips in {job.look.flips for job in jobs} - {()}:
-        places = [place for place, job in enumerate(jobs) if job.look.flips == flips]
+    """Mirror uint8 [n, size, size, 3] along each view's flips, which are axes of [3, size, size]."""
+    for flips in {job.spec.flips for job in jobs} - {()}:
+        places = [place for place, job in enumerate(jobs) if job.spec.flips == flips]
         images[places] = images[places].flip([axis - 1 for axis in flips])
     return images

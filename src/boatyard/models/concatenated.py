@@ -1,4 +1,4 @@
-"""Several backbones side by side: each sees the same view, and their embeddings stand end to end."""
+"""Several backbones that get the same view; their embeddings are concatenated."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from boatyard.images.views import Preprocessing
 
 
 class ConcatenatedBackbones(nn.Module):
-    """Images normalised as the first network wants them, float [n, 3, s, s] → embeddings [n, sum of the widths].
+    """Images normalised for the first network, float [n, 3, s, s] → embeddings [n, sum of the widths].
 
     Args:
-        networks: of images [n, 3, s, s] to embeddings [n, width].
-        preprocessings: how each wants its images normalised; of these nothing but mean and std is used.
+        networks: from images [n, 3, s, s] to embeddings [n, width].
+        preprocessings: of each network; only mean and std are used.
     """
 
     scale: Tensor
@@ -24,8 +24,8 @@ class ConcatenatedBackbones(nn.Module):
         self.networks = nn.ModuleList(networks)
         mean = torch.tensor([each.mean for each in preprocessings], dtype=torch.float64).view(-1, 3, 1, 1)
         std = torch.tensor([each.std for each in preprocessings], dtype=torch.float64).view(-1, 3, 1, 1)
-        # From the first's normalisation to each one's own. Part of the state: it may depend on the published weights,
-        # which a model file does not name.
+        # From the first network's normalisation to each one's own. Part of the state: it may depend on the published
+        # weights, which a model file does not name.
         self.register_buffer("scale", (std[0] / std).float())
         self.register_buffer("shift", ((mean[0] - mean) / std).float())
 

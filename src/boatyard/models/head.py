@@ -1,4 +1,4 @@
-"""A trained head as plain arrays, for whoever does without torch."""
+"""A trained head as plain arrays, for code that runs without torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Head:
-    """A trained head's numbers: Linear – ReLU – Linear – Temperature – LogSoftmax, or without the first two.
+class HeadWeights:
+    """The weights of a `network.head`: Linear – ReLU – Linear – Temperature – LogSoftmax, or without the first two.
 
     Attributes:
-        weights: float32, named as in `network.head`: classes.weight [k, width] and classes.bias [k], or, with a hidden
-            layer of h units, hidden.weight [h, width] and hidden.bias [h], and classes.weight [k, h].
-        temperature: that the logits are divided by.
+        weights: float32 arrays by name: classes.weight [k, width] and classes.bias [k]; with a hidden layer of h units,
+            hidden.weight [h, width], hidden.bias [h] and classes.weight [k, h].
+        temperature: the logits are divided by it.
     """
 
     weights: Mapping[str, NDArray[np.float32]]
@@ -22,15 +22,15 @@ class Head:
 
     @property
     def width(self) -> int:
-        """Numbers of an embedding."""
+        """The dimension of the embeddings that it takes."""
         return int(self.weights["hidden.weight" if self.hidden else "classes.weight"].shape[1])
 
     @property
     def hidden(self) -> int:
-        """Units of the hidden layer; 0: there is none."""
+        """Units of the hidden layer; 0 without one."""
         return len(self.weights["hidden.bias"]) if "hidden.bias" in self.weights else 0
 
     @property
     def classes(self) -> int:
-        """Numbers that come out."""
+        """The number of classes."""
         return len(self.weights["classes.bias"])

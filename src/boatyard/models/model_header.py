@@ -1,4 +1,4 @@
-"""What a model file says of itself, read from the safetensors header without torch."""
+"""The metadata of a model file, read without torch."""
 
 import json
 import math
@@ -11,14 +11,14 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from boatyard.core.errors import UserError
-from boatyard.core.file_names import unfit
+from boatyard.core.file_names import label_problem
 from boatyard.images.views import RESAMPLING, Preprocessing, Recipe
 from boatyard.params.schema import Augment
 
 FORMAT = 2  # 2: temperature
-# One key with JSON inside: safetensors writes several metadata keys in no fixed order, and the file's bytes would vary.
+# One key with JSON inside: safetensors writes metadata keys in random order, and the bytes of the file would vary.
 KEY = "boatyard"
-HEAD = "head."  # what the names of the head's tensors begin with
+HEAD = "head."  # prefix of the names of the head's tensors
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Header:
 
     Attributes:
         classes: in the order of the network's outputs.
-        backbone: its name in params.yaml.
+        backbone: its name, as in params.yaml.
         hidden, dropout: of the head.
         preprocessing: of the views that the network takes.
-        temperature: that the logits are divided by, fitted on validation.
+        temperature: fitted on validation; the logits are divided by it.
         params: the sections of params.yaml that it was trained with.
     """
 
@@ -43,15 +43,15 @@ class Header:
     params: dict[str, Any]
 
     def recipe(self) -> Recipe:
-        """How the views of photos are drawn that it is asked about.
+        """How the views of a photo are drawn for this model.
 
         Raises:
-            UserError: the settings that it was trained with are not there.
+            UserError: the header lacks the settings of its training.
         """
         try:
             augment, seed = Augment.model_validate(self.params["augment"]), int(self.params["seed"])
         except (KeyError, ValueError, TypeError):
-            raise UserError("the model's header does not say how its photos were augmented: train it again") from None
+            raise UserError("the model's header lacks its augmentation settings: train it again") from None
         return Recipe(self.preprocessing, augment, seed)
 
 
@@ -67,7 +67,7 @@ def read(path: Path) -> Header:
     """Read the metadata of a model file.
 
     Raises:
-        UserError: there is no such file, or it is not a model that this version of Boatyard wrote.
+        UserError: there is no such file, or it is not a model in the format of this version of Boatyard.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -75,7 +75,7 @@ def read(path: Path) -> Header:
     except FileNotFoundError:
         raise UserError(f"{path} is not here: run `dvc repro` to train it, or `dvc pull` to fetch it") from None
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is no safetensors file ({str(error)[:200]}): train or fetch it again") from None
+        raise UserError(f"{path} is not a safetensors file ({str(error)[:200]}): train or fetch it again") from None
     return decode(metadata, str(path))
 
 
@@ -96,17 +96,17 @@ def decode(metadata: Mapping[str, str], source: str) -> Header:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _damaged(source, str(error)) from None
     raise UserError(
-        f"{source} has format {str(version)[:20]}, this version reads {FORMAT}: use the version that wrote it"
+        f"{source} has format {str(version)[:20]}, but this version reads {FORMAT}: use the version that wrote it"
     )
 
 
 def _check(header: Header) -> None:
-    """Raise ValueError for what could not be built or would not end."""
+    """Raise ValueError for a network that can't be built, or would take forever."""
     view = header.preprocessing
     wrong = {
         "classes": len(header.classes) < 2
         or len(set(header.classes)) < len(header.classes)
-        or any(map(unfit, header.classes)),
+        or any(map(label_problem, header.classes)),
         "hidden": not 0 <= header.hidden <= 16384,
         "dropout": not 0 <= header.dropout < 1,
         "temperature": not 0 < header.temperature < math.inf,
@@ -121,16 +121,19 @@ def _check(header: Header) -> None:
             raise ValueError(f"{name} is out of range")
 
 
-def head_width(file: Any, about: Header) -> int:
-    """Numbers of an embedding that the head in an opened model file takes; no tensor is read.
+def check_head(file: Any, header: Header) -> int:
+    """Check that an opened model file has the head that its header describes; no tensor is read.
+
+    Returns:
+        The dimension of the embeddings that the head takes.
 
     Raises:
-        ValueError: it is not the head that the header describes.
+        ValueError: it is another head.
     """
     slices = {name: file.get_slice(name) for name in file.keys() if name.startswith(HEAD)}  # noqa: SIM118
     shapes = {name: part.get_shape() for name, part in slices.items()}
-    layers = [("hidden", about.hidden)] if about.hidden else []
-    layers.append(("classes", len(about.classes)))
+    layers = [("hidden", header.hidden)] if header.hidden else []
+    layers.append(("classes", len(header.classes)))
     first = shapes.get(f"{HEAD}{layers[0][0]}.weight", [])
     width = inputs = first[1] if len(first) == 2 and first[1] else 1
     expected: dict[str, list[int]] = {}
@@ -138,18 +141,18 @@ def head_width(file: Any, about: Header) -> int:
         expected |= {f"{HEAD}{layer}.weight": [outputs, inputs], f"{HEAD}{layer}.bias": [outputs]}
         inputs = outputs
     for name in [*expected, *shapes]:
-        there, meant = shapes.get(name, "none"), expected.get(name, "none")
-        if there != meant:
-            raise ValueError(f"{name} has the shape {there}, and the header says {meant}")
+        shape, described = shapes.get(name, "none"), expected.get(name, "none")
+        if shape != described:
+            raise ValueError(f"{name} has shape {shape}, but the header says {described}")
         if slices[name].get_dtype() != "F32":
-            raise ValueError(f"{name} holds {slices[name].get_dtype()}, where float32 was written")
+            raise ValueError(f"{name} is {slices[name].get_dtype()}, but must be F32")
     return width
 
 
-def misfit(path: Path, error: Exception) -> UserError:
-    """That a model file's weights do not fit its header, in one line."""
+def mismatch(path: Path, error: Exception) -> UserError:
+    """The error for a model file with weights that do not match its header."""
     reason = " ".join(str(error).split())[-200:]
-    return UserError(f"{path} does not hold the network that its header names ({reason}): train it again")
+    return UserError(f"{path} does not contain the network that its header describes ({reason}): train it again")
 
 
 def _damaged(source: str, reason: str) -> UserError:

@@ -9,19 +9,18 @@ from torch import Tensor, nn
 
 from boatyard.core.errors import UserError
 from boatyard.images.views import Preprocessing
-from boatyard.models.backbones import Backbone, refusal
-from boatyard.models.fingerprint import fingerprint
-from boatyard.models.head import Head
+from boatyard.models.backbones import Backbone, why_not
+from boatyard.models.head import HeadWeights
 
 
 class Temperature(nn.Module):
-    """Divides logits by one number: how sure the network is, not what it answers (Guo et al., ICML 2017)."""
+    """Divides logits by a constant, which changes confidence but no prediction (Guo et al., ICML 2017)."""
 
     value: Tensor
 
     def __init__(self, value: float):
         super().__init__()
-        # Not part of the state: it is no weight, and the model file's header says it.
+        # Not part of the state: it is not a weight, and the model file has it in its header.
         self.register_buffer("value", torch.tensor(value), persistent=False)
 
     def forward(self, logits: Tensor) -> Tensor:
@@ -31,7 +30,7 @@ class Temperature(nn.Module):
 def head(width: int, hidden: int, dropout: float, classes: int, temperature: float = 1.0) -> nn.Sequential:
     """Linear – ReLU – Dropout – Linear – Temperature – LogSoftmax on embeddings [n, width].
 
-    Without the first three if hidden is 0. It is trained at temperature 1, which changes no bit.
+    If hidden is 0, without the first three. It is trained at temperature 1, which changes no bit.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     if hidden:
@@ -44,16 +43,16 @@ def head(width: int, hidden: int, dropout: float, classes: int, temperature: flo
     return nn.Sequential(layers)
 
 
-def head_of(top: nn.Module) -> Head:
-    """The numbers of a `head`."""
-    return Head(arrays(top), float(top.get_buffer("temperature.value")))
+def head_weights(module: nn.Module) -> HeadWeights:
+    """The weights of a `head`."""
+    return HeadWeights(arrays(module), float(module.get_buffer("temperature.value")))
 
 
-def with_numbers(numbers: Head) -> nn.Sequential:
-    """The `head` with these numbers, in eval mode."""
-    top = head(numbers.width, numbers.hidden, 0.0, numbers.classes, numbers.temperature)
-    top.load_state_dict({name: torch.from_numpy(array) for name, array in numbers.weights.items()})
-    return top.eval().requires_grad_(False)
+def head_module(trained: HeadWeights) -> nn.Sequential:
+    """The `head` with these weights, in eval mode."""
+    module = head(trained.width, trained.hidden, 0.0, trained.classes, trained.temperature)
+    module.load_state_dict({name: torch.from_numpy(array) for name, array in trained.weights.items()})
+    return module.eval().requires_grad_(False)
 
 
 def arrays(module: nn.Module) -> dict[str, NDArray[Any]]:
@@ -70,18 +69,14 @@ class Embedder(nn.Module):
     def __init__(self, backbone: Backbone, preprocessing: Preprocessing):
         super().__init__()
         self.backbone, self.width = backbone.network, backbone.width
-        self._name, self._preprocessing = backbone.name, preprocessing
-        # In the units of the views, 0 … 255. Not part of the state: the preprocessing is written down by itself.
+        self.name, self.preprocessing = backbone.name, preprocessing
+        # In the units of the views, 0 … 255. Not part of the state: a model file has the preprocessing in its header.
         self.register_buffer("mean", 255 * torch.tensor(preprocessing.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(preprocessing.std).view(3, 1, 1), persistent=False)
 
     def forward(self, views: Tensor) -> Tensor:
         embeddings: Tensor = self.backbone((views.to(self.mean.dtype) - self.mean) / self.std)
         return embeddings
-
-    def fingerprint(self) -> str:
-        """What tells it from others: `boatyard.models.fingerprint`."""
-        return fingerprint(self._name, self._preprocessing, self.width, arrays(self).items())
 
 
 class Network(nn.Module):
@@ -103,14 +98,14 @@ def embedder(backbone: Backbone, preprocessing: Preprocessing) -> Embedder:
     Raises:
         UserError: the backbone does not take views of the preprocessing's size.
     """
-    if why := refusal(backbone, preprocessing.size):
+    if why := why_not(backbone, preprocessing.size):
         raise UserError(
             f"image.size: the backbone does not take views of {preprocessing.size} pixels ({why}); "
-            f"write 'backbone', which means {backbone.preprocessing.size}"
+            f"set it to 'backbone', which is {backbone.preprocessing.size} here"
         )
     return Embedder(backbone, preprocessing).eval().requires_grad_(False)
 
 
 def parameter_count(module: nn.Module) -> int:
-    """How many numbers a network learns or was published with."""
+    """The number of parameters of a network."""
     return sum(parameter.numel() for parameter in module.parameters())

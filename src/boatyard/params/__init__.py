@@ -1,8 +1,8 @@
-"""The schema of params.yaml, and the sections of it that a stage may read.
+"""params.yaml: its schema, and reading it.
 
 An unknown key, a wrong type, a value out of range or two values that contradict each other is a `UserError` that names
-the key, the value and the fix. YAML is read as DVC reads it (YAML 1.2), so that `dvc exp run -S train.lr=1e-05` means
-a number here too.
+the key, the value and the fix. YAML is read as DVC reads it (YAML 1.2), so that the 1e-05 of `dvc exp run -S
+train.lr=1e-05` is a number here too.
 """
 
 from boatyard.params.reading import dump, load, read

@@ -1,38 +1,57 @@
-"""The `dataset` section: where the photos come from, and how folders or a table label them."""
+"""The `dataset` section: where the photos come from, and how folders or a table label them.
+
+A new source is a subclass of `DatasetSection` in `SECTIONS`, and a line in `boatyard.sources.registry`.
+"""
 
 import re
-from typing import Annotated, Literal, Self
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    SerializeAsAny,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 
-from boatyard.params.types import Count, PositiveCount, RelativePath, Section, Sha256, possible
+from boatyard.params.types import Count, Licence, PositiveCount, RelativePath, Section, Sha256, possible
 
 # A column in a table's path pattern: train/{id}.jpg
 COLUMN = re.compile(r"\{([^{}]+)\}")
 
 
 class FoldersLayout(Section):
-    """One folder per class; photos at any depth below it."""
+    """A folder per class, with photos at any depth."""
 
-    kind: Literal["folders"]
+    kind: Literal["folders"] = Field(description="one per class")
     root: RelativePath = Field(examples=["."])
 
 
 class TableLayout(Section):
-    """A table that gives each photo's path and its label, one row a photo.
+    """A table with each photo's path and label, one row per photo.
 
-    `path` is the column with the path, or a pattern with columns in braces where the table has less than the path.
+    `path` is the column with the path, or a pattern with columns in braces where no column has the whole path.
     """
 
-    kind: Literal["table"]
-    root: RelativePath = Field(examples=["."])
+    kind: Literal["table"] = Field(description="a file of paths and labels")
+    root: RelativePath = Field(examples=["."], description="the folder that the table's paths are relative to")
     file: RelativePath = Field(examples=["labels.csv"])
     delimiter: Literal["comma", "semicolon", "tab", "whitespace"] = Field(examples=["comma"])
-    header: bool = Field(examples=[True])
-    path: str | Count = Field(examples=["path"])
-    label: list[str | Count] = Field(min_length=1, examples=[["label"]])
-    rename: dict[str, str] = Field(examples=[{}])
+    header: bool = Field(examples=[True], description="true: the first row names the columns")
+    path: str | Count = Field(
+        examples=["path"],
+        description="column of the photo's path, by name or number from 0 · or a pattern: train/{id}.jpg",
+    )
+    label: list[str | Count] = Field(
+        min_length=1, examples=[["label"]], description="columns of the label, joined by '-' after renaming"
+    )
+    rename: dict[str, str] = Field(examples=[{}], description="values of the label columns, and what to call them")
 
     @model_validator(mode="after")
     def _columns(self) -> Self:
@@ -49,7 +68,7 @@ class TableLayout(Section):
 
     @property
     def path_columns(self) -> list[str | int]:
-        """The columns that make a photo's path."""
+        """The columns that make up a photo's path."""
         if isinstance(self.path, int):
             return [self.path]
         names = COLUMN.findall(self.path) or [self.path]
@@ -57,31 +76,46 @@ class TableLayout(Section):
 
 
 class SplitFoldersLayout(Section):
-    """Already split: train/, val/ (or validation/, valid/) and test/, each with one folder per class."""
+    """Already split: train/, val/ (or validation/, valid/) and test/, each with a folder per class."""
 
-    kind: Literal["split_folders"]
+    kind: Literal["split_folders"] = Field(description="train/, val/, test/")
     root: RelativePath = Field(examples=["."])
 
 
 Layout = Annotated[FoldersLayout | TableLayout | SplitFoldersLayout, Field(discriminator="kind")]
 
 
-class PypiDataset(Section):
+class TorchvisionLayout(Section):
+    """Whether to join the published splits of the data set or to keep them."""
+
+    kind: Literal["folders", "split_folders"]
+
+
+class DatasetSection(Section):
+    """The base of every source's section. `source` is a `Literal` with the name that selects the section."""
+
+    if TYPE_CHECKING:  # each section declares its own, in the order of params.yaml
+        source: str
+        licence: str
+        layout: Layout | TorchvisionLayout
+
+
+class PypiDataset(DatasetSection):
     """Photos inside a PyPI package's wheel, fetched with this machine's own pip configuration."""
 
     source: Literal["pypi"]
     package: str = Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=["elpv-dataset"])
     version: str = Field(pattern="^[A-Za-z0-9][A-Za-z0-9.!+_-]*$", examples=["1.0.0.post1"])
     sha256: Sha256 = Field(examples=["<the wheel's sha256>"])
-    licence: str = Field(examples=["CC BY 4.0"])
+    licence: Licence = Field(examples=["CC BY 4.0"])
     layout: Layout
 
 
-class FolderDataset(Section):
-    """One's own photos, under data/incoming/."""
+class FolderDataset(DatasetSection):
+    """Your own photos, under data/incoming/."""
 
-    source: Literal["folder"]
-    licence: str = Field(examples=["private"])
+    source: Literal["folder"] = Field(description="your photos in data/incoming")
+    licence: Licence = Field(examples=["private"])
     layout: Layout
 
 
@@ -89,7 +123,7 @@ def _with_scheme(url: str) -> str:
     if not (scheme := re.match("[A-Za-z][A-Za-z0-9+]*://(?=.)", url)):
         raise ValueError("write the whole address, as in https://…, file:///… or s3://…")
     url = scheme[0].lower() + url[scheme.end() :]
-    # Any other address is judged where it is fetched: what is said here shows it, with a password that it may hold.
+    # Other addresses are checked where they are fetched: an error raised here would show a password in the address.
     if url.startswith("file://"):
         possible(unquote(url))
     return url
@@ -108,46 +142,59 @@ class Archive(Section):
     sha256: Sha256 = Field(examples=["<the archive's sha256>"])
 
 
-class UrlDataset(Section):
+class UrlDataset(DatasetSection):
     """Photos inside archives, all unpacked into one folder."""
 
-    source: Literal["url"]
+    source: Literal["url"] = Field(description="archives")
     archives: list[Archive] = Field(min_length=1, examples=[[{"url": "https://…", "sha256": "…"}]])
-    licence: str = Field(examples=["CC BY 4.0"])
+    licence: Licence = Field(examples=["CC BY 4.0"])
     layout: Layout
 
 
-class TorchvisionLayout(Section):
-    """What to do with the splits that the data set was published with: join them, or keep them."""
-
-    kind: Literal["folders", "split_folders"]
-
-
-class TorchvisionDataset(Section):
+class TorchvisionDataset(DatasetSection):
     """One of torchvision's image-classification data sets, by the name of its class.
 
-    `options` are arguments of the class. With `download: false` the data set lies under data/incoming, in the folders
-    that torchvision expects.
+    `options` are arguments of the class. With `download: false` the data set must be under data/incoming, in the
+    folders that torchvision expects.
     """
 
     source: Literal["torchvision"]
     name: str = Field(pattern="^[A-Za-z0-9]+$", examples=["Flowers102"])
     options: dict[str, str | int | bool] = Field(examples=[{}])
     download: bool = Field(examples=["true"])
-    licence: str = Field(examples=["see the data set's page"])
+    licence: Licence = Field(examples=["see the data set's page"])
     layout: TorchvisionLayout
 
 
-class KaggleDataset(Section):
-    """A data set of Kaggle's, fetched through the package kagglehub."""
+class KaggleDataset(DatasetSection):
+    """A Kaggle data set, fetched by the package kagglehub."""
 
     source: Literal["kaggle"]
     name: Annotated[str, AfterValidator(_owner_and_name)] = Field(examples=["clorichel/boat-types-recognition"])
     version: PositiveCount = Field(examples=[1])
-    licence: str = Field(examples=["CC0"])
+    licence: Licence = Field(examples=["CC0"])
     layout: Layout
 
 
-Dataset = Annotated[
-    PypiDataset | FolderDataset | UrlDataset | TorchvisionDataset | KaggleDataset, Field(discriminator="source")
-]
+SECTIONS: list[type[DatasetSection]] = [PypiDataset, FolderDataset, UrlDataset, TorchvisionDataset, KaggleDataset]
+
+
+TAG = "source"  # the key that selects a section
+
+
+def _union() -> TypeAdapter[DatasetSection]:
+    """A union of `SECTIONS`, those that were added since this module was imported too."""
+    union: Any = Annotated[reduce(or_, SECTIONS), Field(discriminator=TAG)]
+    return TypeAdapter(union)
+
+
+def _validate(value: object) -> DatasetSection:
+    return _union().validate_python(value)
+
+
+class _UnionJsonSchema:
+    def __get_pydantic_json_schema__(self, _: object, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(_union().core_schema)
+
+
+Dataset = Annotated[SerializeAsAny[DatasetSection], PlainValidator(_validate), _UnionJsonSchema()]

@@ -2,18 +2,19 @@
 
 import difflib
 import json
-from typing import Any, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
-from boatyard.params.dataset import Dataset, Layout
-from boatyard.params.schema import Params, Split
+from boatyard.params import dataset
+from boatyard.params.schema import RENAMED, Params
 from boatyard.params.types import Section
 
 _LONGEST = 80  # characters of a value in a message
 
-# What pydantic says to programmers, in words of params.yaml.
-_WANTED = {
+# Pydantic's words for a type, in the words of a YAML file.
+_EXPECTED = {
     "string_type": "text in quotes",
     "bool_type": "true or false",
     "list_type": "a list, as in [a, b]",
@@ -23,53 +24,71 @@ _WANTED = {
 }
 
 
+class _Place(NamedTuple):
+    """Where a problem is.
+
+    Attributes:
+        key: the key of params.yaml, with its sections.
+        section: the section that the key is in; None inside a list or a free mapping.
+        kinds: where the key takes one of several kinds of section, those by the value of their tag, such as `source`.
+    """
+
+    key: str
+    section: type[Section] | None
+    kinds: dict[str, type[Section]]
+
+
 def explain(error: ValidationError) -> str:
-    """The first problem, as one line: the key, the value, the fix; and how many more there are."""
+    """The first problem as one line, and the number of other problems."""
     by_key: dict[str, list[dict[str, Any]]] = {}
     for problem in cast(list[dict[str, Any]], error.errors(include_url=False)):
-        by_key.setdefault(_locate(problem["loc"])[0], []).append(problem)
-    # An unknown key first: it is most often a misspelt one, and then the 'missing' one after it is the same mistake.
+        by_key.setdefault(_locate(problem["loc"]).key, []).append(problem)
+    # An unknown key first: it is usually a misspelt one, and the missing key after it is the same mistake.
     problems = min(by_key.values(), key=lambda found: found[0]["type"] != "extra_forbidden")
     more = f" (and {len(by_key) - 1} more)" if len(by_key) > 1 else ""
-    # Several problems with one key: a value that may be one of several types, and is none of them.
-    alternatives = [_wanted(problem) for problem in problems[1:]]
+    # Several problems with one key: its value may have one of several types, and has none of them.
+    alternatives = [_expected(problem) for problem in problems[1:]]
     return " or ".join([_explain_one(problems[0]), *alternatives]) + more
 
 
 def _explain_one(problem: dict[str, Any]) -> str:
-    key, section = _locate(problem["loc"])
+    key, section, kinds = _locate(problem["loc"])
     kind, value = problem["type"], problem["input"]
     name = key.rsplit(".", 1)[-1]
     if kind == "invalid_key" or problem["loc"][-1:] == ("[key]",):
-        inside, _ = _locate(problem["loc"][: -1 if kind == "invalid_key" else -2])
-        return f"{inside or 'params'}: the key {_shown(value)} is no text; put it in quotes"
+        parent = _locate(problem["loc"][: -1 if kind == "invalid_key" else -2]).key
+        return f"{parent or 'params'}: the key {_shown(value)} is not text; put it in quotes"
     if kind == "extra_forbidden":
+        if key in RENAMED:
+            return f"{key}: this key is now called {RENAMED[key]}; rename it"
         known = list(section.model_fields) if section else []
         close = difflib.get_close_matches(name, known, n=1)
-        fix = f"did you mean {close[0]!r}?" if close else f"take it out; known here: {', '.join(known)}"
+        fix = f"did you mean {close[0]!r}?" if close else f"remove it; the keys here are {', '.join(known)}"
         return f"{key}: unknown key; {fix}"
     if kind == "missing":
         field = section.model_fields.get(name) if section else None
         if not field or not field.examples:
-            return f"{key}: missing; add the section, as the files in presets/ have it"
-        example = field.examples[0]
-        text = example if isinstance(example, str) else json.dumps(example, ensure_ascii=False)
-        return f"{key}: missing; add it, for example `{name}: {text}`"
+            return f"{key}: missing; add the section, as in the files in presets/"
+        return f"{key}: missing; add it, for example `{name}: {yaml_text(field.examples[0])}`"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         tag = problem["ctx"]["discriminator"].strip("'")
         found = f"{_shown(value[tag])} is unknown" if isinstance(value, dict) and tag in value else "missing"
-        choices = problem["ctx"].get("expected_tags") or ", ".join(map(repr, _tags(key)))
-        return f"{key}.{tag}: {found}; choose one of {choices}"
+        return f"{key}.{tag}: {found}; choose one of {', '.join(map(repr, kinds))}"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if kind == "value_error":
         shown = "" if isinstance(value, dict) else f"{_shown(value)}: "
         return f"{key or 'params'}: {shown}{message}"
-    wanted = f"input should be {_wanted(problem)}" if message.startswith("Input should be ") else _lower_first(message)
-    return f"{key}: {_shown(value)} does not fit; {wanted}"
+    fix = f"input should be {_expected(problem)}" if message.startswith("Input should be ") else _lower_first(message)
+    return f"{key}: {_shown(value)} does not fit; {fix}"
 
 
-def _wanted(problem: dict[str, Any]) -> str:
-    return _WANTED.get(problem["type"]) or _lower_first(problem["msg"]).removeprefix("input should be ")
+def yaml_text(example: object) -> str:
+    """An example of the schema as YAML."""
+    return example if isinstance(example, str) else json.dumps(example, ensure_ascii=False)
+
+
+def _expected(problem: dict[str, Any]) -> str:
+    return _EXPECTED.get(problem["type"]) or _lower_first(problem["msg"]).removeprefix("input should be ")
 
 
 def _shown(value: object) -> str:
@@ -77,62 +96,50 @@ def _shown(value: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def _tags(key: str) -> list[str]:
-    """The choices of a section that is a union: its members' values of the key that tells them apart."""
-    annotation = {"dataset": Dataset, "split": Split, "dataset.layout": Layout}[key]
-    union, info = get_args(annotation)
-    return [get_args(member.model_fields[info.discriminator].annotation)[0] for member in get_args(union)]
-
-
 def _lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _locate(loc: tuple[int | str, ...]) -> tuple[str, type[Section] | None]:
-    """A problem's place as a dotted key of params.yaml, and the section that the key stands in.
+def _locate(loc: tuple[int | str, ...]) -> _Place:
+    """A problem's place in the file.
 
-    Pydantic puts the chosen member of a union into the place ('dataset', 'pypi', 'version'); the file has no such key.
+    Pydantic adds the chosen kind of section ('dataset', 'pypi', 'version') and the tried type of a value, which are not
+    keys of the file.
     """
     keys: list[str] = []
-    here: Any = Params
-    parent: type[Section] | None = None
+    section: type[Section] | None = None
+    accepted: Any = Params  # what the value here may be
+    kinds: dict[str, type[Section]] = {}
     for part in loc:
-        members = _members(here)
-        if members and part in members:
-            here = members[str(part)]
+        if part in kinds:
+            accepted, kinds = kinds[str(part)], {}
             continue
-        if isinstance(here, type) and issubclass(here, Section):
-            parent = here
-            field = here.model_fields.get(str(part))
-            here = _annotation(here, str(part)) if field else None
+        if isinstance(accepted, type) and issubclass(accepted, Section):
+            section = accepted
+            field = section.model_fields.get(str(part))
+            accepted, kinds = (field.annotation, _kinds(field)) if field else (None, {})
         elif isinstance(part, int):
-            parent, here = None, next(iter(get_args(here)), None)
-        elif here is None or not _is_type_name(part):
-            parent = None
+            section, accepted = None, next(iter(get_args(accepted)), None)
+        elif accepted is None or not _is_type_name(part):
+            section = None
         else:
             continue
         if isinstance(part, int) and keys:
             keys[-1] += f"[{part}]"
         else:
             keys.append(str(part))
-    return ".".join(keys), parent
+    return _Place(".".join(keys), section, kinds)
+
+
+def _kinds(field: FieldInfo) -> dict[str, type[Section]]:
+    kinds, tag = get_args(field.annotation), field.discriminator
+    if field.annotation is dataset.DatasetSection:
+        kinds, tag = tuple(dataset.SECTIONS), dataset.TAG
+    if not isinstance(tag, str):
+        return {}
+    return {get_args(kind.model_fields[tag].annotation)[0]: kind for kind in kinds}
 
 
 def _is_type_name(part: str) -> bool:
-    """Pydantic also names the branch of a plain union that failed: 'int', 'literal[...]', 'constrained-int'."""
+    """Whether this is the type of a plain union that pydantic tried: 'int', 'literal[...]', 'constrained-int'."""
     return part in {"int", "float", "str", "bool"} or part.startswith(("literal[", "constrained-", "function-"))
-
-
-def _annotation(section: type[Section], name: str) -> Any:
-    field = section.model_fields[name]
-    # Pydantic keeps a union's discriminator apart from its members.
-    return {"dataset": Dataset, "layout": Layout, "split": Split}[name] if field.discriminator else field.annotation
-
-
-def _members(annotation: Any) -> dict[str, type[Section]]:
-    """The members of a union of sections by the value that chooses each; empty for anything else."""
-    if annotation not in (Dataset, Layout, Split):
-        return {}
-    union, info = get_args(annotation)
-    members = get_args(union)
-    return {get_args(member.model_fields[info.discriminator].annotation)[0]: member for member in members}

@@ -1,4 +1,4 @@
-"""Reading params.yaml: the whole of it, or what one stage may see."""
+"""Reading params.yaml: all of it, or only what a stage declares."""
 
 from collections.abc import Iterable
 from operator import attrgetter
@@ -15,14 +15,22 @@ from boatyard.params.types import Section
 
 
 def read(path: Path = paths.PARAMS) -> Params:
-    """Read and check the whole of a params file.
+    """Read and check a whole params file.
 
     Raises:
         UserError: the file is missing, is not YAML, or does not fit the schema.
     """
-    raw = files.read_yaml(path)
+    return check(files.read_yaml(path), path)
+
+
+def check(values: dict[str, Any], path: Path) -> Params:
+    """The values of a params file, if they fit the schema.
+
+    Raises:
+        UserError: they do not fit; the message starts with `path`.
+    """
     try:
-        return Params.model_validate(raw)
+        return Params.model_validate(values)
     except ValidationError as error:
         raise UserError(f"{path}: {explain(error)}") from None
 
@@ -35,20 +43,20 @@ def load(stage: str, pipeline: Path = paths.PIPELINE, path: Path = paths.PARAMS)
     """
     stages = files.read_yaml(pipeline).get("stages") or {}
     if stage not in stages:
-        raise UserError(f"{pipeline}: there is no stage {stage!r}; it has {', '.join(stages)}")
+        raise UserError(f"{pipeline} has no stage {stage!r}; its stages are {', '.join(stages)}")
     declared = stages[stage].get("params", [])
     return cast(Params, _Declared(read(path), stage, "", declared))
 
 
 def dump(settings: Params) -> dict[str, Any]:
-    """What `load` handed to a stage, as plain values by dotted key."""
+    """What `load` returned to a stage, as plain values by dotted key."""
     declared = cast(_Declared, settings).declared
     values = {key: attrgetter(key)(settings) for key in sorted(declared)}
     return {key: value.model_dump() if isinstance(value, Section) else value for key, value in values.items()}
 
 
 class _Declared:
-    """A section of which only the declared keys can be read."""
+    """A section in which only the declared keys can be read."""
 
     def __init__(self, section: Section, stage: str, prefix: str, declared: Iterable[str]):
         self._section, self._stage, self._prefix, self.declared = section, stage, prefix, list(declared)

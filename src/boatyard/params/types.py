@@ -1,23 +1,26 @@
-"""What the sections of params.yaml are made of: the base class, and types that carry their range."""
+"""The base class of params.yaml's sections, and types with their range."""
 
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-LONGEST = 255  # bytes in the name of a file or folder, on every file system in use
-LONGEST_PATH = 1024  # what every system takes, with room for the folders above
+from boatyard.core.file_names import MAX_NAME_BYTES
+
+LONGEST_PATH = 1024  # bytes that every system accepts, with room for the folders above
+
+T = TypeVar("T")
 
 
 class Section(BaseModel):
-    """A mapping of params.yaml: every key known, every value of its own type."""
+    """A mapping in params.yaml. Unknown keys and values of another type are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def _increasing(values: list[float]) -> list[float]:
     if values[0] > values[1]:
-        raise ValueError(f"the first number must not be above the second; write [{values[1]}, {values[0]}]")
+        raise ValueError(f"the first number must not be greater than the second; write [{values[1]}, {values[0]}]")
     return values
 
 
@@ -29,11 +32,11 @@ def _inside(path: str) -> str:
 
 
 def possible(path: str) -> str:
-    """The path, if a file can have it: others are errors of the system's wherever they are opened."""
+    """The path, if a file can have it; otherwise opening it would fail with an error of the system's."""
     if "\0" in path:
-        raise ValueError("take out the zero byte, which no file's name has")
-    if any(len(part.encode()) > LONGEST for part in path.split("/")):
-        raise ValueError(f"no file's name has more than {LONGEST} bytes; write a shorter one")
+        raise ValueError("remove the null byte, which a file name cannot contain")
+    if any(len(part.encode()) > MAX_NAME_BYTES for part in path.split("/")):
+        raise ValueError(f"a file name cannot be longer than {MAX_NAME_BYTES} bytes; write a shorter one")
     if len(path.encode()) > LONGEST_PATH:
         raise ValueError(f"write a path of at most {LONGEST_PATH:,} bytes")
     return path
@@ -42,7 +45,7 @@ def possible(path: str) -> str:
 def unique(names: list[str]) -> list[str]:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise ValueError(f"name each only once; {repeated[0]!r} stands twice")
+        raise ValueError(f"{repeated[0]!r} appears twice; list each only once")
     return names
 
 
@@ -51,7 +54,8 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 Strength = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]
-Range = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_increasing)]
+Pair = Annotated[list[T], Field(min_length=2, max_length=2), AfterValidator(_increasing)]
 RelativePath = Annotated[str, AfterValidator(_inside)]
+Licence = Annotated[str, Field(description="shown by download and in the report")]
 Names = Annotated[list[str], AfterValidator(unique)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]

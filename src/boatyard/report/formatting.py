@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from boatyard.evaluation import comparison
 from boatyard.evaluation.metrics import Metric
 
 NBSP = "\u00a0"
 
-_REASONS = {
+# Why the filter left a photo out.
+REASON_TEXTS = {
     "unreadable": "can't be decoded",
     "dropped_class": "class excluded by name",
     "two_labels": "same photo under two classes",
@@ -16,7 +16,8 @@ _REASONS = {
     "rare_class": "class has too few photos",
 }
 
-_FLIPS = {
+# How one photo was made from its near duplicate.
+FLIP_TEXTS = {
     "plain": "unchanged",
     "horizontal": "mirrored left to right",
     "vertical": "mirrored upside down",
@@ -34,11 +35,6 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}{NBSP}%"
 
 
-def points(fraction: float) -> str:
-    """A difference of fractions in percentage points, with its sign: '+0.6', '−1.2', '0.0'."""
-    return comparison.points(fraction)
-
-
 def interval(low: float, high: float) -> str:
     """The two ends of an interval of fractions: '76.7 – 83.7 %'."""
     return f"{100 * low:.1f}{NBSP}–{NBSP}{100 * high:.1f}{NBSP}%"
@@ -47,16 +43,6 @@ def interval(low: float, high: float) -> str:
 def count(number: int, singular: str, plural: str = "") -> str:
     """'1 photo', '2,518 photos'."""
     return f"{number:,}{NBSP}{singular if number == 1 else plural or singular + 's'}"
-
-
-def reason(key: str) -> str:
-    """Why the filter left a photo out."""
-    return _REASONS[key]
-
-
-def flip(key: str) -> str:
-    """How one photo was made from another."""
-    return _FLIPS[key]
 
 
 def setting(value: Any) -> str:

@@ -27,39 +27,27 @@ def render(run: Run, about: Header) -> str:
     view = about.preprocessing
     seen = "the whole photo, squeezed to a square" if view.crop == "squash" else "the central square of a photo"
     head = f"a hidden layer of {about.hidden} units and a linear layer" if about.hidden else "one linear layer"
-    overview = [
-        [
-            "test top-1",
-            f"**{percent(test['top1'])}**, 95 % interval {interval(test['top1_low'], test['top1_high'])}, "
-            f"on {count(test['images'], 'photo')} not used in training",
-        ],
-        [
-            "network",
-            f"{escape(about.backbone)} with {head} on top; {training['parameters']:,} parameters, of which "
-            f"{training['parameters_trained']:,} were trained here",
-        ],
-        ["input", f"{seen}, {view.size} × {view.size} pixels, RGB"],
-        ["trained on", f"{count(run.splitting['train'], 'photo')} of {name}; licence of the data: {licence}"],
-    ]
+    overview = {
+        "test top-1": f"**{percent(test['top1'])}**, 95 % interval {interval(test['top1_low'], test['top1_high'])}, "
+        f"on {count(test['images'], 'photo')} not used in training",
+        "network": f"{escape(about.backbone)} with {head} on top; {training['parameters']:,} parameters, of which "
+        f"{training['parameters_trained']:,} were trained here",
+        "input": f"{seen}, {view.size} × {view.size} pixels, RGB",
+        "trained on": f"{count(run.splitting['train'], 'photo')} of {name}; licence of the data: {licence}",
+    }
     digest = run.download["sha256"]
     blocks = [
         "---\npipeline_tag: image-classification\ntags: [image-classification, pytorch, onnx, safetensors]\n---",
         f"# Image classifier: {name}",
         f"It assigns a photo to one of {len(about.classes):,} classes: {_names(about.classes)}.",
-        table(["", ""], overview),
+        table(["", ""], overview.items()),
         "## Intended use",
-        "\n".join(
-            [
-                "- Photos like those that it was tested on: the same classes, taken in the same way. How well it does "
-                "on other photos was not measured.",
-                f"- It always names one of its {len(about.classes):,} classes, even for a photo of something else. "
-                "Have a person check answers with a low probability, and do not let it decide alone where a mistake "
-                "does harm.",
-                f"- Its probabilities are off by {percent(test['ece'])} on average: the calibration error on the test "
-                "photos.",
-                _worst(run),
-            ]
-        ),
+        "- Photos like those that it was tested on: the same classes, taken in the same way. How well it does on other "
+        "photos was not measured.\n"
+        f"- It always names one of its {len(about.classes):,} classes, even for a photo of something else. Have a "
+        "person check answers with a low probability, and do not let it decide alone where a mistake does harm.\n"
+        f"- Its probabilities are off by {percent(test['ece'])} on average: the calibration error on the test photos.\n"
+        f"{_worst(run)}",
         "## Data",
         f"{name}, {count(data['images'], 'photo')}; {data['kept']:,} in "
         f"{count(data['classes'], 'class', 'classes')} were used: {run.splitting['train']:,} for training, "

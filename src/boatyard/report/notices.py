@@ -1,4 +1,4 @@
-"""What the report says about leaks and label issues, in a sentence or two."""
+"""Short texts about leaks and label issues."""
 
 from collections import Counter
 

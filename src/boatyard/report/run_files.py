@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from boatyard import params
-from boatyard.core import files, paths, splits
+from boatyard.core import files, paths, splits, tables
 from boatyard.curation import catalog, leaks
 from boatyard.evaluation import label_issues
 from boatyard.evaluation.calibration import ConfidenceBin
@@ -36,11 +36,11 @@ def read(settings: Params, folder: Path = Path()) -> Run:
         rows=splits.read_splits(folder / paths.SPLITS),
         leaks=leaks.read_leaks(folder / paths.LEAKS),
         label_issues=label_issues.read(folder / paths.SUSPECTS),
-        counts=files.read_rows(folder / paths.CLASS_COUNTS, ClassCount),
-        sizes=files.read_rows(folder / paths.IMAGE_SIZES, ImageSize),
-        history=files.read_rows(folder / paths.HISTORY, Epoch),
+        counts=tables.read_rows(folder / paths.CLASS_COUNTS, ClassCount),
+        sizes=tables.read_rows(folder / paths.IMAGE_SIZES, ImageSize),
+        history=tables.read_rows(folder / paths.HISTORY, Epoch),
         predictions=read_predictions(folder / paths.PREDICTIONS),
-        results=files.read_rows(folder / paths.PER_CLASS, ClassResult),
-        bins=files.read_rows(folder / paths.RELIABILITY, ConfidenceBin),
-        tta_results=files.read_rows(folder / paths.TTA_PER_CLASS, TtaClassResult),
+        results=tables.read_rows(folder / paths.PER_CLASS, ClassResult),
+        bins=tables.read_rows(folder / paths.RELIABILITY, ConfidenceBin),
+        tta_results=tables.read_rows(folder / paths.TTA_PER_CLASS, TtaClassResult),
     )

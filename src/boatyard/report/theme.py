@@ -3,34 +3,23 @@
 Okabe and Ito's blue and vermilion, darkened until text in them is readable on white (contrast above 4.5).
 """
 
-# The names are those of CSS variables. soft: behind the accent, such as an interval's band. right, wrong: the cells of
-# the confusion matrix, more or less opaque.
-LIGHT = {
-    "paper": "#ffffff",
-    "surface": "#f4f6f8",
-    "ink": "#18212b",
-    "muted": "#55606c",
-    "rule": "#e1e6eb",
-    "grey": "#bcc5ce",
-    "accent": "#0b62a3",
-    "soft": "#a9cbe6",
-    "contrast": "#b8490a",
-    "right": "#0b62a3",
-    "wrong": "#b8490a",
+# Light and dark, by the name of the CSS variable. soft: behind the accent, such as an interval's band. right, wrong:
+# cells of the confusion matrix, more or less opaque.
+_COLOURS = {
+    "paper": ("#ffffff", "#12171c"),
+    "surface": ("#f4f6f8", "#1b222a"),
+    "ink": ("#18212b", "#e6ebf0"),
+    "muted": ("#55606c", "#a3b0bc"),
+    "rule": ("#e1e6eb", "#2a343e"),
+    "grey": ("#bcc5ce", "#56636f"),
+    "accent": ("#0b62a3", "#62b0ea"),
+    "soft": ("#a9cbe6", "#2b5678"),
+    "contrast": ("#b8490a", "#f2955c"),
+    "right": ("#0b62a3", "#1870b2"),
+    "wrong": ("#b8490a", "#be5519"),
 }
-DARK = {
-    "paper": "#12171c",
-    "surface": "#1b222a",
-    "ink": "#e6ebf0",
-    "muted": "#a3b0bc",
-    "rule": "#2a343e",
-    "grey": "#56636f",
-    "accent": "#62b0ea",
-    "soft": "#2b5678",
-    "contrast": "#f2955c",
-    "right": "#1870b2",
-    "wrong": "#be5519",
-}
+LIGHT = {name: light for name, (light, _) in _COLOURS.items()}
+DARK = {name: dark for name, (_, dark) in _COLOURS.items()}
 
 
 def css_variables(colours: dict[str, str]) -> str:

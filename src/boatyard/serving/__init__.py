@@ -1,1 +1,1 @@
-"""From a trained model to people: prediction and the web page."""
+"""Using a trained model: prediction and the web page."""

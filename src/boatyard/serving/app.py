@@ -1,7 +1,7 @@
-"""`boatyard serve`: a web page on this machine to drop a photo on.
+"""`boatyard serve`: a web page to try the model on a photo.
 
-The page is Gradio's, and asks no other machine for anything: its headers forbid the browser to, and Gradio's own calls
-home are switched off. Gradio keeps uploads as files, in a private folder of ours that goes with the process.
+The page is built with Gradio. It loads nothing from other machines: its headers forbid that to the browser, and
+Gradio's telemetry is switched off. Gradio writes uploads to files, in a private folder that is deleted at exit.
 """
 
 import ipaddress
@@ -24,19 +24,19 @@ from boatyard.core.errors import UserError
 from boatyard.images.decoding import UnreadablePhoto, open_photo
 from boatyard.report.theme import DARK, LIGHT
 from boatyard.serving import examples, web_page
-from boatyard.serving.classifier import Answer, Classifier
+from boatyard.serving.classifier import Classification, Classifier
 from boatyard.serving.examples import Example
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-# Uploads older than the second number of seconds are deleted, looked for every so many.
-KEEP = (30, 60)
-# Photos that wait for their turn; whoever comes after is told to try again. One is opened at a time: it takes a
-# fraction of a second, and the largest takes a gigabyte.
-WAITING = 20
+# Every 30 seconds, uploads older than 60 seconds are deleted.
+DELETE_CACHE = (30, 60)
+# Photos in the queue; further requests are rejected. One photo is processed at a time: that takes a fraction of a
+# second, and up to a gigabyte of memory.
+MAX_QUEUE = 20
 
-# Gradio builds its page from scripts and styles that stand in it, and from functions written as text.
+# Gradio's page needs inline scripts and styles, and evaluates functions from text.
 _HEADERS = [
     (
         "Content-Security-Policy",
@@ -53,55 +53,57 @@ element.addEventListener('click', (event) => {
   if (button) trigger('click', {number: Number(button.dataset.number)});
 });
 """
-# Where the answer is out of sight, as on a phone, it is brought there; a screen reader reads it.
-_TO_THE_ANSWER = """
+# Scrolls to the answer if it is out of sight, as on a phone, and lets a screen reader read it.
+_SCROLL_TO_ANSWER = """
 () => {
-  const said = document.querySelector('#answer h2');
-  said.focus({preventScroll: true});
-  const panel = said.closest('section'), place = panel.getBoundingClientRect();
-  if (place.top < 0 || (place.top > innerHeight / 3 && place.bottom > innerHeight))
+  const heading = document.querySelector('#answer h2');
+  heading.focus({preventScroll: true});
+  const panel = heading.closest('section'), box = panel.getBoundingClientRect();
+  if (box.top < 0 || (box.top > innerHeight / 3 && box.bottom > innerHeight))
     panel.scrollIntoView({behavior: 'smooth', block: 'start'});
 }
 """
 
 
 def run(model: Path, host: str, port: int) -> int:
-    """Serve the page until Ctrl-C; the exit status.
+    """Serve the page until Ctrl-C; returns the exit status.
 
     Raises:
-        UserError: Gradio is not installed, the model can't be read, or the address can't be listened on.
+        UserError: Gradio is not installed, the model can't be read, or it is not possible to listen on the address.
         KeyboardInterrupt: on Ctrl-C.
     """
     if find_spec("gradio") is None:
         raise UserError("the page needs Gradio, which is not installed: pip install 'gradio>=6' (the extra 'serve')")
     with _listener(host, port) as listener, TemporaryDirectory(prefix="boatyard-serve-") as folder:
         classifier = Classifier.load(model)
-        classifier(Image.new("RGB", (8, 8)))  # damaged weights are told of now, and the first visitor waits less
-        shown = examples.load(paths.PREDICTIONS, paths.RAW, classifier.classes)
-        _settle_gradio(folder)
-        app = create(classifier, shown, model.with_name(paths.MODEL_CARD.name), _names(host))
-        _serve(app, listener, _about(listener, model, shown))
+        classifier(Image.new("RGB", (8, 8)))  # finds damaged weights now, and the first visitor waits less
+        test_photos = examples.load(paths.PREDICTIONS, paths.RAW, classifier.classes)
+        _configure_gradio(folder)
+        app = create(classifier, test_photos, model.with_name(paths.MODEL_CARD.name), _allowed_hosts(host))
+        _serve(app, listener, _greeting(listener, model, test_photos))
     return 0
 
 
-def create(classifier: Classifier, shown: Sequence[Example], card: Path, hosts: Sequence[str] = ("*",)) -> "FastAPI":
+def create(
+    classifier: Classifier, test_photos: Sequence[Example], card: Path, hosts: Sequence[str] = ("*",)
+) -> "FastAPI":
     """The web application.
 
     Args:
-        classifier: gives the answers.
-        shown: the examples.
-        card: the model card, which need not be there.
-        hosts: by which names a browser may call this machine.
+        classifier: classifies the photos.
+        test_photos: the examples.
+        card: file of the model card, which may be missing.
+        hosts: allowed Host headers.
     """
     import gradio as gr
     from fastapi import FastAPI
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    def of_upload(upload: str | None) -> tuple[str, None]:
-        return answer(classifier, Path(upload)) if upload else web_page.waiting(classifier.about), None
+    def on_upload(upload: str | None) -> tuple[str, None]:
+        return answer(classifier, Path(upload)) if upload else web_page.waiting(classifier.header), None
 
-    def of_example(event: gr.EventData) -> str:
-        example = shown[int(event.number)]
+    def on_example(event: gr.EventData) -> str:
+        example = test_photos[int(event.number)]
         return answer(classifier, example.path, example.actual)
 
     event: dict[str, Any] = {
@@ -110,15 +112,15 @@ def create(classifier: Classifier, shown: Sequence[Example], card: Path, hosts: 
         "api_visibility": "private",
         "show_progress": "hidden",
     }
-    with gr.Blocks(title="Boatyard: try the model", analytics_enabled=False, delete_cache=KEEP) as blocks:
-        gr.HTML(web_page.opening(classifier.about), apply_default_css=False, js_on_load=None)
+    with gr.Blocks(title="Boatyard: try the model", analytics_enabled=False, delete_cache=DELETE_CACHE) as blocks:
+        gr.HTML(web_page.opening(classifier.header), apply_default_css=False, js_on_load=None)
         with gr.Row(elem_id="desk"):
             with gr.Column(elem_id="choose", min_width=0):
                 upload = gr.File(label="Photo", file_types=["image"], elem_id="photo", show_label=False)
-                tries = gr.HTML(web_page.examples(shown), apply_default_css=False, js_on_load=_ON_EXAMPLE)
-            with gr.Column(elem_id="told", min_width=0):
-                told = gr.HTML(
-                    web_page.waiting(classifier.about), apply_default_css=False, js_on_load=None, elem_id="answer"
+                tries = gr.HTML(web_page.examples(test_photos), apply_default_css=False, js_on_load=_ON_EXAMPLE)
+            with gr.Column(elem_id="result", min_width=0):
+                panel = gr.HTML(
+                    web_page.waiting(classifier.header), apply_default_css=False, js_on_load=None, elem_id="answer"
                 )
         with gr.Column(elem_id="card"):
             if card.exists():
@@ -126,9 +128,9 @@ def create(classifier: Classifier, shown: Sequence[Example], card: Path, hosts: 
             else:
                 gr.HTML(web_page.no_card(card), apply_default_css=False, js_on_load=None)
         gr.HTML(web_page.closing(), apply_default_css=False, js_on_load=None)
-        upload.upload(of_upload, upload, [told, upload], **event).then(None, js=_TO_THE_ANSWER)
-        tries.click(of_example, None, told, **event).then(None, js=_TO_THE_ANSWER)
-    blocks.queue(max_size=WAITING, api_open=False)
+        upload.upload(on_upload, upload, [panel, upload], **event).then(None, js=_SCROLL_TO_ANSWER)
+        tries.click(on_example, None, panel, **event).then(None, js=_SCROLL_TO_ANSWER)
+    blocks.queue(max_size=MAX_QUEUE, api_open=False)
 
     app = FastAPI(openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
@@ -153,34 +155,37 @@ def create(classifier: Classifier, shown: Sequence[Example], card: Path, hosts: 
 
 
 def answer(classifier: Classifier, path: Path, actual: str | None = None) -> str:
-    """What the page says of a file, as HTML: the answer that `classifier(path)` gives, or why there is none."""
+    """The answer panel for a file, as HTML: the result of `classifier(path)`, or why the file can't be used."""
     try:
         photo, view = open_photo(path), classifier.plain_view(path)
     except UnreadablePhoto as error:
         return web_page.refusal(path.name, str(error))
-    (said,) = classifier.each([view], lambda view: [view])
-    return web_page.answer(path.name, cast(Answer, said), photo, view, classifier.about.preprocessing, actual)
+    (result,) = classifier.each([view], lambda view: [view])
+    preprocessing = classifier.header.preprocessing
+    return web_page.answer(path.name, cast(Classification, result), photo, view, preprocessing, actual)
 
 
 @contextmanager
 def _listener(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that listens on the address; port 0 is any free one."""
+    """A socket that listens on the address; port 0 means any free port."""
     try:
         family, kind, *_, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, kind)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was in use a minute ago will do
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # allow a port that was in use a minute ago
         listener.bind((address[0], port))
         listener.listen()
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"can't listen on {host}, port {port} ({reason}): name another --port or --host") from None
+        raise UserError(f"can't listen on {host}, port {port} ({reason}): choose another --port or --host") from None
     with listener:
         yield listener
 
 
-def _names(host: str) -> list[str]:
-    """By which names a browser may call us. A page of another machine can make its own name lead to this one, and would
-    read our photos with it; where the page is for this machine alone, only this machine's names are answered.
+def _allowed_hosts(host: str) -> list[str]:
+    """The allowed Host headers.
+
+    A page from another machine can let its own name resolve to this one (DNS rebinding), and could then read the
+    photos. If the page is only for this machine, only this machine's names are allowed.
     """
     return ["localhost", "127.0.0.1", "::1"] if _is_this_machine(host) else ["*"]
 
@@ -192,8 +197,8 @@ def _is_this_machine(host: str) -> bool:
         return False
 
 
-def _settle_gradio(folder: str) -> None:
-    """Before Gradio is imported: no setting of the environment has a say, nobody is told, files go into `folder`."""
+def _configure_gradio(folder: str) -> None:
+    """Set its environment, before it is imported: no user settings, no telemetry, files in `folder`."""
     for name in [name for name in os.environ if name.startswith("GRADIO_")]:
         del os.environ[name]
     os.environ.update(
@@ -202,7 +207,7 @@ def _settle_gradio(folder: str) -> None:
 
 
 def _theme() -> Any:
-    """What is there before our style sheet is, in light and in dark; and no font from elsewhere."""
+    """Colours until our style sheet is loaded, light and dark; and no fonts from other machines."""
     import gradio as gr
 
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
@@ -214,31 +219,31 @@ def _theme() -> Any:
     )
 
 
-def _about(listener: socket.socket, model: Path, shown: Sequence[Example]) -> list[str]:
-    """The lines to print once the page is up."""
+def _greeting(listener: socket.socket, model: Path, test_photos: Sequence[Example]) -> list[str]:
+    """The lines to print when the page is up."""
     host, port = listener.getsockname()[:2]
-    place = f"[{host}]" if ":" in host else host
-    lines = [f"http://{place}:{port}  {model}, Ctrl-C stops it"]
+    address = f"[{host}]" if ":" in host else host
+    lines = [f"http://{address}:{port}  {model}, Ctrl-C stops it"]
     if not _is_this_machine(host):
-        lines.append("Whoever can reach this machine can use it and see its examples.")
-    if not shown:
-        lines.append(f"No examples: {paths.PREDICTIONS} or the photos of {paths.RAW} are not here.")
+        lines.append("Anyone who can reach this machine can use the page and see its examples.")
+    if not test_photos:
+        lines.append(f"No examples: {paths.PREDICTIONS} or the photos in {paths.RAW} are missing.")
     return lines
 
 
-def _serve(app: "FastAPI", listener: socket.socket, about: Sequence[str]) -> None:
+def _serve(app: "FastAPI", listener: socket.socket, greeting: Sequence[str]) -> None:
     import uvicorn
 
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            # A photo that is under way is cut off after a second; that is no news to whoever stops us.
+            # A request that is still running is cancelled after a second; nobody who stops the server needs to know.
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             await super().shutdown(sockets)
 
-    # uvicorn tidies up and then sends itself the signal once more: with this handler we do so too.
+    # uvicorn cleans up and then sends itself the signal again: with this handler we clean up too.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     config = uvicorn.Config(
         app, log_level="error", access_log=False, server_header=False, headers=_HEADERS, timeout_graceful_shutdown=1
     )
-    print("\n".join(about), flush=True)
+    print("\n".join(greeting), flush=True)
     Server(config).run(sockets=[listener])

@@ -1,4 +1,4 @@
-"""A trained model, ready to use: a photo in, the probability of each class out; docs/python.md shows how."""
+"""A trained model, ready to use: from a photo to the probability of each class; see docs/python.md."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,17 +18,17 @@ from boatyard.evaluation.tta import mean_probabilities
 from boatyard.features import inference
 from boatyard.images.decoding import as_rgb, open_photo
 from boatyard.images.views import View, plain_view
-from boatyard.models import model_header
-from boatyard.models.engines.base import Engine, Seen
+from boatyard.models.engines import registry
+from boatyard.models.engines.base import Engine, PhotoInput
 from boatyard.models.engines.onnx_engine import OnnxEngine
-from boatyard.models.engines.registry import create
+from boatyard.models.model_header import Header
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a model says of one photo.
+class Classification:
+    """The probabilities of a photo's classes.
 
     Attributes:
         classes: k names, in the order of the network's outputs.
@@ -45,16 +45,16 @@ class Answer:
 
     @property
     def probability(self) -> float:
-        """Of the most probable class."""
+        """The probability of the most probable class."""
         return self.top(1)[0][1]
 
     @property
     def probabilities(self) -> dict[str, float]:
-        """Of every class, the most probable first."""
+        """The probability of every class, the most probable first."""
         return dict(self.top(len(self.classes)))
 
     def top(self, count: int) -> tuple[tuple[str, float], ...]:
-        """The most probable classes and their probabilities, the most probable first."""
+        """The `count` most probable classes and their probabilities, the most probable first."""
         return ranked(self.log_probabilities[None], self.classes, count)[0]
 
     def __str__(self) -> str:
@@ -65,69 +65,71 @@ class Classifier:
     """A trained model with its preprocessing.
 
     Attributes:
-        about: its header: classes, backbone, preprocessing, the settings that it was trained with.
+        header: classes, backbone, preprocessing, and the settings of its training.
     """
 
-    def __init__(self, about: model_header.Header, engine: Engine):
-        self.about, self._engine = about, engine
+    def __init__(self, header: Header, engine: Engine):
+        self.header, self._engine = header, engine
 
     @classmethod
     def load(cls, path: str | Path) -> "Classifier":
         """Read a model file.
 
-        A `.onnx` runs on the CPU and needs no torch. A `.safetensors` runs on the device and engine that
-        `boatyard.core.machine` describes: on CUDA where there is one.
+        A `.onnx` file runs on the CPU and needs no torch. A `.safetensors` file runs on the device and the engine that
+        the environment sets (`boatyard.core.machine`): by default on CUDA if there is one.
 
         Raises:
-            UserError: the file is missing, or is no model that this version of Boatyard wrote.
+            UserError: the file is missing, or was not written by this version of Boatyard.
         """
-        path, workers = Path(path), machine.workers()
+        path = Path(path)
         if path.suffix == ".onnx":
             from boatyard.export import onnx_file
 
-            model = onnx_file.read(path)
-            return cls(model.about, _FileEngine(path, model.network, len(model.about.classes), workers))
+            exported = onnx_file.read(path)
+            classes = len(exported.header.classes)
+            return cls(exported.header, _FileEngine(path, exported.network, classes, machine.workers()))
         if path.suffix == ".safetensors":
-            from boatyard.models import checkpoint
+            from boatyard.models import model_file
 
-            network, about = checkpoint.load(path)
-            here = machine.read()
-            graphs = paths.GRAPHS if paths.WORK.is_dir() else None  # elsewhere than in a repository, none is made
-            return cls(about, create(network, about.preprocessing.shape, here, graphs))
-        raise UserError(f"{path} is neither an .onnx nor a .safetensors file, and no other is read: name one of them")
+            settings = registry.read_machine()
+            model = model_file.read(path)
+            graphs = paths.GRAPHS if paths.WORK.is_dir() else None  # outside a repository, no folder is created
+            shape = model.header.preprocessing.shape
+            return cls(model.header, registry.for_views(model.backbone, model.head, shape, settings, graphs))
+        raise UserError(f"{path} is neither an .onnx nor a .safetensors file: name one of these")
 
     @property
     def classes(self) -> list[str]:
         """The names of the classes, in the order of the network's outputs."""
-        return self.about.classes
+        return self.header.classes
 
-    def __call__(self, photo: str | Path | Image.Image | NDArray[np.uint8]) -> Answer:
+    def __call__(self, photo: str | Path | Image.Image | NDArray[np.uint8]) -> Classification:
         """Classify one photo from its plain view, as the stage `evaluate` does.
 
         Args:
-            photo: a file, an image of Pillow's, or RGB pixels, uint8 [height, width, 3].
+            photo: a file, a Pillow image, or RGB pixels, uint8 [height, width, 3].
 
         Raises:
-            UnreadablePhoto: it is no usable photo; the message says why.
+            UnreadablePhoto: it is not a usable photo; the message says why.
             UserError: the model's weights are damaged.
         """
-        return self._answer(self._engine(self.plain_view(photo)[None])[0])
+        return self._classification(self._engine(self.plain_view(photo)[None])[0])
 
     def plain_view(self, photo: str | Path | Image.Image | NDArray[np.uint8]) -> View:
         """The photo as the network sees it: uint8 [3, size, size].
 
-        A large JPEG file is decoded no larger than a view needs, as in the pipeline. The same photo as an image or as
-        pixels is taken as it is, and levels of the view may differ a little (docs/performance.md).
+        A large JPEG file is decoded no larger than a view needs, as in the pipeline. Of the same photo as an image or
+        as pixels, the values of the view may differ a little (docs/performance.md).
         """
-        return plain_view(_opened(photo, self.about.preprocessing.short_side), self.about.preprocessing)
+        return plain_view(_open(photo, self.header.preprocessing.short_side), self.header.preprocessing)
 
-    def each(self, items: Sequence[Item], views_of: Callable[[Item], Seen]) -> Iterator[Answer | None]:
-        """Classify many photos on all workers; yields their answers in order, None for a photo without views.
+    def each(self, items: Sequence[Item], views_of: Callable[[Item], PhotoInput]) -> Iterator[Classification | None]:
+        """Classify many photos with all workers; yields the results in order, None for a photo without views.
 
         Args:
-            items: whatever names a photo.
-            views_of: opens a photo: the views whose probabilities are averaged, or what is to be drawn of it; called in
-                the worker threads.
+            items: anything that identifies a photo.
+            views_of: opens a photo, called in the worker threads; the views of which the probabilities are averaged, or
+                what to draw of it.
 
         Raises:
             UserError: the model's weights are damaged.
@@ -136,46 +138,46 @@ class Classifier:
             if not len(outputs):
                 yield None
             else:
-                yield self._answer(outputs[0] if len(outputs) == 1 else mean_probabilities(outputs[None])[0])
+                yield self._classification(outputs[0] if len(outputs) == 1 else mean_probabilities(outputs[None])[0])
 
-    def _answer(self, log_probabilities: Floats) -> Answer:
+    def _classification(self, log_probabilities: Floats) -> Classification:
         if np.isnan(log_probabilities).any():
-            raise UserError("the model's weights are damaged: it gives no numbers; train or fetch it again")
-        return Answer(self.classes, log_probabilities)
+            raise UserError("the model's weights are damaged: its outputs are NaN; train or fetch it again")
+        return Classification(self.classes, log_probabilities)
 
 
 class _FileEngine(Engine):
-    """Runs the graph of an ONNX file. That its shapes fit neither one another nor its header shows only then."""
+    """Runs the graph of an ONNX file. That it is invalid or does not match its header only shows when it runs."""
 
     batch = OnnxEngine.batch
 
     def __init__(self, path: Path, network: bytes, classes: int, workers: int):
         self._path, self._classes, self.calls = path, classes, workers
-        with self._told():
+        with self._errors():
             self._engine = OnnxEngine(network, workers)
 
     def __call__(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with self._told():
+        with self._errors():
             outputs = self._engine(inputs)
             if outputs.shape != (len(inputs), self._classes):
-                raise ValueError(f"it names {self._classes} classes, and answers with the shape {list(outputs.shape)}")
+                raise ValueError(f"it has {self._classes} classes, but outputs of shape {list(outputs.shape)}")
         return outputs
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _errors(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # onnxruntime's own, a class for each of its status codes
-            # Some have no text: what protobuf refuses, by the version of Python.
+        except Exception as error:  # onnxruntime has a class for each of its status codes
+            # Depending on the version of Python, protobuf's errors have no text.
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise UserError(f"{self._path} can't be run ({reason}): export or fetch it again") from None
 
 
-def _opened(photo: str | Path | Image.Image | NDArray[np.uint8], short_side: int) -> Image.Image:
+def _open(photo: str | Path | Image.Image | NDArray[np.uint8], short_side: int) -> Image.Image:
     if isinstance(photo, str | Path):
         return open_photo(Path(photo), short_side)
     if isinstance(photo, Image.Image):
         return as_rgb(photo)
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
-        raise ValueError(f"a photo as an array is uint8 [height, width, 3], not {photo.dtype} {list(photo.shape)}")
+        raise ValueError(f"a photo as an array must be uint8 [height, width, 3], not {photo.dtype} {list(photo.shape)}")
     return Image.fromarray(photo)

@@ -1,4 +1,4 @@
-"""The test photos that the web page offers to try: a few of each kind, mistakes among them, always the same."""
+"""The test photos on the web page: a few of different classes, with some mistakes, always the same."""
 
 import hashlib
 from collections import Counter
@@ -24,11 +24,11 @@ class Example:
 
 
 def load(table: Path, raw: Path, classes: Collection[str]) -> list[Example]:
-    """The examples, sorted by class; none where the table or the photos are not here.
+    """The examples, sorted by class; none if the table or the photos are missing.
 
     Args:
-        table: the test photos, plots/predictions.csv.
-        raw: the folder that their paths start from.
+        table: of the test photos, plots/predictions.csv.
+        raw: the folder that their paths are relative to.
         classes: of the model; photos of other classes are left out.
 
     Raises:
@@ -36,15 +36,15 @@ def load(table: Path, raw: Path, classes: Collection[str]) -> list[Example]:
     """
     if not table.exists():
         return []
-    here = [row for row in read_predictions(table) if row.actual in classes and (raw / row.path).is_file()]
-    return [Example(raw / row.path, row.actual, thumbnail(raw, row.path, SIDE)) for row in choose(here)]
+    found = [row for row in read_predictions(table) if row.actual in classes and (raw / row.path).is_file()]
+    return [Example(raw / row.path, row.actual, thumbnail(raw, row.path, SIDE)) for row in choose(found)]
 
 
 def choose(predictions: Sequence[Prediction]) -> list[Prediction]:
-    """At most `COUNT` photos, sorted by class: up to `MISTAKES` that were taken for another class, then others; each of
-    a class that has the fewest so far, and right ones first.
+    """At most `COUNT` photos, sorted by class: up to `MISTAKES` mistakes, then others, each of a class that has the
+    fewest so far, and correct ones first.
 
-    A hash of the path decides where several would do, so the same table gives the same photos.
+    Ties are broken by a hash of the path, so the same table gives the same photos.
     """
     ranked = sorted(predictions, key=lambda prediction: _rank(prediction.path))
     wrong = _varied([], [prediction for prediction in ranked if not prediction.right], MISTAKES)
@@ -54,13 +54,13 @@ def choose(predictions: Sequence[Prediction]) -> list[Prediction]:
 
 def _varied(chosen: Sequence[Prediction], candidates: Sequence[Prediction], count: int) -> list[Prediction]:
     chosen = list(chosen)
-    waiting = [prediction for prediction in candidates if prediction not in chosen]
-    have = Counter(prediction.actual for prediction in chosen)
-    while waiting and len(chosen) < count:
-        best = min(waiting, key=lambda prediction: (have[prediction.actual], not prediction.right))
-        waiting.remove(best)
+    left = [prediction for prediction in candidates if prediction not in chosen]
+    counts = Counter(prediction.actual for prediction in chosen)
+    while left and len(chosen) < count:
+        best = min(left, key=lambda prediction: (counts[prediction.actual], not prediction.right))
+        left.remove(best)
         chosen.append(best)
-        have[best.actual] += 1
+        counts[best.actual] += 1
     return chosen
 
 

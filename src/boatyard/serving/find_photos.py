@@ -1,25 +1,25 @@
-"""Which photo files a user means: by names, folders, patterns, or lines on standard input."""
+"""Finding the photo files that a user names: files, folders, patterns, or lines on standard input."""
 
 import glob
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePath
 
 from boatyard.core.errors import UserError
 from boatyard.core.file_names import is_clutter
-from boatyard.sources.walk import looks_like_photo
+from boatyard.images.formats import has_photo_suffix
 
 
 def find(names: Iterable[str], lines: Iterable[str]) -> list[Path]:
-    """The photos that `names` mean, in that order, each once.
+    """The photos that `names` refer to, in that order, each once.
 
     Args:
-        names: files, folders (searched through, in the order of their paths), patterns (`**` means any depth), or '-'
-            for `lines`.
+        names: files, folders (searched recursively, in the order of their paths), patterns (`**` means any depth), or
+            '-' for `lines`.
         lines: of standard input: files and folders, no patterns.
 
     Raises:
-        UserError: a pattern or a folder has no photo, or there is none at all. A file that is not there is no error
-            here: it is one of many.
+        UserError: a pattern or a folder has no photo, or there is none at all. A missing file is not an error here,
+            as the others can be classified.
     """
     found: dict[Path, None] = {}
     for name in names:
@@ -36,21 +36,21 @@ def find(names: Iterable[str], lines: Iterable[str]) -> list[Path]:
         else:
             found.update(dict.fromkeys(_below(Path(name))))
     if not found:
-        raise UserError("no photo was named: give files, folders or patterns, or paths on standard input")
+        raise UserError("no photos: name files, folders or patterns, or write paths to standard input")
     return list(found)
 
 
 def _below(path: Path, named: bool = True) -> Iterator[Path]:
-    """The file itself, or the photos in a folder and its folders."""
+    """The file itself, or the photos in a folder and its subfolders."""
     if not path.is_dir():
         if named or _is_photo(path):
             yield path
         return
     photos = sorted(inside for inside in path.rglob("*") if _is_photo(inside.relative_to(path)) and inside.is_file())
     if not photos and named:
-        raise UserError(f"{path} has no file whose name looks like a photo's: name the files themselves")
+        raise UserError(f"{path} has no file with the suffix of a photo: name the files themselves")
     yield from photos
 
 
 def _is_photo(path: PurePath) -> bool:
-    return looks_like_photo(PurePosixPath(path)) and not any(map(is_clutter, path.parts))
+    return has_photo_suffix(path) and not any(map(is_clutter, path.parts))

@@ -1,4 +1,4 @@
-"""A model's answers as text, photo by photo as they come: a table for people, CSV, JSON, JSON lines."""
+"""Classifications as text, one photo at a time: a table for people, CSV, JSON, JSON lines."""
 
 import csv
 import io
@@ -6,51 +6,51 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from boatyard.core.files import DIGITS
-from boatyard.serving.classifier import Answer
+from boatyard.serving.classifier import Classification
 
-Answered = tuple[str, Answer]  # a photo's name, and what the model says of it
+Result = tuple[str, Classification]  # with the photo's name
 
 FORMATS = ("table", "csv", "json", "jsonl")
 
-_BAR = 20  # characters of a probability of 1
+_BAR = 20  # characters for probability 1
 
 
 def lines(
-    form: str, answered: Iterable[Answered], top: int, names: Sequence[str], classes: Sequence[str]
+    output_format: str, results: Iterable[Result], topk: int, names: Sequence[str], classes: Sequence[str]
 ) -> Iterator[str]:
-    """The text in one of `FORMATS`, piece by piece; a piece ends with a newline.
+    """The text in one of `FORMATS`, piece by piece.
 
     Args:
-        form: 'table', 'csv', 'json' or 'jsonl'.
-        answered: the photos and the answers.
-        top: how many classes to name, the most probable first.
-        names: of all photos that may come; a table is as wide as the longest.
+        output_format: 'table', 'csv', 'json' or 'jsonl'.
+        results: the photos and their classifications.
+        topk: number of classes, the most probable first.
+        names: of all photos that may come; the longest decides the width of a table.
         classes: of the model.
     """
-    top = min(top, len(classes))
-    if form == "table":
-        yield from _table(answered, top, max(len(printable(name)) for name in names), max(map(len, classes)))
-    elif form == "csv":
-        yield from _csv(answered, top)
-    elif form == "jsonl":
-        yield from (f"{_json(name, answer, top)}\n" for name, answer in answered)
+    topk = min(topk, len(classes))
+    if output_format == "table":
+        yield from _table(results, topk, max(len(printable(name)) for name in names), max(map(len, classes)))
+    elif output_format == "csv":
+        yield from _csv(results, topk)
+    elif output_format == "jsonl":
+        yield from (f"{_json(name, classification, topk)}\n" for name, classification in results)
     else:
         separator = "[\n"
-        for name, answer in answered:
-            yield f"{separator}{_json(name, answer, top)}"
+        for name, classification in results:
+            yield f"{separator}{_json(name, classification, topk)}"
             separator = ",\n"
         yield "[]\n" if separator == "[\n" else "\n]\n"
 
 
 def printable(name: str) -> str:
-    """A name for a terminal: what would move its cursor or change its colours is shown as Python writes it."""
+    """A name for a terminal: characters that would move the cursor or change colours are escaped as in Python."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)
 
 
-def _table(answered: Iterable[Answered], top: int, name_width: int, class_width: int) -> Iterator[str]:
-    for name, answer in answered:
+def _table(results: Iterable[Result], topk: int, name_width: int, class_width: int) -> Iterator[str]:
+    for name, classification in results:
         shown = printable(name)
-        for place, (label, probability) in enumerate(answer.top(top)):
+        for place, (label, probability) in enumerate(classification.top(topk)):
             bar = "█" * round(_BAR * probability)
             row = (
                 f"{shown if place == 0 else '':{name_width}}  {label:{class_width}}  {100 * probability:5.1f} %  {bar}"
@@ -58,11 +58,12 @@ def _table(answered: Iterable[Answered], top: int, name_width: int, class_width:
             yield f"{row.rstrip()}\n"
 
 
-def _csv(answered: Iterable[Answered], top: int) -> Iterator[str]:
-    """Columns as in plots/predictions.csv, without those that only a labelled photo has."""
-    yield _row(["path", *(f"{column}{rank}" for rank in range(1, top + 1) for column in ("label", "probability"))])
-    for name, answer in answered:
-        yield _row([name, *(cell for label, share in answer.top(top) for cell in (label, round(share, DIGITS)))])
+def _csv(results: Iterable[Result], topk: int) -> Iterator[str]:
+    """Columns as in plots/predictions.csv, without those that need a label."""
+    yield _row(["path", *(f"{column}{rank}" for rank in range(1, topk + 1) for column in ("label", "probability"))])
+    for name, classification in results:
+        ranked = classification.top(topk)
+        yield _row([name, *(cell for label, probability in ranked for cell in (label, round(probability, DIGITS)))])
 
 
 def _row(cells: Sequence[object]) -> str:
@@ -71,6 +72,7 @@ def _row(cells: Sequence[object]) -> str:
     return line.getvalue()
 
 
-def _json(name: str, answer: Answer, top: int) -> str:
-    ranked = [{"label": label, "probability": round(share, DIGITS)} for label, share in answer.top(top)]
+def _json(name: str, classification: Classification, topk: int) -> str:
+    top = classification.top(topk)
+    ranked = [{"label": label, "probability": round(probability, DIGITS)} for label, probability in top]
     return json.dumps({"path": name, "top": ranked}, ensure_ascii=False)

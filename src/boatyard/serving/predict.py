@@ -1,4 +1,4 @@
-"""`boatyard predict`: a trained model on photos that nobody has labelled."""
+"""`boatyard predict`: classify photos with a trained model."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,13 +11,13 @@ from boatyard.core.errors import DamagedFile, UserError
 from boatyard.evaluation import tta
 from boatyard.images.decoding import UnreadablePhoto, open_photo
 from boatyard.images.views import PhotoViews, plain_views
-from boatyard.models.engines.base import Seen
+from boatyard.models.engines.base import PhotoInput
 from boatyard.models.model_header import Header
 from boatyard.params.tta_policies import POLICIES
 from boatyard.serving import find_photos, output_formats
-from boatyard.serving.classifier import Answer, Classifier
+from boatyard.serving.classifier import Classification, Classifier
 
-# Views of a photo under the policy 'random', where no stage has chosen how many.
+# Views per photo under the policy 'random', if tta_evaluate has not chosen a number.
 RANDOM_VIEWS = 5
 
 
@@ -25,8 +25,8 @@ def run(
     names: Sequence[str],
     *,
     model: Path,
-    top: int,
-    form: str,
+    topk: int,
+    output_format: str,
     output: Path | None,
     policy: str | None,
     pictures: Path | None,
@@ -34,112 +34,112 @@ def run(
     """Classify photos; the exit status: 1 if a file could not be read, else 0.
 
     Args:
-        names: of the photos, as `photos_named.find` takes them.
-        model: an .onnx or .safetensors file of ours.
-        top: how many classes to name.
-        form: one of `answers.FORMATS`.
-        output: file to write the answers to; None: standard output.
+        names: of the photos, as `find_photos.find` takes them.
+        model: an .onnx or .safetensors file of Boatyard.
+        topk: number of classes to print.
+        output_format: one of `output_formats.FORMATS`.
+        output: file to write the results to; None: standard output.
         policy: of test-time augmentation, as `views_of` takes it.
-        pictures: folder to draw the answers into, if any.
+        pictures: folder to draw the results into, if any.
 
     Raises:
         UserError: there is no photo or no such model, or the output can't be written.
     """
     photos = find_photos.find(names, sys.stdin)
     classifier = Classifier.load(model)
-    open_ = views_of(classifier.about, policy)
-    unread: dict[Path, str] = {}
+    open_ = views_of(classifier.header, policy)
+    unreadable: dict[Path, str] = {}
 
-    def views(photo: Path) -> Seen:
+    def views(photo: Path) -> PhotoInput:
         try:
             return open_(photo)
         except UnreadablePhoto as error:
-            unread[photo] = str(error)
+            unreadable[photo] = str(error)
             return []
 
-    def answered() -> Iterator[output_formats.Answered]:
+    def results() -> Iterator[output_formats.Result]:
         progress = tqdm(classifier.each(photos, views), "classifying", len(photos), unit=" photos", disable=None)
-        for photo, answer in zip(photos, progress, strict=True):
-            if answer is None:
-                progress.write(
-                    f"error: {output_formats.printable(name_of(photo))}: {unread[photo]}; skipped", sys.stderr
-                )
+        for photo, classification in zip(photos, progress, strict=True):
+            if classification is None:
+                name = output_formats.printable(name_of(photo))
+                progress.write(f"error: {name}: {unreadable[photo]}; skipped", sys.stderr)
                 continue
-            if picture:
-                picture(photo, answer)
-            yield name_of(photo), answer
+            if draw:
+                draw(photo, classification)
+            yield name_of(photo), classification
 
-    picture = _Pictures(pictures, top) if pictures else None
-    lines = output_formats.lines(form, answered(), top, [name_of(photo) for photo in photos], classifier.classes)
+    draw = _Pictures(pictures, topk) if pictures else None
+    names = [name_of(photo) for photo in photos]
+    lines = output_formats.lines(output_format, results(), topk, names, classifier.classes)
     if output:
         with files.replacing(output) as temporary, temporary.open("w", encoding="utf-8") as file:
             file.writelines(lines)
     else:
         for line in lines:
             print(line, end="", flush=True)
-    if unread:
-        print(f"{len(unread):,} of {len(photos):,} files could not be read", file=sys.stderr)
-    return 1 if unread else 0
+    if unreadable:
+        print(f"{len(unreadable):,} of {len(photos):,} files could not be read", file=sys.stderr)
+    return 1 if unreadable else 0
 
 
 def name_of(path: Path) -> str:
-    """A file's name as text; what is no UTF-8 in it is shown as a mark."""
+    """A path as text, with replacement characters for bytes that are not UTF-8."""
     return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def views_of(about: Header, policy: str | None) -> Callable[[Path], PhotoViews]:
-    """How to open a photo for the views that the stages evaluate and tta_evaluate would draw of it.
+def views_of(header: Header, policy: str | None) -> Callable[[Path], PhotoViews]:
+    """A function that opens a photo for the views that the stages evaluate and tta_evaluate would draw of it.
 
     Args:
-        about: of the model.
+        header: of the model.
         policy: of the registry `POLICIES`; None for the plain view alone; 'chosen' for what tta_evaluate chose.
 
     Raises:
-        UserError: 'chosen', and nothing says what; the policy needs flips, and the model was trained without any; the
-            model's header does not say how it was trained.
+        UserError: the policy is 'chosen', but tta_evaluate has not run; it needs flips, but the model was trained
+            without any; or the model's header lacks its augmentation.
     """
     if policy is None:
-        return lambda photo: plain_views(open_photo(photo, about.preprocessing.short_side), about.preprocessing)
+        return lambda photo: plain_views(open_photo(photo, header.preprocessing.short_side), header.preprocessing)
     count = RANDOM_VIEWS
     if policy == "chosen":
         if not paths.TTA_METRICS.exists():
             raise UserError(
-                f"--tta: {paths.TTA_METRICS} is not here to say which views were chosen: "
+                f"--tta needs the policy in {paths.TTA_METRICS}, which is not here: "
                 f"use --tta-policy {' or --tta-policy '.join(POLICIES)}"
             )
         chosen = files.read_json(paths.TTA_METRICS)
         try:
             policy, count = str(chosen["policy"]), int(chosen["views"])
         except (KeyError, ValueError, TypeError):
-            raise DamagedFile(f"{paths.TTA_METRICS} names no policy", files.MAKE_AGAIN) from None
+            raise DamagedFile(f"{paths.TTA_METRICS} has no policy", files.REGENERATE) from None
         if policy not in POLICIES:
-            raise DamagedFile(f"{paths.TTA_METRICS} names the unknown policy {policy!r}", files.MAKE_AGAIN)
-    recipe = about.recipe()
+            raise DamagedFile(f"{paths.TTA_METRICS} has the unknown policy {policy!r}", files.REGENERATE)
+    recipe = header.recipe()
     plan = tta.plan([policy], count, recipe.augment)
     if len(plan.numbers) == 1 and count > 1:
         raise UserError(f"--tta-policy {policy}: the model was trained without flips; use another policy")
 
-    def opened(photo: Path) -> PhotoViews:
+    def open_views(photo: Path) -> PhotoViews:
         decoded = open_photo(photo, recipe.preprocessing.short_side)
-        return recipe.shot(decoded, files.sha256_of(photo), plan.numbers)
+        return recipe.plan(decoded, files.sha256_of(photo), plan.numbers)
 
-    return opened
+    return open_views
 
 
 class _Pictures:
-    """Draws answers into a folder, a PNG each, under the photo's name."""
+    """Draws results into a folder, one PNG per photo, named like the photo."""
 
-    def __init__(self, folder: Path, top: int):
-        self._folder, self._top = folder, top
-        self._taken: set[str] = set()
+    def __init__(self, folder: Path, topk: int):
+        self._folder, self._topk = folder, topk
+        self._used: set[str] = set()
 
-    def __call__(self, photo: Path, answer: Answer) -> None:
+    def __call__(self, photo: Path, classification: Classification) -> None:
         from boatyard.report.figures import sheets
 
         name, number = photo.stem, 1
-        while name in self._taken:
+        while name in self._used:
             number += 1
             name = f"{photo.stem} {number}"
-        self._taken.add(name)
-        drawn = sheets.png(sheets.answer(open_photo(photo), photo.name, answer.top(self._top)))
+        self._used.add(name)
+        drawn = sheets.png(sheets.answer(open_photo(photo), photo.name, classification.top(self._topk)))
         files.write_bytes(self._folder / f"{name}.png", drawn)

@@ -1,4 +1,4 @@
-"""The parts of the web page as HTML: whatever photos, files and classes are called, it is text and never markup."""
+"""The parts of the web page as HTML. Names of photos, files and classes are escaped: text, never markup."""
 
 import base64
 import io
@@ -10,16 +10,17 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from boatyard.images.decoding import FORMATS, MAX_PIXELS
+from boatyard.images.decoding import MAX_PIXELS
+from boatyard.images.formats import FORMATS
 from boatyard.images.views import Preprocessing, View
 from boatyard.models.model_header import Header
 from boatyard.report import formatting, theme
-from boatyard.serving.classifier import Answer
+from boatyard.serving.classifier import Classification
 from boatyard.serving.examples import Example
 
 TEMPLATES = Path(__file__).parent / "templates"
 TOP = 5
-SIDE = 960  # pixels of the shown photo's longer side
+SIDE = 960  # of the shown photo's longer side, pixels
 MAX_BYTES = 64 * 2**20  # of an upload
 
 _environment = Environment(
@@ -30,40 +31,45 @@ _parts = _environment.get_template("page.html.j2").module
 
 
 def head() -> str:
-    """What goes into the page's head: the style sheet and the icon."""
+    """The content of the page's <head>: the style sheet and the icon."""
     colours = f":root {{ {theme.css_variables(theme.LIGHT)} }}\n.dark {{ {theme.css_variables(theme.DARK)} }}\n"
     return _part("head", colours + (TEMPLATES / "page.css").read_text(encoding="utf-8"), theme.LIGHT["accent"])
 
 
-def opening(about: Header) -> str:
-    """What the page is for."""
-    return _part("opening", about)
+def opening(header: Header) -> str:
+    """The heading, and what the page is for."""
+    return _part("opening", header)
 
 
-def waiting(about: Header) -> str:
-    """What stands in the answer's place before the first photo: the classes."""
-    return _part("waiting", about)
+def waiting(header: Header) -> str:
+    """The panel before the first photo, with the classes."""
+    return _part("waiting", header)
 
 
 def answer(
-    file: str, said: Answer, photo: Image.Image, view: View, preprocessing: Preprocessing, actual: str | None = None
+    file: str,
+    result: Classification,
+    photo: Image.Image,
+    view: View,
+    preprocessing: Preprocessing,
+    actual: str | None = None,
 ) -> str:
-    """The most probable classes, the photo, and what the model sees of it.
+    """The panel with the most probable classes, the photo, and the model's view of it.
 
     Args:
         file: the photo's name.
-        said: the model's answer.
+        result: the photo's classification.
         photo: upright, RGB.
         view: its plain view, uint8 [3, s, s], shown pixel by pixel.
         preprocessing: how the view was made.
-        actual: the photo's class, where it is known.
+        actual: the photo's class, if it is known.
     """
-    rows = said.top(TOP)
+    rows = result.top(TOP)
     return _part(
         "answer",
         file=file,
         rows=rows,
-        others=len(said.classes) - len(rows),
+        others=len(result.classes) - len(rows),
         rest=max(0.0, 1 - sum(probability for _, probability in rows)),
         photo=_picture(_small(photo), "JPEG", quality=85),
         view=_picture(Image.fromarray(view.transpose(1, 2, 0)), "PNG"),
@@ -75,42 +81,45 @@ def answer(
 
 
 def refusal(file: str, reason: str) -> str:
-    """Why a file is no usable photo, and what would be one."""
+    """The panel that says why a file is not a usable photo, and which files are."""
     return _part("refusal", file, reason, FORMATS, MAX_PIXELS // 1_000_000, MAX_BYTES // 2**20)
 
 
-def examples(shown: Sequence[Example]) -> str:
-    """The examples as buttons, numbered from 0; nothing where there is none."""
+def examples(test_photos: Sequence[Example]) -> str:
+    """The examples as buttons, numbered from 0; empty if there are none."""
     return _part(
         "examples",
-        [{"actual": example.actual, "address": _picture(example.picture.image, "JPEG").address} for example in shown],
+        [
+            {"actual": example.actual, "address": _picture(example.picture.image, "JPEG").address}
+            for example in test_photos
+        ],
     )
 
 
 def card(text: str) -> str:
-    """The model card's Markdown without the block of metadata that it begins with."""
+    """The model card's Markdown without the block of metadata at its beginning."""
     return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
 
 
 def no_card(path: Path) -> str:
-    """What stands in the model card's place where there is none."""
+    """The section in place of a missing model card."""
     return _part("no_card", path)
 
 
 def closing() -> str:
-    """What becomes of the photos."""
+    """The footer, which says where photos go."""
     return _part("closing")
 
 
 def frame(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[float, float, float, float]:
-    """The plain view's place in a photo, as fractions of its width and height: left, top, width, height."""
+    """The part of a photo in its plain view, as fractions of width and height: left, top, width, height."""
     left, top, right, bottom = preprocessing.box(*size)
     return left / size[0], top / size[1], (right - left) / size[0], (bottom - top) / size[1]
 
 
 @dataclass(frozen=True)
 class _Picture:
-    """An image that stands in the page itself."""
+    """An image embedded in the page as a data URL."""
 
     address: str
     width: int

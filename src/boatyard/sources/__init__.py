@@ -1,8 +1,7 @@
-"""Where photos come from. Every kind of source ends in the same folder: data/raw/<class>/<file>, original bytes.
+"""Fetching data sets. Every source ends in the same folder: data/raw/<class>/<file>, original bytes.
 
-A kind is a module with one function that makes a folder of files available (`SourceFiles`); `layouts` says which of
-those files are photos of which class, `naming` what they are called, `copy_photos` copies them. A new kind is a new
-module, a section in `params/dataset.py` and a case in `_open`.
+`registry` lists the sources. A source is a module with one function that makes files available and lists the photos
+among them, most with the help of `layouts`. `naming` then chooses file names, and `copy_photos` copies the photos.
 """
 
 import shutil
@@ -11,47 +10,49 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from boatyard.params.dataset import Dataset, FolderDataset, KaggleDataset, PypiDataset, TorchvisionDataset, UrlDataset
-from boatyard.sources import copy_photos, folder, kaggle, layouts, naming, pypi, torchvision_datasets, url
-from boatyard.sources.base import Progress, SourceFiles
+from boatyard.params.dataset import DatasetSection
+from boatyard.sources import naming
+from boatyard.sources.copy_photos import copy_photos
+from boatyard.sources.interface import Progress, Workspace
+from boatyard.sources.registry import SOURCES
 
 __all__ = ["Fetched", "fetch"]
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What lies in data/raw now, and where it came from."""
+    """The content of data/raw and where it came from."""
 
-    source: str  # a package, a folder, an address: without secrets
-    version: str  # "" where the source has none
-    sha256: str  # of the archive, or over the photos' paths and contents where there is none
+    source: str  # a package, a folder or an address, without secrets
+    version: str  # empty if the source has none
+    sha256: str  # of the archive, or over the photos' paths and contents if there is no archive
     licence: str
-    images: int
+    images: int  # number of photos
     classes: int
     notes: tuple[str, ...]  # what was left out, one sentence each
 
 
-def fetch(dataset: Dataset, raw: Path, downloads: Path, incoming: Path, progress: Progress) -> Fetched:
-    """Make `raw` hold the data set's photos, in a folder per class, whole or not at all.
+def fetch(dataset: DatasetSection, raw: Path, downloads: Path, incoming: Path, progress: Progress) -> Fetched:
+    """Fetch the data set's photos into `raw`, one folder per class. On failure `raw` stays as it was.
 
     Args:
         dataset: the `dataset` section of params.yaml.
-        raw: the folder to make or to replace.
-        downloads: a folder of fetched archives, named by their sha256, that may be kept between runs.
-        incoming: the folder of one's own photos.
+        raw: the folder to create or replace.
+        downloads: a folder for fetched archives, which may be kept between runs.
+        incoming: the folder of the user's own photos.
         progress: makes a progress bar.
 
     Raises:
-        UserError: the source can't be reached or is not what params.yaml says, or the layout does not fit it.
+        UserError: the source can't be reached or is not what params.yaml says, or the layout does not match it.
     """
-    with _whole_folder(raw) as (scratch, result):
-        origin, listing = _open(dataset, scratch, downloads, incoming, progress)
+    with _replacing_folder(raw) as (scratch, result):
+        listing = SOURCES[type(dataset)](dataset, Workspace(scratch, downloads, incoming, progress))
         targets = naming.assign(listing.photos)
-        sha256 = copy_photos.place(targets, listing.root, result, origin.movable, progress)
+        sha256 = copy_photos(targets, listing.root, result, listing.files.movable, progress)
     return Fetched(
-        source=origin.name,
-        version=origin.version,
-        sha256=origin.sha256 or sha256,
+        source=listing.files.name,
+        version=listing.files.version,
+        sha256=listing.files.sha256 or sha256,
         licence=dataset.licence,
         images=len(targets),
         classes=len({photo.label for photo in listing.photos}),
@@ -59,28 +60,11 @@ def fetch(dataset: Dataset, raw: Path, downloads: Path, incoming: Path, progress
     )
 
 
-def _open(
-    dataset: Dataset, scratch: Path, downloads: Path, incoming: Path, progress: Progress
-) -> tuple[SourceFiles, layouts.Listing]:
-    match dataset:
-        case TorchvisionDataset():  # knows the classes itself
-            return torchvision_datasets.fetch(dataset, scratch, downloads, incoming, progress)
-        case PypiDataset():
-            origin = pypi.fetch(dataset, scratch, downloads, progress)
-        case UrlDataset():
-            origin = url.fetch(dataset, scratch, downloads, progress)
-        case KaggleDataset():
-            origin = kaggle.fetch(dataset)
-        case FolderDataset():
-            origin = folder.fetch(incoming)
-    return origin, layouts.read(dataset.layout, origin)
-
-
 @contextmanager
-def _whole_folder(path: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield a scratch folder and an empty one beside `path`; the latter takes `path`'s place if the block ends well.
+def _replacing_folder(path: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield a scratch folder and an empty folder next to `path`; the latter replaces `path` if the block succeeds.
 
-    The work folder's name is fixed, so that what a killed run left is removed by the next one.
+    Both have fixed names, so that the next run removes what a killed run left.
     """
     work = path.with_name(f".{path.name}.part")
     _remove(work)

@@ -1,4 +1,4 @@
-"""Archives unpacked safely: plain files only, none outside of the folder, no more than an honest archive holds."""
+"""Safe unpacking of archives: plain files only, none outside of the folder, and no more bytes than photos unpack to."""
 
 import lzma
 import stat
@@ -14,19 +14,19 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
 from boatyard.core.errors import UserError
-from boatyard.sources.base import Progress
-from boatyard.sources.walk import MOST_LEVELS
+from boatyard.sources.interface import Progress
+from boatyard.sources.walk import MAX_DEPTH
 
-MOST_FILES = 3_000_000
-# Photos hardly shrink in an archive. An archive bomb's zeros do, up to a thousandfold under Deflate.
-MOST_GROWTH = 200
+MAX_FILES = 3_000_000
+# Photos hardly shrink in an archive. The zeros of an archive bomb do, up to a thousandfold under Deflate.
+MAX_RATIO = 200
 ALLOWANCE = 100 << 20  # bytes, for a small archive of drawings or tables
-MOST_HEADER = 1 << 20  # bytes of a name or of attributes in a tar, which tarfile reads at once
+MAX_HEADER = 1 << 20  # bytes of a name or of attributes in a tar, which tarfile reads into memory
 
 CHUNK = 1 << 20
 ZIP_ENCRYPTED, ZIP_UTF8 = 0x1, 0x800  # flag bits
 ZIP_MADE_ON_DOS = 0
-BEFORE_A_MEMBER = {
+EXTENDED_HEADERS = {
     tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
 }  # fmt: skip
 
@@ -34,61 +34,70 @@ BEFORE_A_MEMBER = {
 @dataclass(frozen=True)
 class _Member:
     name: str
-    problem: str  # why it is not a plain file that can be read; "" if it is
+    problem: str  # why it can't be unpacked; empty if it can
     open: Callable[[], IO[bytes]]
 
 
 class _Refused(Exception):
-    """What an archive must not hold. No `tarfile.ReadError`: after that, tarfile tries the next compression."""
+    """Not a `tarfile.ReadError`, after which tarfile would try the next compression."""
 
 
 class _Header(tarfile.TarInfo):
-    """A tar member's header, refused if a name or attributes follow that would fill the memory."""
+    """A tar member's header, refused if it announces a name or attributes that would fill the memory."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         header = super().frombuf(buf, encoding, errors)
-        if header.type in BEFORE_A_MEMBER and header.size > MOST_HEADER:
+        if header.type in EXTENDED_HEADERS and header.size > MAX_HEADER:
             raise _Refused(f"a header of {header.size:,} bytes")
         return header
 
 
-# The last line is what Python's readers raise for bytes that they did not expect.
+# The last line is what Python's readers raise for unexpected bytes.
 DAMAGED = (
     _Refused, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
     ValueError, IndexError, OverflowError, RecursionError, MemoryError, struct.error,
 )  # fmt: skip
 
 
-def unpack(archive: Path, shown: str, into: Path, progress: Progress) -> None:
+# Not tarfile's extraction filter "data", nor shutil.unpack_archive with it: of the tars in tests/hostile_archives.py it
+# unpacks an absolute path (under another name), a link to another member, two different files with one path, and 1 TB
+# of holes; for zip archives there is no filter.
+def unpack(archive: Path, title: str, into: Path, progress: Progress) -> None:
     """Unpack a zip or a tar archive (plain, gzip, bzip2 or xz) into the folder `into`.
 
-    A file that is there already, from this archive or another, must have the same content.
+    A file that exists already, from this archive or another, must have the same content.
+
+    Args:
+        archive: the file.
+        title: what messages call it.
+        into: the folder.
+        progress: makes a progress bar.
 
     Raises:
-        UserError: `archive` is neither, is damaged or encrypted, holds a link or a device, a path out of the folder,
-            two different files at one path, or far more than its size allows; the message names the member.
+        UserError: `archive` is neither, is damaged or encrypted, contains a link, a device, a path outside of the
+            folder or two different files with one path, or unpacks to far too much; the message names the member.
     """
-    budget = MOST_GROWTH * archive.stat().st_size + ALLOWANCE
+    budget = MAX_RATIO * archive.stat().st_size + ALLOWANCE
     place = ""
     try:
-        with progress(f"unpacking {shown}", None, "file") as bar:
-            for number, member in enumerate(_members(archive, shown)):
-                if number >= MOST_FILES:
-                    raise UserError(f"{shown} holds more than {MOST_FILES:,} files: too many to unpack")
-                target = into / _safe(member, shown)
+        with progress(f"unpacking {title}", None, "file") as bar:
+            for number, member in enumerate(_members(archive, title)):
+                if number >= MAX_FILES:
+                    raise UserError(f"{title} contains more than {MAX_FILES:,} files: split it")
+                target = into / _safe(member, title)
                 place = f", near the member {member.name[-80:]!r}"
-                budget -= _write(member, target, budget, shown)
+                budget -= _write(member, target, budget, title)
                 bar.update(1)
     except DAMAGED as error:
-        reason = f"{shown} is damaged or packed in a way that can't be read ({str(error)[:200]}{place})"
-        raise UserError(f"{reason}: fetch it or pack it again") from error
+        reason = f"{title} is damaged or uses an unsupported format ({str(error)[:200]}{place})"
+        raise UserError(f"{reason}: download it or pack it again") from error
     except OSError as error:
-        reason = f"{shown} can't be unpacked ({error.strerror or error}{place})"
-        raise UserError(f"{reason}: free space, or pack it again") from error
+        reason = f"{title} can't be unpacked ({error.strerror or error}{place})"
+        raise UserError(f"{reason}: free disk space, or pack it again") from error
 
 
-def _members(archive: Path, shown: str) -> Iterator[_Member]:
+def _members(archive: Path, title: str) -> Iterator[_Member]:
     # Tar first: a tar whose last file is a zip also ends like one.
     try:
         return _tar_members(tarfile.open(archive, tarinfo=_Header))
@@ -96,19 +105,19 @@ def _members(archive: Path, shown: str) -> Iterator[_Member]:
         pass
     if zipfile.is_zipfile(archive):
         return _zip_members(archive)
-    raise UserError(f"{shown} is no zip and no tar archive (plain, gz, bz2 or xz): pack it as one of these")
+    raise UserError(f"{title} is not a zip archive or a tar archive (plain, gz, bz2 or xz): pack it as one of these")
 
 
 def _tar_members(archive: tarfile.TarFile) -> Iterator[_Member]:
     with archive as tar:
         while info := tar.next():
-            # tarfile keeps a record of every member otherwise: a gigabyte for a million photos
+            # Otherwise tarfile keeps a record of every member: a gigabyte for a million photos.
             tar.members = []  # type: ignore[attr-defined]
             problem = ""
             if info.issym() or info.islnk():
                 problem = "is a link; pack the files themselves (tar --dereference --hard-dereference)"
             elif not info.isfile() and not info.isdir():
-                problem = "is neither a file nor a folder"
+                problem = "is not a file or a folder"
             if problem or info.isfile():
                 yield _Member(info.name, problem, partial(_tar_stream, tar, info))
 
@@ -128,14 +137,14 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
                 problem = "is a link; pack the files themselves"
             elif info.flag_bits & ZIP_ENCRYPTED:
                 problem = "is encrypted; pack it without a password"
-            if problem or not info.filename.endswith("/"):  # is_dir() fails at a name of no bytes
+            if problem or not info.filename.endswith("/"):  # is_dir() fails for an empty name
                 yield _Member(_zip_name(info), problem, partial(packed.open, info))
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
     name = info.filename
     if not info.flag_bits & ZIP_UTF8:
-        # Read as the DOS code page, but most packers that do not set the flag write UTF-8 all the same.
+        # zipfile decodes such names as code page 437, but most packers that do not set the flag write UTF-8.
         try:
             name = name.encode("cp437").decode("utf-8")
         except UnicodeError:
@@ -143,23 +152,23 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
     return name.replace("\\", "/") if info.create_system == ZIP_MADE_ON_DOS else name
 
 
-def _safe(member: _Member, shown: str) -> PurePosixPath:
+def _safe(member: _Member, title: str) -> PurePosixPath:
     path = PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise UserError(f"{shown}: the member {member.name!r} leads out of the folder: nothing of it is taken")
+        raise UserError(f"{title}: the member {member.name!r} is outside of the folder: nothing was unpacked")
     if member.problem:
-        raise UserError(f"{shown}: the member {member.name!r} {member.problem}")
+        raise UserError(f"{title}: the member {member.name!r} {member.problem}")
     if "\0" in member.name:
-        raise UserError(f"{shown}: the member {member.name!r} has a name that no file can have: pack it under another")
-    if len(path.parts) > MOST_LEVELS:
+        raise UserError(f"{title}: the member {member.name!r} has a name that no file can have: rename it")
+    if len(path.parts) > MAX_DEPTH:
         raise UserError(
-            f"{shown}: the member {member.name[:40]!r}… lies in more than {MOST_LEVELS} folders: flatten them"
+            f"{title}: the member {member.name[:40]!r}… is nested more than {MAX_DEPTH} folders deep: flatten them"
         )
     return path
 
 
-def _write(member: _Member, target: Path, budget: int, shown: str) -> int:
-    """Write a member's content, and return its length in bytes."""
+def _write(member: _Member, target: Path, budget: int, title: str) -> int:
+    """Write a member's content and return its length in bytes."""
     target.parent.mkdir(parents=True, exist_ok=True)
     written = 0
     with closing(member.open()) as reading, target.open("r+b" if target.exists() else "x+b") as writing:
@@ -167,17 +176,15 @@ def _write(member: _Member, target: Path, budget: int, shown: str) -> int:
         while chunk := reading.read(CHUNK):
             written += len(chunk)
             if written > budget:
-                raise UserError(
-                    f"{shown} unpacks to more than {MOST_GROWTH} times its size: an archive bomb, not photos"
-                )
+                raise UserError(f"{title} unpacks to more than {MAX_RATIO} times its size: an archive bomb, not photos")
             if fresh:
                 writing.write(chunk)
             elif writing.read(len(chunk)) != chunk:
-                raise _twice(member, shown)
+                raise _conflict(member, title)
         if not fresh and writing.read(1):
-            raise _twice(member, shown)
+            raise _conflict(member, title)
     return written
 
 
-def _twice(member: _Member, shown: str) -> UserError:
-    return UserError(f"{shown}: two different files at one path, {member.name!r}: pack it without the second")
+def _conflict(member: _Member, title: str) -> UserError:
+    return UserError(f"{title}: two different files have the path {member.name!r}: remove one of them")

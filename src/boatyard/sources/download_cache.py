@@ -1,75 +1,78 @@
-"""Fetched archives, kept under their sha256 so that a second run needs no network."""
+"""Fetched archives, cached under their sha256 so that a second run needs no network."""
 
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from boatyard.core.errors import UserError, unwritable
+from boatyard.core.errors import UserError, cannot_write
 from boatyard.core.files import sha256_of
 
 
-def kept(downloads: Path, sha256: str, what: str, key: str, download: Callable[[Path], Path]) -> Path:
-    """The file with this sha256: the kept one if it is still sound, or what `download` fetches.
+def cached(downloads: Path, sha256: str, title: str, key: str, download: Callable[[Path], Path]) -> Path:
+    """The file with this sha256: from the cache if it is intact there, otherwise from `download`.
 
     Args:
-        downloads: where archives are kept.
-        sha256: the file's, and its name there.
-        what: what the file is called in a message.
-        key: of params.yaml, where `sha256` stands.
-        download: fetches the file into the folder that it is given, and returns where it put it. What a stopped
-            download left is still in the folder.
+        downloads: the cache folder.
+        sha256: the file's, and its name in the cache.
+        title: what messages call the file.
+        key: the key of params.yaml that `sha256` comes from.
+        download: fetches the file into the given folder and returns its path. The folder still contains what an
+            interrupted download left.
 
     Raises:
-        UserError: what was fetched has another sha256, or `downloads` can't be written.
+        UserError: the fetched file has another sha256, or `downloads` can't be written.
     """
     path = downloads / sha256
-    # Hashing costs a third of a second per 100 MB, and a damaged file must never be taken for a whole one.
-    if _file(path) and sha256_of(path) == sha256:
+    # Hashing takes a third of a second per 100 MB, and a damaged file must never be mistaken for a whole one.
+    if _is_file(path) and sha256_of(path) == sha256:
         return path
     partial = downloads / f"{sha256}.part"
     make_folder(partial)
     path.unlink(missing_ok=True)
     fetched = download(partial)
     found = sha256_of(fetched)
-    # Under its own sum: a large file need not be fetched again once params.yaml names it.
-    _file(downloads / found)
+    # Cached under its actual sha256: if params.yaml is corrected, a large file need not be fetched again.
+    _is_file(downloads / found)
     fetched.replace(downloads / found)
     shutil.rmtree(partial)
-    check(found, sha256, what, key)
+    check_sha256(found, sha256, title, key)
     return path
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder below the work folder, and its parents, unless it is there.
+    """Create a folder and its parents unless it exists.
 
     Raises:
-        UserError: a file is where a folder belongs, or nothing can be written there.
+        UserError: a file is in the way, or the folder can't be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise no_folder(next(place for place in (path, *path.parents) if os.path.lexists(place))) from None
+        raise not_a_directory(next(place for place in (path, *path.parents) if os.path.lexists(place))) from None
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise cannot_write(path, error) from error
 
 
-def no_folder(path: Path) -> UserError:
-    """What to say of something that is where a folder belongs."""
-    return UserError(f"{path} is no folder, and one is needed there: move it away")
+def not_a_directory(path: Path) -> UserError:
+    """The error for something that is where a directory is needed."""
+    return UserError(f"{path} is not a directory, and one is needed there: move it away")
 
 
-def _file(path: Path) -> bool:
-    """Whether there is a file; a folder in its place is the user's to move."""
+def _is_file(path: Path) -> bool:
     if path.is_dir():
-        raise UserError(f"{path} is a folder, and a file is needed there: move it away")
+        raise UserError(f"{path} is a directory, and a file is needed there: move it away")
     return path.is_file()
 
 
-def check(found: str, sha256: str, what: str, key: str) -> None:
-    """Stop unless a file has the sha256 that params.yaml names under `key`."""
-    if found != sha256:
+def check_sha256(found: str, expected: str, title: str, key: str) -> None:
+    """Check that a file has the sha256 that `key` of params.yaml says.
+
+    Raises:
+        UserError: it has another.
+    """
+    if found != expected:
         raise UserError(
-            f"{what} has sha256 {found}, and {key} is {sha256}: it is another file than the one meant; "
-            f"set {key} to the first if you trust it"
+            f"{title} has sha256 {found}, but {key} is {expected}: it is not the expected file; "
+            f"set {key} to the former if you trust it"
         )

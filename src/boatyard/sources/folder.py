@@ -1,18 +1,19 @@
-"""Kind `folder`: one's own photos, put under data/incoming by hand, by `dvc add` or by `dvc import`."""
-
-from pathlib import Path
+"""Source `folder`: your own photos, put under data/incoming by hand, by `dvc add` or by `dvc import`."""
 
 from boatyard.core.errors import UserError
-from boatyard.sources.base import SourceFiles
-from boatyard.sources.walk import files
+from boatyard.params.dataset import FolderDataset
+from boatyard.sources import layouts
+from boatyard.sources.interface import Listing, SourceFiles, Workspace
+from boatyard.sources.walk import list_files
 
 
-def fetch(incoming: Path) -> SourceFiles:
-    """The folder as it is; its files are only ever copied, so that changing them can't change data/raw."""
-    shown = incoming.as_posix()
-    if not incoming.is_dir() or not files(incoming, shown):
+def fetch(dataset: FolderDataset, workspace: Workspace) -> Listing:
+    """List the photos of the folder. They are always copied, so that changing them can't change data/raw."""
+    folder = workspace.incoming
+    title = folder.as_posix()
+    if not folder.is_dir() or not list_files(folder, title):
         raise UserError(
-            f"{shown} holds no files: put the photos there, a folder per class ({shown}/<class>/<photo>.jpg), "
-            "or set dataset.source to another kind"
+            f"{title} has no files: put your photos there, one folder per class ({title}/<class>/<photo>.jpg), "
+            "or choose another dataset.source"
         )
-    return SourceFiles(folder=incoming, shown=shown, name=shown, version="", sha256="", movable=False)
+    return layouts.read(dataset.layout, SourceFiles(folder, title, title, version="", sha256="", movable=False))

@@ -1,18 +1,17 @@
 """Which files of a data set are photos of which class: folders, a table, or folders that are already split."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from boatyard.core.errors import UserError
 from boatyard.core.file_names import is_clutter
+from boatyard.images.formats import has_photo_suffix
 from boatyard.params.dataset import FoldersLayout, Layout, SplitFoldersLayout, TableLayout
 from boatyard.sources import table
-from boatyard.sources.base import SourceFiles
-from boatyard.sources.naming import Labelled
-from boatyard.sources.walk import files, looks_like_photo
+from boatyard.sources.interface import LabelledPhoto, Listing, SourceFiles
+from boatyard.sources.walk import list_files
 
-# What data sets call their splits, in lower case, and what they are called here.
+# The names that data sets give their splits, in lower case, and the names used here.
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -24,111 +23,95 @@ SPLIT_NAMES = {
 }
 
 
-@dataclass(frozen=True)
-class Listing:
-    """A data set's photos with their classes, and what was left out."""
-
-    root: Path  # the photos' paths start here
-    photos: list[Labelled]
-    notes: tuple[str, ...]
-
-
-def read(layout: Layout, origin: SourceFiles) -> Listing:
+def read(layout: Layout, files: SourceFiles) -> Listing:
     """Find the photos and their classes.
 
     Raises:
-        UserError: the layout does not fit the files; the message says what is there instead.
+        UserError: the layout does not match the files; the message says what was found instead.
     """
-    root = _root(layout, origin)
-    shown = origin.shown if root == origin.folder else f"{origin.shown}, folder {layout.root}"
-    found = files(root, shown)
-    match layout:
-        case FoldersLayout():
-            photos, notes = _folders(found, shown)
-            notes += _empty(root, "*", found)
-        case SplitFoldersLayout():
-            photos, notes = _split_folders(found, shown)
-            notes += _empty(root, "*/*", found)
-        case TableLayout():
-            photos, notes = table.read(layout, root, found, shown)
-    if not photos:
-        raise UserError(f"{shown} holds no photos in class folders; it has {_listed(root)}: mend dataset.layout")
-    return Listing(root, photos, tuple(notes))
-
-
-def _root(layout: Layout, origin: SourceFiles) -> Path:
-    root = origin.folder / layout.root
+    root = files.folder / layout.root
     if not root.is_dir():
         raise UserError(
-            f"dataset.layout.root: {origin.shown} has no folder {layout.root!r}; it has {_listed(origin.folder)}"
+            f"dataset.layout.root: {files.title} has no folder {layout.root!r}; it has {_content(files.folder)}"
         )
-    return root
+    title = files.title if root == files.folder else f"{files.title}, folder {layout.root}"
+    found = list_files(root, title)
+    match layout:
+        case FoldersLayout():
+            photos, notes = _folders(found, title)
+            notes += _empty_folders(root, "*", found)
+        case SplitFoldersLayout():
+            photos, notes = _split_folders(found, title)
+            notes += _empty_folders(root, "*/*", found)
+        case TableLayout():
+            photos, notes = table.read(layout, root, found, title)
+    if not photos:
+        raise UserError(f"{title} has no photos in class folders; it has {_content(root)}: correct dataset.layout")
+    return Listing(files, root, photos, tuple(notes))
 
 
-def _folders(found: Sequence[PurePosixPath], shown: str) -> tuple[list[Labelled], list[str]]:
+def _folders(found: Sequence[PurePosixPath], title: str) -> tuple[list[LabelledPhoto], list[str]]:
     photos = [_in_folder(path, 0) for path in found if len(path.parts) > 1]
-    if photos and all(photo.label.lower() in SPLIT_NAMES and len(photo.below.parts) > 1 for photo in photos):
+    if photos and all(photo.label.lower() in SPLIT_NAMES and len(photo.relative.parts) > 1 for photo in photos):
         raise UserError(
-            f"{shown} is already split, into {', '.join(sorted({photo.label for photo in photos}))}: "
+            f"{title} is already split, into {', '.join(sorted({photo.label for photo in photos}))}: "
             "set dataset.layout.kind to split_folders"
         )
     if len({photo.label for photo in photos}) == 1:
-        # An archive often holds one folder that holds the classes.
+        # Many archives contain a single folder with the class folders inside.
         label = photos[0].label
-        deeper = {photo.below.parts[0] for photo in photos if len(photo.below.parts) > 1}
+        deeper = {photo.relative.parts[0] for photo in photos if len(photo.relative.parts) > 1}
         if len(deeper) > 1:
             raise UserError(
-                f"{shown} has a single class folder, {label!r}, and {len(deeper)} folders in it: "
+                f"{title} has a single class folder, {label!r}, and {len(deeper)} folders in it: "
                 f"if those are the classes, set dataset.layout.root to the path of {label!r}"
             )
     return photos, _outside([path for path in found if len(path.parts) == 1])
 
 
-def _split_folders(found: Sequence[PurePosixPath], shown: str) -> tuple[list[Labelled], list[str]]:
+def _split_folders(found: Sequence[PurePosixPath], title: str) -> tuple[list[LabelledPhoto], list[str]]:
     tops = sorted({path.parts[0] for path in found if len(path.parts) > 1})
     splits: dict[str, str] = {}
     for top in tops:
         split = SPLIT_NAMES.get(top.lower())
         if split in splits.values():
-            both = [name for name, other in splits.items() if other == split]
-            raise UserError(f"{shown}: {both[0]!r} and {top!r} both are the {split} folder: join them")
+            first = next(name for name, other in splits.items() if other == split)
+            raise UserError(f"{title}: {first!r} and {top!r} are both the {split} folder: merge them")
         if split:
             splits[top] = split
     if not splits:
         raise UserError(
-            f"{shown} has no train, val or test folder; it has {', '.join(tops[:8]) or 'no folder'}: "
-            "mend dataset.layout.root, or set dataset.layout.kind: folders"
+            f"{title} has no train, val or test folder; it has {', '.join(tops[:8]) or 'no folder'}: "
+            "correct dataset.layout.root, or set dataset.layout.kind: folders"
         )
     inside = [path for path in found if path.parts[0] in splits and len(path.parts) > 1]
     photos = [_in_folder(path, 1, splits[path.parts[0]]) for path in inside if len(path.parts) > 2]
     others = [top for top in tops if top not in splits]
-    notes = [f"{', '.join(others)}: no split's folder, left out"] if others else []
+    notes = [f"folders that are not a split, left out: {', '.join(others)}"] if others else []
     return photos, notes + _outside([path for path in inside if len(path.parts) == 2])
 
 
-def _in_folder(path: PurePosixPath, depth: int, split: str = "") -> Labelled:
+def _in_folder(path: PurePosixPath, depth: int, split: str = "") -> LabelledPhoto:
     """A photo whose class is the folder at `depth` of its path."""
     folder = PurePosixPath(*path.parts[: depth + 1])
-    return Labelled(path, path.parts[depth], f"folder {folder}", path.relative_to(folder), split)
+    return LabelledPhoto(path, path.parts[depth], f"folder {folder}", path.relative_to(folder), split)
 
 
 def _outside(paths: Sequence[PurePosixPath]) -> list[str]:
-    """A note about photos that no class folder holds; a README or a licence there is no mistake."""
-    photos = [path for path in paths if looks_like_photo(path)]
-    if not photos:
-        return []
-    return [f"photos outside of class folders, left out: {len(photos):,} (the first: {photos[0]})"]
+    """A note about photos outside of class folders. Other files there, such as a README, are expected."""
+    photos = [path for path in paths if has_photo_suffix(path)]
+    return [f"photos outside of class folders, left out: {len(photos):,} (the first: {photos[0]})"] if photos else []
 
 
-def _empty(root: Path, classes: str, found: Sequence[PurePosixPath]) -> list[str]:
-    """A note about class folders without a photo, which leave no trace in data/raw; `classes` is their pattern."""
+def _empty_folders(root: Path, classes: str, found: Sequence[PurePosixPath]) -> list[str]:
+    """A note about class folders without a photo, which are absent from data/raw; `classes` is their glob pattern."""
     folders = sorted(PurePosixPath(path.relative_to(root)) for path in root.glob(classes) if path.is_dir())
-    held = {parent for path in found for parent in path.parents}
-    empty = [folder for folder in folders if folder not in held and not any(map(is_clutter, folder.parts))]
+    used = {parent for path in found for parent in path.parents}
+    empty = [folder for folder in folders if folder not in used and not any(map(is_clutter, folder.parts))]
     return [f"folders without a photo: {len(empty):,} (the first: {empty[0]})"] if empty else []
 
 
-def _listed(folder: Path) -> str:
+def _content(folder: Path) -> str:
     names = sorted(f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir())
     names = [name for name in names if not name.startswith(".")]
     more = f" and {len(names) - 8:,} more" if len(names) > 8 else ""

@@ -1,7 +1,7 @@
-"""Kind `torchvision`: its image-classification data sets by the name of their class, original files where it has them.
+"""Source `torchvision`: its image-classification data sets by class name, with their original files if they have any.
 
-torchvision offers no common way to ask for a sample's file, so what each class keeps is written down here: a list of
-paths and classes under one of a few names (`_listed`), or arrays, which become PNG files, without loss.
+torchvision has no common way to get a sample's file, so this module lists what each class has: a list of paths and
+targets under one of a few names (`_photo_paths`), or arrays, which are written as PNG files without loss.
 """
 
 import difflib
@@ -17,24 +17,23 @@ from dataclasses import dataclass
 from gzip import BadGzipFile
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.error import URLError
 
-from boatyard.core.errors import UserError, unwritable
+from boatyard.core.errors import UserError, cannot_write
 from boatyard.params.dataset import TorchvisionDataset
 from boatyard.sources import http
-from boatyard.sources.base import Progress, SourceFiles
-from boatyard.sources.download_cache import make_folder, no_folder
-from boatyard.sources.layouts import SPLIT_NAMES, Listing
-from boatyard.sources.naming import Labelled, alike
-from boatyard.sources.walk import files
+from boatyard.sources.download_cache import make_folder, not_a_directory
+from boatyard.sources.interface import LabelledPhoto, Listing, Progress, SourceFiles, Workspace
+from boatyard.sources.layouts import SPLIT_NAMES
+from boatyard.sources.naming import folded
+from boatyard.sources.walk import list_files
 
 
 @dataclass(frozen=True)
 class _Published:
-    """How a class of torchvision's divides its photos, and whether it holds files or arrays."""
+    """How a torchvision class divides its photos, and whether they are arrays rather than files."""
 
-    argument: str = ""  # of the class, that chooses a part; "" if it has but one
-    parts: tuple[str | int, ...] = ()  # its values that together are the data set
+    argument: str = ""  # of the class, that selects a part; empty if there is only one
+    parts: tuple[str | int, ...] = ()  # the values of `argument` that together make up the data set
     arrays: bool = False
 
 
@@ -78,39 +77,45 @@ PUBLISHED = {
     "USPS": _Published(*_TRAIN, arrays=True),
 }
 
-# Arguments that say where the files are and how to read them.
-OURS = {"self", "root", "transform", "target_transform", "transforms", "download", "loader", "target_type", "kwargs"}
+# Arguments that are not options: where the files are and how to read them.
+NO_OPTIONS = {
+    "self",
+    "root",
+    "transform",
+    "target_transform",
+    "transforms",
+    "download",
+    "loader",
+    "target_type",
+    "kwargs",
+}
 
 ARCHIVES = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".partial"}
 
-BY_HAND = (
-    "or put its files under data/incoming, in the folders that torchvision expects, and set dataset.download: false"
-)
+MANUALLY = "put its files under data/incoming, in the folders that torchvision expects, and set dataset.download: false"
 
 
-def fetch(
-    dataset: TorchvisionDataset, scratch: Path, downloads: Path, incoming: Path, progress: Progress
-) -> tuple[SourceFiles, Listing]:
-    """Fetch the data set, or find it under `incoming`, and list its photos."""
+def fetch(dataset: TorchvisionDataset, workspace: Workspace) -> Listing:
+    """Download the data set, or find it in the folder of incoming files, and list its photos."""
     published = _published(dataset)
-    folder = _downloaded(dataset, published, downloads, progress) if dataset.download else incoming
-    shown = f"torchvision's {dataset.name}"
+    folder = _download(dataset, published, workspace) if dataset.download else workspace.incoming
+    title = f"torchvision's {dataset.name}"
     found: list[tuple[PurePosixPath, str, str]] = []
     for part, samples in _parts(dataset, published, folder, download=False):
         split = _split(dataset, part)
-        names = _names(samples)
-        listed = _written(samples, scratch, part, progress) if published.arrays else _listed(samples, folder)
-        found += [(path, names.get(target, str(target)), split) for path, target in listed]
+        names = _class_names(samples)
+        photos = _write_png_files(samples, part, workspace) if published.arrays else _photo_paths(samples, folder)
+        found += [(path, names.get(target, str(target)), split) for path, target in photos]
     if not found:
-        raise UserError(f"{shown} has no photos with a class in {folder}: {BY_HAND}")
+        raise UserError(f"{title} has no photos with a class in {folder}: {MANUALLY}")
     if not published.arrays:
-        _check_all_there([path for path, _, _ in found], folder, shown)
+        _check_all_exist([path for path, _, _ in found], folder, title)
     common = PurePosixPath(os.path.commonpath([path.parent for path, _, _ in found]))
-    photos = [Labelled(path, label, shown, path.relative_to(common), split) for path, label, split in found]
-    note = f"{shown} holds {len(photos):,} photos as arrays: written as PNG files, without loss"
-    root = scratch if published.arrays else folder
-    origin = SourceFiles(root, shown, f"torchvision {dataset.name}", version="", sha256="", movable=published.arrays)
-    return origin, Listing(root, photos, (note,) if published.arrays else ())
+    listed = [LabelledPhoto(path, label, title, path.relative_to(common), split) for path, label, split in found]
+    note = f"the {len(listed):,} photos of {title} are arrays: written as PNG files, without loss"
+    root = workspace.scratch if published.arrays else folder
+    files = SourceFiles(root, title, f"torchvision {dataset.name}", version="", sha256="", movable=published.arrays)
+    return Listing(files, root, listed, (note,) if published.arrays else ())
 
 
 def _published(dataset: TorchvisionDataset) -> _Published:
@@ -121,31 +126,32 @@ def _published(dataset: TorchvisionDataset) -> _Published:
     raise UserError(f"dataset.name: torchvision has no image-classification data set {dataset.name!r}; {fix}")
 
 
-def _downloaded(dataset: TorchvisionDataset, published: _Published, downloads: Path, progress: Progress) -> Path:
-    """The folder that holds the data set, fetched unless it is there; it has its name only once it is whole.
+def _download(dataset: TorchvisionDataset, published: _Published, workspace: Workspace) -> Path:
+    """The folder with the data set, downloaded if it does not exist; it gets its name only when it is complete.
 
-    torchvision takes a folder that it was killed while unpacking for a whole one, so only archives are kept from a
-    stopped run: it checks the md5 of those, and `web` goes on where it stopped. They are kept whatever the network or
-    the disk does; at any other error they are not, as one that can't be unpacked must not stop the next run too.
+    torchvision mistakes a partly unpacked folder for a complete one, so only archives are kept after an interruption:
+    torchvision checks their md5, and `http.download` resumes partial ones. After an error of the network or the disk
+    they are kept too; after any other error they are removed, as an archive that can't be unpacked must not stop the
+    next run as well.
     """
     options = hashlib.sha256(json.dumps(dataset.options, sort_keys=True).encode()).hexdigest()[:8]
-    folder = downloads / f"torchvision-{dataset.name}-{options}"
+    folder = workspace.downloads / f"torchvision-{dataset.name}-{options}"
     if folder.is_dir():
         return folder
     if os.path.lexists(folder):
-        raise no_folder(folder)
+        raise not_a_directory(folder)
     part = folder.with_name(f"{folder.name}.part")
     make_folder(part)
-    _keep_archives_alone(part)
-    with _our_downloads(progress) as unfetched:
+    _remove_all_but_archives(part)
+    with _resumable_downloads(workspace.progress) as failures:
         try:
             for _ in _parts(dataset, published, part, download=True):
                 pass
         except UserError as error:
-            if unfetched:
-                raise UserError(f"torchvision's {dataset.name}: {unfetched[-1]}; {BY_HAND}") from error
-            if _of_the_machine(error.__cause__):
-                _keep_archives_alone(part)  # what is half unpacked may be what fills the disk
+            if failures:
+                raise UserError(f"torchvision's {dataset.name}: {failures[-1]}; or {MANUALLY}") from error
+            if _is_io_failure(error.__cause__):
+                _remove_all_but_archives(part)  # partly unpacked files may be what fills the disk
             else:
                 shutil.rmtree(part)
             raise
@@ -155,19 +161,19 @@ def _downloaded(dataset: TorchvisionDataset, published: _Published, downloads: P
 def _parts(
     dataset: TorchvisionDataset, published: _Published, root: Path, download: bool
 ) -> Iterator[tuple[str | int, Any]]:
-    """Each part of the data set as torchvision's object: train, test, …"""
-    import torchvision  # two seconds, for this kind alone
+    """Each part of the data set (train, test, …) as torchvision's object."""
+    import torchvision  # takes two seconds, and only this source needs it
 
     kind = getattr(torchvision.datasets, dataset.name)
     known = {name for base in kind.__mro__ for name in inspect.signature(base.__init__).parameters}
     for option in dataset.options:
-        if option not in known - OURS:
+        if option not in known - NO_OPTIONS:
             raise UserError(
                 f"dataset.options: torchvision's {dataset.name} has no option {option!r}; "
-                f"it has {', '.join(sorted(known - OURS - {'args'})) or 'none'}"
+                f"it has {', '.join(sorted(known - NO_OPTIONS - {'args'})) or 'none'}"
             )
     if download and "download" not in known:
-        raise UserError(f"torchvision can't download {dataset.name}: fetch it from its page, {BY_HAND[3:]}")
+        raise UserError(f"torchvision can't download {dataset.name}: get it from its web page, {MANUALLY}")
     chosen = dataset.options.get(published.argument)
     for part in published.parts or ("",) if chosen is None else (chosen,):
         arguments = dataset.options | ({published.argument: part} if published.argument else {})
@@ -177,57 +183,58 @@ def _parts(
             samples = kind(root, **arguments)
         except UserError:
             raise
-        except Exception as error:  # torchvision raises whatever its reading of the files raises
-            if download and isinstance(error, OSError) and error.errno and _of_the_machine(error):
-                raise unwritable(error.filename or root, error) from error
-            fix = "" if download and _of_the_machine(error) else "mend dataset.options, "
-            raise UserError(f"torchvision's {dataset.name}: {error}; {fix}{BY_HAND}") from error
+        except Exception as error:  # whatever torchvision raises while it reads the files
+            if download and isinstance(error, OSError) and error.errno and _is_io_failure(error):
+                raise cannot_write(error.filename or root, error) from error
+            fix = MANUALLY if download and _is_io_failure(error) else f"correct dataset.options, or {MANUALLY}"
+            raise UserError(f"torchvision's {dataset.name}: {error}; {fix}") from error
         yield part, samples
 
 
-def _of_the_machine(error: BaseException | None) -> bool:
-    """Whether an error is the disk's or the network's, and so no fault of an archive's."""
+def _is_io_failure(error: BaseException | None) -> bool:
+    """Whether the disk or the network is at fault, rather than an archive."""
     return isinstance(error, OSError) and not isinstance(error, BadGzipFile | FileNotFoundError)
 
 
-class _NotFetched(RuntimeError):
-    """A `UserError` on its way through torchvision, which tries its next mirror at a RuntimeError."""
+class _NotDownloaded(RuntimeError):
+    """A `DownloadError` on its way through torchvision, which tries the next mirror after a RuntimeError."""
 
 
 @contextmanager
-def _our_downloads(progress: Progress) -> Iterator[list[str]]:
-    """Let torchvision fetch files by `web.download`: resumed, checked for their length, with a clear error.
+def _resumable_downloads(progress: Progress) -> Iterator[list[str]]:
+    """Make torchvision download files with `http.download`, and yield why the latest file failed, one line per mirror.
 
-    Yield why the file that it asked for last was not fetched, a line for each mirror; empty if it was.
+    This replaces two private functions of torchvision, which wait forever, do not resume, keep no partial files and
+    follow redirects out of https. Without replacing them there is no way in: a class that finds an intact archive does
+    not download it, but Caltech101, Caltech256, EuroSAT and GTSRB have their addresses only inside their `download`
+    methods, and the others in about a dozen different attributes. An opener for urllib would not do either:
+    torchvision copies what it reads into a file that the opener can't know, so every archive would be stored twice.
     """
     from torchvision.datasets import utils
 
-    unfetched: list[str] = []
+    failures: list[str] = []
 
     def retrieve(url: str, filename: str | Path, chunk_size: int = 0) -> None:
         try:
             http.download(url, Path(filename), progress)
-        except UserError as error:
-            if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, URLError):
-                raise  # the disk's, which no mirror mends
-            unfetched.append(str(error))
-            raise _NotFetched(str(error)) from error
-        unfetched.clear()
+        except http.DownloadError as error:  # an error of the disk stops torchvision at once
+            failures.append(str(error))
+            raise _NotDownloaded(str(error)) from error
+        failures.clear()
 
-    def as_it_is(url: str, max_hops: int = 3) -> str:
-        """The address without a look at where it leads: that look waits for ever, and follows out of https."""
-        return url
+    def unchanged(url: str, max_hops: int = 3) -> str:
+        return url  # `http.download` follows redirects
 
     originals = utils._urlretrieve, utils._get_redirect_url
-    utils._urlretrieve, utils._get_redirect_url = retrieve, as_it_is
+    utils._urlretrieve, utils._get_redirect_url = retrieve, unchanged
     try:
-        yield unfetched
+        yield failures
     finally:
         utils._urlretrieve, utils._get_redirect_url = originals
 
 
-def _keep_archives_alone(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):  # a folder comes after what is in it
+def _remove_all_but_archives(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):  # the content of a folder before the folder
         if path.is_dir() and not path.is_symlink():
             if not any(path.iterdir()):
                 path.rmdir()
@@ -236,7 +243,7 @@ def _keep_archives_alone(folder: Path) -> None:
 
 
 def _split(dataset: TorchvisionDataset, part: str | int) -> str:
-    """What a part's photos are for, if the data set shall stay split."""
+    """The split of a part's photos, if the published splits are kept."""
     if dataset.layout.kind == "folders":
         return ""
     name = _part_name(part)
@@ -252,16 +259,16 @@ def _part_name(part: str | int) -> str:
     return {True: "train", False: "test"}[part] if isinstance(part, bool) else str(part)
 
 
-def _names(samples: Any) -> dict[int, str]:
-    """Each class's name, as a folder's; empty where torchvision has numbers alone."""
+def _class_names(samples: Any) -> dict[int, str]:
+    """Each target's class name, valid as a folder's; empty if torchvision has numbers only."""
     numbered = getattr(samples, "class_to_idx", {})
     names: Sequence[str | Sequence[str]] = []
     for attribute in ("all_categories", "categories", "_characters", "classes"):
         names = names or getattr(samples, attribute, [])
     names = names or sorted(numbered, key=numbered.__getitem__)
     readable = [_readable(name) for name in names]
-    times = Counter(alike(name) for name in readable)
-    return {number: f"{name} ({number})" if times[alike(name)] > 1 else name for number, name in enumerate(readable)}
+    counts = Counter(folded(name) for name in readable)
+    return {number: f"{name} ({number})" if counts[folded(name)] > 1 else name for number, name in enumerate(readable)}
 
 
 def _readable(name: str | Sequence[str]) -> str:
@@ -271,59 +278,57 @@ def _readable(name: str | Sequence[str]) -> str:
     return first.replace("/", "-")
 
 
-def _listed(samples: Any, folder: Path) -> list[tuple[PurePosixPath, int]]:
-    """The path below `folder` and the class of each photo that has a class."""
+def _photo_paths(samples: Any, folder: Path) -> list[tuple[PurePosixPath, int]]:
+    """The path relative to `folder` and the target of each photo that has a target."""
     root = Path(samples.root)
-    listed: list[tuple[str | Path, int | None]]
+    found: list[tuple[str | Path, int | None]]
     match type(samples).__name__:
         case "Caltech101" | "Caltech256" as name:
             top = root / f"{name.removeprefix('Caltech')}_ObjectCategories"
-            listed = [
+            found = [
                 (path, target)
                 for target, category in enumerate(samples.categories)
                 for path in (top / category).glob("*.jpg")
             ]
         case "INaturalist":
-            listed = [(root / samples.all_categories[target] / name, target) for target, name in samples.index]
+            found = [(root / samples.all_categories[target] / name, target) for target, name in samples.index]
         case "Omniglot":
             top = Path(samples.target_folder)
-            listed = [
+            found = [
                 (top / samples._characters[target] / name, target) for name, target in samples._flat_character_images
             ]
         case "OxfordIIITPet":
-            listed = list(zip(samples._images, samples._labels, strict=True))
+            found = list(zip(samples._images, samples._labels, strict=True))
         case "LFWPeople":
-            listed = list(zip(samples.data, samples.targets, strict=True))
+            found = list(zip(samples.data, samples.targets, strict=True))
         case "Places365":
-            listed = samples.imgs
+            found = samples.imgs
         case _ if hasattr(samples, "_image_files"):
-            listed = list(zip(samples._image_files, samples._labels, strict=True))
+            found = list(zip(samples._image_files, samples._labels, strict=True))
         case _:
-            listed = samples.samples if hasattr(samples, "samples") else samples._samples
-    return [(_below(path, folder), int(target)) for path, target in listed if target is not None]
+            found = samples.samples if hasattr(samples, "samples") else samples._samples
+    return [(_relative(path, folder), int(target)) for path, target in found if target is not None]
 
 
-def _below(path: str | Path, folder: Path) -> PurePosixPath:
+def _relative(path: str | Path, folder: Path) -> PurePosixPath:
     return PurePosixPath(Path(os.path.relpath(path, folder)).as_posix())
 
 
-def _written(samples: Any, scratch: Path, part: str | int, progress: Progress) -> list[tuple[PurePosixPath, int]]:
-    """Write a part's arrays as PNG files; the path below `scratch` and the class of each."""
-    listed = []
-    with progress("writing photos", len(samples), "photo") as bar:
+def _write_png_files(samples: Any, part: str | int, workspace: Workspace) -> list[tuple[PurePosixPath, int]]:
+    """Write a part's arrays as PNG files; the path relative to the scratch folder and the target of each."""
+    written = []
+    with workspace.progress("writing photos", len(samples), "photo") as bar:
         for number in range(len(samples)):
             photo, target = samples[number]
             if target is not None and target >= 0:
                 path = PurePosixPath(f"{_part_name(part) or 'photo'}_{number:06d}.png")
-                photo.save(scratch / path)
-                listed.append((path, int(target)))
+                photo.save(workspace.scratch / path)
+                written.append((path, int(target)))
             bar.update(1)
-    return listed
+    return written
 
 
-def _check_all_there(paths: Sequence[PurePosixPath], folder: Path, shown: str) -> None:
-    missing = sorted(set(paths) - set(files(folder, shown)))
+def _check_all_exist(paths: Sequence[PurePosixPath], folder: Path, title: str) -> None:
+    missing = sorted(set(paths) - set(list_files(folder, title)))
     if missing:
-        raise UserError(
-            f"{shown}: photos that it lists and that are not in {folder}: {len(missing):,} (the first: {missing[0]})"
-        )
+        raise UserError(f"{title} lists photos that are not in {folder}: {len(missing):,} (the first: {missing[0]})")

@@ -1,1 +1,1 @@
-"""Training: the head on cached features, then fine-tuning of the backbone."""
+"""Training of the head on cached features, then fine-tuning of the backbone."""

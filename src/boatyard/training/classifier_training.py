@@ -1,4 +1,4 @@
-"""A whole training run: the head on cached features, then, if asked to, the backbone's last blocks with it."""
+"""A whole training run: the head on cached features, then, optionally, the last blocks of the backbone with it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,10 +17,9 @@ from boatyard.features.embeddings import Embeddings
 from boatyard.features.feature_files import Examples, Features, Task
 from boatyard.images.views import PLAIN, Recipe
 from boatyard.models import backbones
-from boatyard.models.fingerprint import fingerprint
 from boatyard.models.frozen_backbone import FrozenBackbone
 from boatyard.models.model_header import Header
-from boatyard.models.network import Network, arrays, embedder, head, parameter_count
+from boatyard.models.network import Network, embedder, head, parameter_count
 from boatyard.params import Params
 from boatyard.training import finetuning, head_training
 from boatyard.training.history import Epoch, best
@@ -34,7 +33,7 @@ Metrics = dict[str, Any]
 
 @dataclass(frozen=True)
 class Folders:
-    """Where a run finds the photos and a user's weights, and what it may cache: embeddings, graphs, its own state."""
+    """Input folders (the photos, the user's own weights) and cache folders (embeddings, graphs, states of runs)."""
 
     raw: Path
     weights: Path
@@ -52,7 +51,7 @@ class Result:
         header: its metadata.
         history: every epoch.
         metrics: metrics/train.json.
-        state: what a killed run would have gone on from; it can be deleted once all is saved.
+        state: file from which a killed run would have continued; to be deleted once everything is saved.
     """
 
     network: Network
@@ -63,94 +62,97 @@ class Result:
 
 
 def train(
-    settings: Params, samples: Sequence[Sample], features: Features, folders: Folders, machine: Machine, tell: OnEpoch
+    settings: Params,
+    samples: Sequence[Sample],
+    features: Features,
+    folders: Folders,
+    machine: Machine,
+    on_epoch: OnEpoch,
 ) -> Result:
-    """Train the head on `features`; fine-tune the backbone if `finetune.epochs` says so; fit a temperature.
+    """Train the head on `features`, fine-tune the backbone if `finetune.epochs` is positive, and fit a temperature.
 
     Several processes may share fine-tuning; each returns the same result.
 
     Args:
         settings: the sections that the stage train declares.
         samples: the photos.
-        features: of the frozen backbone, of these photos.
-        folders: where things are.
+        features: of the frozen backbone, for these photos.
+        folders: where to read and cache.
         machine: where fine-tuning runs.
-        tell: called after each epoch.
+        on_epoch: called after each epoch.
 
     Raises:
         UserError: there is no such backbone or weights, a photo can't be opened, or the loss is not finite.
     """
-    classes = class_names(samples)
-    network, recipe = _untrained(settings, len(classes), folders.weights)
-    train, validation = (feature_files.examples(features, classes, split) for split in ("train", "validation"))
-    labels = torch.from_numpy(train.labels)
-    weights = balanced(labels, len(classes)) if settings.train.class_weights == "balanced" else None
-    loss = Loss(settings.train.label_smoothing, weights)
+    model, seed, classes = settings.model, settings.seed, class_names(samples)
     history: list[Epoch] = []
 
     def add(epoch: Epoch) -> None:
         is_best = not history or epoch.validation_loss < best(history).validation_loss
         history.append(epoch)
-        tell(epoch, is_best)
+        on_epoch(epoch, is_best)
 
-    for epoch in head_training.fit(network.head, train, validation, loss, settings.train, settings.seed):
+    # The published backbone with a new head.
+    torch.manual_seed(seed)  # the same random weights as in featurize, if model.weights is 'none'
+    backbone = backbones.create(model.backbone, model.weights, folders.weights)
+    recipe = Recipe(backbone.preprocessing.adapted(settings.image), settings.augment, seed)
+    torch.manual_seed(seed)
+    new_head = head(backbone.width, model.head.hidden, model.head.dropout, len(classes))
+    network = Network(embedder(backbone, recipe.preprocessing), new_head)
+
+    # Phase 1: the head, on cached features.
+    train, validation = (feature_files.examples(features, classes, split) for split in ("train", "validation"))
+    labels = torch.from_numpy(train.labels)
+    weights = balanced(labels, len(classes)) if settings.train.class_weights == "balanced" else None
+    loss = Loss(settings.train.label_smoothing, weights)
+    for epoch in head_training.fit(network.head, train, validation, loss, settings.train, seed):
         add(epoch)
-    trained, state = parameter_count(network.head), None
+    trained = parameter_count(network.head)
+    state = None
+
+    # Phase 2: the last blocks of the backbone too, on the photos.
     if settings.finetune.epochs:
-        trained += sum(part.numel() for block in finetuning.chosen(network, settings.finetune) for part in block)
-        state = _state_path(settings, network, recipe, samples, folders.finetuning, machine)
+        trained += sum(
+            parameter.numel() for block in finetuning.blocks_to_train(network, settings.finetune) for parameter in block
+        )
+        state = _state_path(settings, network, samples, folders.finetuning, machine)
         photos, held_out = (
             finetuning.photos(samples, classes, split, folders.raw, recipe) for split in ("train", "validation")
         )
         before = best(history)
-        for epoch in finetuning.fit(
-            network, photos, held_out, loss, settings.finetune, settings.seed, before, machine, state
-        ):
+        for epoch in finetuning.fit(network, photos, held_out, loss, settings.finetune, seed, before, machine, state):
             add(epoch)
-        # The cached features are the old backbone's. What is computed here serves tta_evaluate too.
+        # The cached features are those of the published backbone. The new embeddings also serve tta_evaluate.
         judged = [sample for sample in samples if sample.split == "validation"]
-        frozen = FrozenBackbone.of(network.embedder)
-        embeddings = Embeddings(frozen, recipe, folders.raw, machine, folders.embeddings, folders.graphs)
+        tuned = FrozenBackbone.of(network.embedder)
+        embeddings = Embeddings(tuned, recipe, folders.raw, machine, folders.embeddings, folders.graphs)
         embeddings.fill([Task(sample, [PLAIN]) for sample in judged], "validation")
         validation = Examples(embeddings.rows(judged, [PLAIN]), validation.labels)
-    answers = head_training.answers(network.head, validation)
-    fitted = temperature.fit(answers, validation.labels)
+
+    # Calibration, on validation.
+    log_probabilities = head_training.log_probabilities(network.head, validation)
+    fitted = temperature.fit(log_probabilities, validation.labels)
     header = Header(
         classes=classes,
-        backbone=settings.model.backbone,
-        hidden=settings.model.head.hidden,
-        dropout=settings.model.head.dropout,
+        backbone=model.backbone,
+        hidden=model.head.hidden,
+        dropout=model.head.dropout,
         preprocessing=recipe.preprocessing,
         temperature=fitted,
         params=params.dump(settings),
     )
-    calibration = temperature.summary(answers, validation.labels, fitted)
-    sizes = {"parameters": parameter_count(network), "parameters_trained": trained}
-    return Result(network, header, history, _epochs(history) | calibration | sizes, state)
+    best_epoch = asdict(best(history))
+    metrics = (
+        {"epochs": len(history), "best_epoch": best_epoch["epoch"]}
+        | {name: best_epoch[name] for name in ("train_loss", "validation_loss", "train_top1", "validation_top1")}
+        | temperature.summary(log_probabilities, validation.labels, fitted)
+        | {"parameters": parameter_count(network), "parameters_trained": trained}
+    )
+    return Result(network, header, history, metrics, state)
 
 
-def _untrained(settings: Params, classes: int, weights: Path) -> tuple[Network, Recipe]:
-    """The published backbone with a new head, and how its views are drawn."""
-    model, seed = settings.model, settings.seed
-    torch.manual_seed(seed)  # the same draws as in featurize, where model.weights is 'none'
-    backbone = backbones.create(model.backbone, model.weights, weights)
-    recipe = Recipe(backbone.preprocessing.adapted(settings.image), settings.augment, seed)
-    torch.manual_seed(seed)
-    top = head(backbone.width, model.head.hidden, model.head.dropout, classes)
-    return Network(embedder(backbone, recipe.preprocessing), top), recipe
-
-
-def _state_path(
-    settings: Params, network: Network, recipe: Recipe, samples: Sequence[Sample], folder: Path, machine: Machine
-) -> Path:
-    """Where a killed run's state is kept: a name that changes with all that the run depends on."""
-    before = fingerprint(settings.model.backbone, recipe.preprocessing, network.embedder.width, arrays(network).items())
-    inputs = params.dump(settings), before, samples, machine.kind, machine.precision, distributed.size()
+def _state_path(settings: Params, network: Network, samples: Sequence[Sample], folder: Path, machine: Machine) -> Path:
+    """The file for the state of a killed run. Its name changes with everything that decides the run."""
+    published = FrozenBackbone.of(network.embedder).fingerprint
+    inputs = params.dump(settings), published, samples, machine.kind, machine.precision, distributed.size()
     return folder / f"{cache_keys.key(*inputs, libraries=('torch', 'pillow'), code=finetuning.__name__)}.pt"
-
-
-def _epochs(history: Sequence[Epoch]) -> Metrics:
-    """The keys of metrics/train.json that tell of the epochs."""
-    kept = asdict(best(history))
-    names = ("train_loss", "validation_loss", "train_top1", "validation_top1")
-    return {"epochs": len(history), "best_epoch": kept["epoch"]} | {name: kept[name] for name in names}

@@ -1,11 +1,10 @@
-"""The second phase: the last blocks of the backbone, or all of it, trained end to end with the head at a low rate.
+"""Fine-tuning: the last blocks of the backbone, or all of it, trained end to end with the head at a low rate.
 
 The published advice is to train the head first, on the frozen backbone, and then to unfreeze (Howard and Ruder 2018,
-whose discriminative rates are used here as well: each block back from the head learns at a lower rate).
+as is the layer decay: each block further from the head learns at a lower rate).
 
-Several processes share a batch: each takes a part of it, gradients are averaged (DistributedDataParallel), and every
-process ends an epoch with the same weights. What a batch is does not depend on how many processes there are; dropout
-does, since each process draws its own.
+Several processes share each batch: gradients are averaged (DistributedDataParallel), and all processes end an epoch
+with the same weights. Batches do not depend on the number of processes; dropout does, since each process draws its own.
 """
 
 import math
@@ -40,18 +39,19 @@ from boatyard.params.schema import Finetune
 from boatyard.training.history import Epoch
 from boatyard.training.optimisation import EarlyStopping, Loss, epoch_seed, optimiser, rate
 
-# What holds blocks one after another, and is none.
-_OPENED = (nn.Sequential, nn.ModuleList, nn.ModuleDict, vision_transformer.Encoder, maxvit.MaxVitBlock)
+# They contain blocks, and are not blocks themselves.
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, vision_transformer.Encoder, maxvit.MaxVitBlock)
 
 
 @dataclass(frozen=True)
 class Photos:
-    """Photos and what they show.
+    """Photos and their labels.
 
     Attributes:
-        rows: n photos, below the folder `raw`.
-        labels: their class numbers, int64 [n].
-        recipe: how views are drawn of them.
+        rows: n photos, with paths relative to `raw`.
+        labels: their class indices, int64 [n].
+        raw: a folder.
+        recipe: how views are drawn.
     """
 
     rows: Sequence[Sample]
@@ -63,9 +63,10 @@ class Photos:
 def blocks(backbone: nn.Module) -> Sequence[list[nn.Parameter]]:
     """A backbone's parameters, each once, in blocks from the input to the head.
 
-    timm's models say what their blocks are (`group_matcher`). Of others each part with parameters is one, containers
-    opened, so that ResNet-50 has a stem and sixteen bottlenecks rather than four stages, and ViT-B/16 a stem and twelve
-    layers. A norm belongs to what is before it. Of networks side by side, blocks as far from the head are one.
+    timm's models define their blocks (`group_matcher`). In other models each submodule with parameters is a block, with
+    containers replaced by their children: ResNet-50 has a stem and sixteen bottlenecks rather than four stages,
+    ViT-B/16 a stem and twelve layers. A norm belongs to the block before it. In concatenated networks, blocks at the
+    same distance from the head are one block.
     """
     if isinstance(backbone, ConcatenatedBackbones):
         depths = zip_longest(*(blocks(network)[::-1] for network in backbone.networks), fillvalue=[])
@@ -84,47 +85,48 @@ def blocks(backbone: nn.Module) -> Sequence[list[nn.Parameter]]:
 
 
 def _parts(network: nn.Module) -> Iterator[list[nn.Parameter]]:
-    """The parameters of each part, containers opened; what a container holds itself comes with its first part.
+    """The parameters of each submodule, containers replaced by their children.
 
-    Such are a vision transformer's class token and positions.
+    A container's own parameters, such as a vision transformer's class token and positions, join its first child's.
     """
-    own = list(network.parameters(recurse=False))
+    before = list(network.parameters(recurse=False))
     for child in network.children():
-        for part in _parts(child) if isinstance(child, _OPENED) else [list(child.parameters())]:
+        for part in _parts(child) if isinstance(child, _CONTAINERS) else [list(child.parameters())]:
             if part:
-                yield own + part
-                own = []
-    if own:
-        yield own
+                yield before + part
+                before = []
+    if before:
+        yield before
 
 
 def photos(rows: Sequence[Sample], classes: Sequence[str], split: str, raw: Path, recipe: Recipe) -> Photos:
     """The photos of a split."""
-    mine = [row for row in rows if row.split == split]
-    return Photos(mine, torch.from_numpy(labels(mine, classes)), raw, recipe)
+    chosen = [row for row in rows if row.split == split]
+    return Photos(chosen, torch.from_numpy(labels(chosen, classes)), raw, recipe)
 
 
-def chosen(network: Network, settings: Finetune) -> Sequence[list[nn.Parameter]]:
-    """The blocks of the backbone that are trained, from the head back: their parameters."""
+def blocks_to_train(network: Network, settings: Finetune) -> Sequence[list[nn.Parameter]]:
+    """The parameters of the blocks to train, starting with the block next to the head."""
     parts = blocks(network.embedder.backbone)[::-1]
     return parts if settings.blocks == "all" else parts[: settings.blocks]
 
 
-def lay_out(network: nn.Module, device: str) -> None:
-    """Lay a network's weights out with channels last, in place, which trains faster and is what half precision wants.
+def use_channels_last(network: nn.Module, device: str) -> None:
+    """Convert a network to channels last, in place: it trains faster, and half precision needs it to be fast.
 
-    Not where a CPU would get a gradient wrong: that of a 1×1 convolution with a stride and few channels, as FastViT's
-    stem has. With PyTorch 2.15 on x86 with AVX2, 2 to 6 channels die or hang in backward, 7 get a wrong one, and 8 and
-    more, as many as a vector register holds, a right one; AVX-512's hold 16. Other devices were not tried.
+    Except on a CPU if a gradient would be wrong: that of a strided 1×1 convolution with few channels, as in the stem of
+    FastViT. With PyTorch 2.15 on x86 with AVX2, backward crashes or hangs with 2 to 6 channels, is wrong with 7, and
+    right with 8 (the floats of a vector register) and more; with AVX-512, registers have 16. Devices other than CPU and
+    CUDA are untested, and are left alone.
     """
-    wrong = (
+    affected = (
         isinstance(part, nn.Conv2d)
         and part.kernel_size == (1, 1)
         and max(part.stride) > 1
         and part.in_channels // part.groups < 16
         for part in network.modules()
     )
-    if kind(device) == "cuda" or (kind(device) == "cpu" and not any(wrong)):
+    if kind(device) == "cuda" or (kind(device) == "cpu" and not any(affected)):
         channels_last(network)
 
 
@@ -141,56 +143,56 @@ def fit(
 ) -> Iterator[Epoch]:
     """Fine-tune `network` in place; yields every epoch as it ends, those of a resumed run first.
 
-    Epoch e sees random view e − 1 of every training photo, so no view is seen twice.
+    Epoch e uses random view e − 1 of every training photo, so that no view is used twice.
 
-    Once the last epoch has been taken, the network has the weights of the one with the lowest validation loss, or those
-    it came with if none is below `before`'s. Batch norm stays in eval mode: its statistics remain the published ones.
+    Once the generator is exhausted, the network has the weights of the epoch with the lowest validation loss, or its
+    initial ones if no epoch is better than `before`. Batch norm stays in eval mode, with the published statistics.
 
     Args:
         network: a trained head on a frozen backbone.
-        train: what it learns from.
-        validation: what decides when to stop.
-        loss: the loss to minimise; validation is judged by plain negative log-likelihood.
+        train: the training photos.
+        validation: decides when to stop.
+        loss: the loss to minimise; the validation loss is the plain negative log-likelihood.
         settings: of the optimiser and the stopping rule.
         seed: of the order of the photos and of dropout.
-        before: the epoch of head training whose weights the network has; the epochs here count on from it.
+        before: the epoch of head training whose weights the network has; the numbering of epochs continues from it.
         machine: where it runs; its workers open photos.
-        state: a file with what a killed run needs to go on; the caller removes it when all is saved.
+        state: file from which a killed run continues; the caller removes it once everything is saved.
 
     Raises:
         UserError: the loss is not finite.
     """
     device = machine.device
-    lay_out(network.to(device), device)
+    use_channels_last(network.to(device), device)
     optimizer = optimiser(settings.optimiser, _unfreeze(network, settings), settings.weight_decay)
     rates = [group["lr"] for group in optimizer.param_groups]
     scaler = torch.amp.GradScaler(enabled=machine.precision == "fp16")
     stopping = EarlyStopping(settings.patience)
-    stopping.better(0, before.validation_loss, network)
-    history = _resume(state, network, optimizer, scaler, stopping)
+    stopping.update(0, before.validation_loss, network)
+    history = _load_state(state, network, optimizer, scaler, stopping)
     yield from history
     parallel: nn.Module = DistributedDataParallel(network) if distributed.size() > 1 else network
     with ThreadPoolExecutor(machine.workers) as pool:
         load = _Loader(pool, device)
-        while len(history) < settings.epochs and not stopping.over(len(history)):
+        while len(history) < settings.epochs and not stopping.stops_after(len(history)):
             epoch = len(history) + 1
             factor = rate(settings.schedule, epoch, settings.epochs, settings.warmup)
             for group, base in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = base * factor
-            torch.manual_seed(epoch_seed(seed, epoch))  # dropout; a resumed epoch draws the same
+            torch.manual_seed(epoch_seed(seed, epoch))  # for dropout; a resumed epoch draws the same
             step = _Step(parallel, optimizer, scaler, loss, settings.clip, machine)
             batches = _batches(len(train.rows), settings.batch_size, seed, epoch)
             train_loss, train_top1 = _train(network, train, batches, load, epoch - 1, step)
-            validation_loss, validation_top1 = _judge(network, validation, load, settings.batch_size, machine)
+            validation_loss, validation_top1 = _evaluate(network, validation, load, settings.batch_size, machine)
             if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
                 raise UserError(
                     f"fine-tuning: the loss is not finite in epoch {epoch}; lower finetune.lr ({settings.lr})"
                 )
-            stopping.better(epoch, validation_loss, network)
+            stopping.update(epoch, validation_loss, network)
             figures = train_loss, validation_loss, train_top1, validation_top1, settings.lr * factor
             history.append(Epoch(before.epoch + epoch, "finetune", *figures))
             if distributed.rank() == 0:
-                _keep(state, network, optimizer, scaler, stopping, history)
+                _save_state(state, network, optimizer, scaler, stopping, history)
             yield history[-1]
     network.load_state_dict(stopping.best_state)
     network.cpu().to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
@@ -205,14 +207,14 @@ def _train(
         if isinstance(module, _BatchNorm):
             module.eval()
     sums = torch.zeros(2, dtype=torch.float64)
-    # A last batch smaller than the number of processes leaves some without a photo; such a one takes part with the
-    # batch's first photo at weight 0, since gradients are averaged over all.
-    shares = [distributed.share(batch) for batch in batches]
-    mine = [share if len(share) else batch[:1] for share, batch in zip(shares, batches, strict=True)]
-    for batch, share, own, views in zip(batches, shares, mine, load(photos, mine, view), strict=True):
-        part, right = step(views, photos.labels[own], photos.labels[batch], weight=float(len(share) > 0))
-        sums += torch.tensor([part * len(batch), right], dtype=torch.float64)
-    loss, top1 = (distributed.summed(sums) / len(photos.rows)).tolist()
+    # A last batch smaller than the number of processes leaves some without a photo. They take part with the batch's
+    # first photo at weight 0, since gradients are averaged over all processes.
+    shards = [distributed.shard(batch) for batch in batches]
+    filled = [shard if len(shard) else batch[:1] for shard, batch in zip(shards, batches, strict=True)]
+    for batch, shard, places, views in zip(batches, shards, filled, load(photos, filled, view), strict=True):
+        loss, correct = step(views, photos.labels[places], photos.labels[batch], weight=float(len(shard) > 0))
+        sums += torch.tensor([loss * len(batch), correct], dtype=torch.float64)
+    loss, top1 = (distributed.all_sum(sums) / len(photos.rows)).tolist()
     return loss, top1
 
 
@@ -227,38 +229,41 @@ class _Step:
     clip: float
     machine: Machine
 
-    def __call__(self, views: Tensor, own: Tensor, whole: Tensor, weight: float) -> tuple[float, float]:
-        """Learn from a part of a batch; its share of the batch's mean loss, and how many of its photos were right.
+    def __call__(self, views: Tensor, labels: Tensor, all_labels: Tensor, weight: float) -> tuple[float, float]:
+        """Learn from a part of a batch.
 
         Args:
             views: of this process's photos, uint8 [m, 3, s, s], on the device.
-            own: their labels [m].
-            whole: the labels of the whole batch [n].
-            weight: 0 where another process has these photos.
+            labels: theirs, int64 [m].
+            all_labels: of the whole batch, int64 [n].
+            weight: 0 if another process has these photos, otherwise 1.
+
+        Returns:
+            The part's contribution to the batch's mean loss, and the number of correct photos.
         """
-        own = own.to(views.device)
+        labels = labels.to(views.device)
         with autocast(self.machine.device, self.machine.precision):
             log_probabilities = self.network(views).float()
-        # Every process divides by the whole batch's weight; the average of gradients, times the number of processes,
-        # is then the gradient of the whole batch's mean.
-        part = weight * self.loss.total(log_probabilities, own) / self.loss.weight(whole)
+        # Every process divides by the weight of the whole batch. The average of the gradients, times the number of
+        # processes, is then the gradient of the batch's mean.
+        loss = weight * self.loss.total(log_probabilities, labels) / self.loss.weight(all_labels)
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(part * distributed.size()).backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(loss * distributed.size()).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_([p for p in self.network.parameters() if p.requires_grad], self.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return part.item(), weight * (log_probabilities.argmax(1) == own).sum().item()
+        return loss.item(), weight * (log_probabilities.argmax(1) == labels).sum().item()
 
 
 class _Loader:
-    """Opens photos and draws a view of each, a batch ahead of the network."""
+    """Opens photos and draws a view of each, one batch ahead of the network."""
 
     def __init__(self, pool: ThreadPoolExecutor, device: str):
         self._pool, self._device = pool, device
 
     def __call__(self, photos: Photos, batches: Sequence[Tensor], number: int) -> Iterator[Tensor]:
-        """Yield batches of view `number` of photos by place, on the device: uint8 [n, 3, s, s]."""
+        """Yield view `number` of the photos in each batch of indices, on the device: uint8 [n, 3, s, s]."""
 
         def view(row: Sample) -> View:
             return photos.recipe.draw(photos.raw / row.path, row.sha256, [number])[0]
@@ -274,10 +279,10 @@ class _Loader:
 
 
 def _unfreeze(network: Network, settings: Finetune) -> list[dict[str, Any]]:
-    """Parameter groups and rates: the head and the last block at `lr`, each block before at `block_decay` of that."""
+    """Parameter groups: the head and the last block at rate `lr`, each block before it at `block_decay` times that."""
     network.requires_grad_(False)
     groups: list[dict[str, Any]] = [{"params": list(network.head.parameters()), "lr": settings.lr}]
-    for depth, part in enumerate(chosen(network, settings)):
+    for depth, part in enumerate(blocks_to_train(network, settings)):
         groups.append({"params": part, "lr": settings.lr * settings.block_decay**depth})
     for group in groups:
         for parameter in group["params"]:
@@ -291,22 +296,22 @@ def _batches(count: int, size: int, seed: int, epoch: int) -> Sequence[Tensor]:
 
 
 @torch.inference_mode()
-def _judge(network: nn.Module, photos: Photos, load: _Loader, size: int, machine: Machine) -> tuple[float, float]:
-    """Mean negative log-likelihood (nats) and top-1 on plain views."""
+def _evaluate(network: nn.Module, photos: Photos, load: _Loader, size: int, machine: Machine) -> tuple[float, float]:
+    """The mean negative log-likelihood (nats) and top-1 on plain views."""
     network.eval()
     sums = torch.zeros(2, dtype=torch.float64)
-    batches = [part for part in torch.split(distributed.share(torch.arange(len(photos.rows))), size) if len(part)]
+    batches = [part for part in torch.split(distributed.shard(torch.arange(len(photos.rows))), size) if len(part)]
     for batch, views in zip(batches, load(photos, batches, PLAIN), strict=True):
         with autocast(machine.device, machine.precision):
             log_probabilities = network(views).float().cpu()
-        own = photos.labels[batch]
-        sums[0] -= log_probabilities[torch.arange(len(own)), own].double().sum()
-        sums[1] += (log_probabilities.argmax(1) == own).sum()
-    loss, top1 = (distributed.summed(sums) / len(photos.rows)).tolist()
+        labels = photos.labels[batch]
+        sums[0] -= log_probabilities[torch.arange(len(labels)), labels].double().sum()
+        sums[1] += (log_probabilities.argmax(1) == labels).sum()
+    loss, top1 = (distributed.all_sum(sums) / len(photos.rows)).tolist()
     return loss, top1
 
 
-def _keep(
+def _save_state(
     path: Path,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -325,24 +330,26 @@ def _keep(
         try:
             torch.save(content, file)
         except RuntimeError as error:
-            if isinstance(error.__context__, OSError):  # a full disk; torch goes on, and fails with a riddle
+            if isinstance(
+                error.__context__, OSError
+            ):  # a full disk; torch goes on, and then fails with another message
                 raise error.__context__ from None
             raise
 
 
-def _resume(
+def _load_state(
     path: Path,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     stopping: EarlyStopping,
 ) -> list[Epoch]:
-    """Take up the state of a killed run, if there is one; its epochs."""
+    """Restore the state of a killed run, if there is one; returns its epochs."""
     if not path.is_file():
         return []
     try:
         with zipfile.ZipFile(path) as file:
-            whole = file.testzip() is None  # torch does not look at its file's checksums
+            intact = file.testzip() is None  # torch does not verify the checksums of its file
         content = torch.load(path, map_location="cpu", weights_only=True)
         load_state(network, content["network"])
         optimizer.load_state_dict(content["optimizer"])
@@ -351,8 +358,8 @@ def _resume(
         history = [Epoch(**epoch) for epoch in content["history"]]
     except torch.OutOfMemoryError:
         raise
-    except Exception:  # torch and zipfile have a dozen ways to say so
-        whole = False
-    if not whole:
+    except Exception:  # torch and zipfile raise a dozen kinds
+        intact = False
+    if not intact:
         raise UserError(f"{path}, the state of a run that was killed, is damaged: delete it")
     return history

@@ -16,7 +16,7 @@ from boatyard.params.schema import Train
 from boatyard.training.history import Epoch
 from boatyard.training.optimisation import EarlyStopping, Loss, epoch_seed, optimiser, rate
 
-_ROWS = 4096  # embeddings that are judged at a time
+_ROWS = 4096  # embeddings per forward pass when judging
 
 
 def fit(
@@ -24,16 +24,16 @@ def fit(
 ) -> Iterator[Epoch]:
     """Train `head` in place; yields every epoch as it ends.
 
-    Epoch e sees view e mod views of every training photo. Training stops after `patience` epochs without a lower
-    validation loss, and once the last epoch has been taken the head has the weights of the one with the lowest.
+    Epoch e uses view (e − 1) mod views of every training photo. Training stops after `patience` epochs without a lower
+    validation loss. Once the generator is exhausted, the head has the weights of the epoch with the lowest.
 
-    It runs on one CPU thread: the head is small, and sums then have one order on every number of cores.
+    It runs on one CPU thread: the head is small, and sums then have the same order on any number of cores.
 
     Args:
         head: maps embeddings [n, width] to log-probabilities [n, classes].
-        train: what it learns from.
-        validation: what decides when to stop; the first view of each photo is used.
-        loss: the loss to minimise; validation is judged by plain negative log-likelihood.
+        train: the training examples.
+        validation: decides when to stop; the first view of each photo is used.
+        loss: the loss to minimise; the validation loss is the plain negative log-likelihood.
         settings: of the optimiser and the stopping rule.
         seed: of the order of the photos and of dropout.
 
@@ -72,9 +72,9 @@ def _fit(
         validation_loss, validation_top1 = evaluate(head, validation)
         if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
             raise UserError(f"the loss is not finite in epoch {epoch}: lower train.lr ({settings.lr})")
-        stopping.better(epoch, validation_loss, head)
+        stopping.update(epoch, validation_loss, head)
         yield Epoch(epoch, "head", train_loss, validation_loss, train_top1, validation_top1, lr)
-        if stopping.over(epoch):
+        if stopping.stops_after(epoch):
             break
     head.load_state_dict(stopping.best_state)
 
@@ -91,7 +91,7 @@ def _one_epoch(
     head.train()
     loss_sum = correct = 0.0
     for batch in batches:
-        log_probabilities = head(torch.from_numpy(train.rows(batch.numpy(), view)))  # no more in memory than a batch
+        log_probabilities = head(torch.from_numpy(train.rows(batch.numpy(), view)))  # only a batch in memory
         batch_loss = loss(log_probabilities, labels[batch])
         optimizer.zero_grad(set_to_none=True)
         batch_loss.backward()  # type: ignore[no-untyped-call]
@@ -101,13 +101,13 @@ def _one_epoch(
     return loss_sum / len(labels), correct / len(labels)
 
 
-def answers(head: nn.Module, examples: Examples) -> NDArray[np.float32]:
-    """The head's log-probabilities of every example's first view, float32 [n, classes]; on one CPU thread as well."""
+def log_probabilities(head: nn.Module, examples: Examples) -> NDArray[np.float32]:
+    """The head's outputs for every example's first view, float32 [n, classes], also computed on one CPU thread."""
     with _one_thread(), torch.inference_mode():
-        return np.asarray(_answers(head, examples).numpy(), np.float32)
+        return np.asarray(_forward(head, examples).numpy(), np.float32)
 
 
-def _answers(head: nn.Module, examples: Examples) -> Tensor:
+def _forward(head: nn.Module, examples: Examples) -> Tensor:
     head.eval()
     starts = range(0, max(1, len(examples.labels)), _ROWS)
     return torch.cat([head(torch.from_numpy(examples.rows(slice(start, start + _ROWS), 0))) for start in starts])
@@ -117,6 +117,6 @@ def _answers(head: nn.Module, examples: Examples) -> Tensor:
 def evaluate(head: nn.Module, examples: Examples) -> tuple[float, float]:
     """Mean negative log-likelihood (nats) and top-1 of the head on every example's first view."""
     labels = torch.from_numpy(examples.labels)
-    log_probabilities = _answers(head, examples)
-    loss = functional.nll_loss(log_probabilities, labels).item()
-    return loss, (log_probabilities.argmax(1) == labels).float().mean().item()
+    outputs = _forward(head, examples)
+    loss = functional.nll_loss(outputs, labels).item()
+    return loss, (outputs.argmax(1) == labels).float().mean().item()

@@ -1,4 +1,4 @@
-"""The course of a training run, epoch by epoch: the rows of plots/history.csv."""
+"""The epochs of a training run: the rows of plots/history.csv."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Epoch:
     Attributes:
         epoch: from 1, through both phases.
         phase: 'head' on the frozen backbone, then 'finetune'.
-        train_loss, train_top1: means over the epoch's batches, dropout on, weights changing underneath.
+        train_loss, train_top1: means over the epoch's batches, with dropout, while the weights change.
         validation_loss, validation_top1: on plain views after the epoch.
         lr: learning rate of the head.
     """
@@ -27,5 +27,5 @@ class Epoch:
 
 
 def best(history: Sequence[Epoch]) -> Epoch:
-    """The epoch whose weights are kept: the first with the lowest validation loss."""
+    """The best epoch: the first with the lowest validation loss."""
     return min(history, key=lambda epoch: epoch.validation_loss)

@@ -1,4 +1,4 @@
-"""What both training phases share: the loss, the optimiser, the learning rate's course, and when to stop."""
+"""What both training phases share: loss, optimiser, learning-rate schedule, early stopping."""
 
 import math
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from boatyard.params.schema import Optimiser, Schedule
 
 
 def optimiser(kind: Optimiser, groups: Iterable[dict[str, Any]], weight_decay: float) -> torch.optim.Optimizer:
-    """An optimiser over parameter groups, each with its own `lr`. SGD has Nesterov momentum 0.9."""
+    """An optimiser over parameter groups, each with an `lr`. SGD uses Nesterov momentum 0.9."""
     if kind == "sgd":
         return torch.optim.SGD(groups, momentum=0.9, nesterov=True, weight_decay=weight_decay)
     kinds: dict[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -21,14 +21,14 @@ def optimiser(kind: Optimiser, groups: Iterable[dict[str, Any]], weight_decay: f
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """The seed of an epoch's order and dropout: no epoch depends on what was drawn before it."""
+    """The seed of an epoch's order and dropout: no epoch depends on the random numbers drawn before it."""
     return (seed * 1_000_003 + epoch) % 2**63
 
 
 def rate(schedule: Schedule, epoch: int, epochs: int, warmup: int) -> float:
     """The factor on every learning rate in epoch 1 … epochs.
 
-    It rises in equal steps to 1 over `warmup` epochs, then stays ('constant') or falls along half a cosine towards 0
+    It rises in equal steps to 1 over `warmup` epochs, then stays there ('constant') or follows half a cosine down to 0
     ('cosine'; Loshchilov and Hutter 2017, without restarts).
     """
     if epoch <= warmup:
@@ -43,8 +43,8 @@ class Loss:
     """Negative log-likelihood in nats, with optional label smoothing and class weights.
 
     Attributes:
-        smoothing: share of each label spread over all classes (Szegedy et al. 2016).
-        weights: float32 [classes], or None for equal ones.
+        smoothing: fraction of each label spread over all classes (Szegedy et al. 2016).
+        weights: float32 [classes]; None: equal.
     """
 
     smoothing: float
@@ -55,40 +55,38 @@ class Loss:
         return self.total(log_probabilities, labels) / self.weight(labels)
 
     def total(self, log_probabilities: Tensor, labels: Tensor) -> Tensor:
-        """The sum over a batch, each photo with its class's weight."""
+        """The sum over a batch, each photo weighted by its class."""
         weights = None if self.weights is None else self.weights.to(labels.device)
-        # Log-softmax leaves log-probabilities as they are, so cross entropy takes them in place of logits.
+        # Log-softmax does not change log-probabilities, so cross entropy takes them in place of logits.
         return functional.cross_entropy(
             log_probabilities, labels, weight=weights, label_smoothing=self.smoothing, reduction="sum"
         )
 
     def weight(self, labels: Tensor) -> float:
-        """What the sum over these photos is to be divided by for their mean."""
+        """The sum of the photos' weights, by which `total` is divided for the mean."""
         return float(len(labels)) if self.weights is None else self.weights[labels].sum().item()
 
 
 def balanced(labels: Tensor, classes: int) -> Tensor:
-    """Weights that give every class the same say: n / (classes · photos of the class), float32 [classes]."""
+    """Weights that give every class the same influence: n / (classes · photos of the class), float32 [classes]."""
     counts = torch.bincount(labels, minlength=classes).clamp(min=1)
     return (len(labels) / (classes * counts)).float()
 
 
 class EarlyStopping:
-    """Keeps the best weights, and says when `patience` epochs went by without a lower validation loss."""
+    """Keeps the best weights, and stops after `patience` epochs without a lower validation loss."""
 
     def __init__(self, patience: int):
         self.patience = patience
         self.best_loss, self.best_epoch = math.inf, 0
         self.best_state: dict[str, Tensor] = {}
 
-    def better(self, epoch: int, loss: float, network: nn.Module) -> bool:
-        """Take note of an epoch; True, and its weights kept, if its loss is the lowest so far."""
-        if loss >= self.best_loss:
-            return False
-        self.best_loss, self.best_epoch = loss, epoch
-        self.best_state = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-        return True
+    def update(self, epoch: int, loss: float, network: nn.Module) -> None:
+        """Keep the weights of an epoch if its loss is the lowest so far."""
+        if loss < self.best_loss:
+            self.best_loss, self.best_epoch = loss, epoch
+            self.best_state = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
-    def over(self, epoch: int) -> bool:
-        """Whether to stop after this epoch."""
+    def stops_after(self, epoch: int) -> bool:
+        """Whether this epoch is the last."""
         return epoch - self.best_epoch >= self.patience

@@ -126,7 +126,7 @@ def test_repro_on_a_read_only_disk_names_it_and_predict_works(run: Run, tmp_path
             assert done.returncode == 2
             assert done.stderr == (
                 f"error: .work/locks/{stage} can't be written (Read-only file system): "
-                "free space, or mend the folder's rights\n"
+                "free space, or fix the folder's permissions\n"
             )
         assert clone.run(*predict, PYTHONPATH=str(clone.folder / "src")).stdout == answer
         assert clone.results() == run.clone.results()

@@ -7,7 +7,7 @@ import pytest
 from clone import Clone
 from safetensors.torch import load_file, save_file
 
-from boatyard.core import files, paths
+from boatyard.core import paths, tables
 from boatyard.models import model_header
 
 SHARED = {
@@ -56,7 +56,7 @@ def test_a_damaged_backbone_is_a_one_line_error_in_all_processes(clone: Clone) -
 
 def test_shared_fine_tuning_stores_its_embeddings_for_the_next_stage(clone: Clone) -> None:
     stores = clone.folder / ".work/features"
-    validation = [row for row in files.read_csv(clone.folder / "data/splits.csv") if row["split"] == "validation"]
+    validation = [row for row in tables.read_csv(clone.folder / "data/splits.csv") if row["split"] == "validation"]
     clone.set_param("finetune.epochs", 1)
     losses = []
     for command, environment in STARTED_BY.values():
@@ -64,7 +64,7 @@ def test_shared_fine_tuning_stores_its_embeddings_for_the_next_stage(clone: Clon
 
         clone.run(*command, "stages/train.py", **environment)
 
-        history = files.read_csv(clone.folder / "plots/history.csv")
+        history = tables.read_csv(clone.folder / "plots/history.csv")
         assert history[-1]["phase"] == "finetune"
         losses.append([float(row["validation_loss"]) for row in history])
         (tuned,) = set(stores.iterdir()) - before

@@ -50,8 +50,8 @@ def test_a_stage_whose_dvc_was_killed_still_locks_out_a_second_one(run: Run, tmp
 
         second = clone.run("dvc", "repro", "featurize", fails=True)
 
-        message = f"error: stage 'featurize' is running in this folder already (process {stage.pid}): "
-        assert f"{message}wait until it has ended, or end it\n" in second.stderr
+        told = f"error: stage 'featurize' is already running in this folder (process {stage.pid}): "
+        assert f"{told}wait until it has ended, or end it\n" in second.stderr
         stage.resume()
         psutil.wait_procs([stage], timeout=120)
     assert clone.repro("featurize").ran == {"featurize"}

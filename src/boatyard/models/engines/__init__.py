@@ -1,1 +1,1 @@
-"""Engines: what runs a network, without gradients, over views."""
+"""Engines run a network over views, without gradients."""

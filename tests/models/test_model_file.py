@@ -1,4 +1,4 @@
-"""Model files: the same bytes each time, and a network that gives the same output; wrong ones are one line."""
+"""Model files: reproducible bytes, loaded networks with the same outputs, and one-line errors for bad files."""
 
 import functools
 import hashlib
@@ -23,8 +23,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from boatyard.core.errors import UserError
-from boatyard.models import backbones, checkpoint, model_header
-from boatyard.models import model_file as saved_model
+from boatyard.models import backbones, model_file, model_header
+from boatyard.models.frozen_backbone import FrozenBackbone
 from boatyard.models.model_header import Header
 from boatyard.models.network import Network, embedder, head
 
@@ -34,15 +34,15 @@ MAKE = f"""
 import sys
 from pathlib import Path
 import torch
-from boatyard.models import backbones, checkpoint
+from boatyard.models import backbones, model_file
 from boatyard.models.model_header import Header
 from boatyard.models.network import Network, embedder, head
 
 torch.manual_seed(0)
 backbone = backbones.create({NAME!r}, "none")
 network = Network(embedder(backbone, backbone.preprocessing), head(512, 4, 0.4, 3))
-about = Header(["a", "b", "c"], {NAME!r}, 4, 0.4, backbone.preprocessing, 1.6, {{"train": {{"lr": 0.1}}, "seed": 0}})
-checkpoint.save(Path(sys.argv[1]), network, about)
+header = Header(["a", "b", "c"], {NAME!r}, 4, 0.4, backbone.preprocessing, 1.6, {{"train": {{"lr": 0.1}}, "seed": 0}})
+model_file.save(Path(sys.argv[1]), network, header)
 """
 
 
@@ -51,12 +51,12 @@ def made() -> tuple[Network, Header]:
     torch.manual_seed(0)
     backbone = backbones.create(NAME, "none")
     network = Network(embedder(backbone, backbone.preprocessing), head(512, 4, 0.4, 3))
-    about = Header(["a", "b", "c"], NAME, 4, 0.4, backbone.preprocessing, 1.6, {"train": {"lr": 0.1}, "seed": 0})
-    return network, about
+    header = Header(["a", "b", "c"], NAME, 4, 0.4, backbone.preprocessing, 1.6, {"train": {"lr": 0.1}, "seed": 0})
+    return network, header
 
 
 def saved(path: Path) -> Path:
-    checkpoint.save(path, *made())
+    model_file.save(path, *made())
     return path
 
 
@@ -65,15 +65,15 @@ def sha256(path: Path) -> str:
 
 
 def test_two_saves_and_two_processes_give_the_same_bytes(tmp_path: Path) -> None:
-    network, about = made()
+    network, header = made()
     for name in ("first", "second"):
-        checkpoint.save(tmp_path / name, network, about)
+        model_file.save(tmp_path / name, network, header)
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
     subprocess.run([sys.executable, "-c", MAKE, str(tmp_path / "third")], check=True, env=environment)
     assert len({sha256(tmp_path / name) for name in ("first", "second", "third")}) == 1
 
 
-def test_saving_over_a_file_and_its_rights(tmp_path: Path) -> None:
+def test_saving_over_a_file_and_its_permissions(tmp_path: Path) -> None:
     path = tmp_path / "models" / "model.safetensors"
     saved(path)
     before = sha256(path)
@@ -85,16 +85,16 @@ def test_saving_over_a_file_and_its_rights(tmp_path: Path) -> None:
 
 
 def test_a_loaded_network_gives_the_same_output_and_is_frozen(tmp_path: Path) -> None:
-    network, about = made()
+    network, header = made()
     network.eval()
-    checkpoint.save(tmp_path / "model", network, about)
-    # What was drawn before does not matter, nor is it disturbed in what counts.
+    model_file.save(tmp_path / "model", network, header)
+    # The state of the random generator does not matter.
     torch.manual_seed(99)
-    loaded, read = checkpoint.load(tmp_path / "model")
-    assert read == about
+    loaded, read = model_file.load(tmp_path / "model")
+    assert read == header
     views = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
     with torch.inference_mode():
-        # `network` was made at temperature 1: logits divided by 1.6 are all that differs.
+        # `network` was made at temperature 1, so only the division of the logits by 1.6 differs.
         logits = network.head[:-2](network.embedder(views))
         assert torch.equal(loaded(views), torch.log_softmax(logits / torch.tensor(1.6), 1))
         assert not torch.allclose(loaded(views), network(views), atol=0.01)
@@ -103,19 +103,20 @@ def test_a_loaded_network_gives_the_same_output_and_is_frozen(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("hidden", [4, 0])
-def test_it_is_read_without_torch_as_it_was_saved(hidden: int, tmp_path: Path) -> None:
-    network, about = made()
-    network, about = Network(network.embedder, head(512, hidden, 0.4, 3)), replace(about, hidden=hidden)
-    checkpoint.save(tmp_path / "model", network, about)
-    model = saved_model.read(tmp_path / "model")
-    assert model.about == about
+def test_read_returns_what_was_saved(hidden: int, tmp_path: Path) -> None:
+    network, header = made()
+    network, header = Network(network.embedder, head(512, hidden, 0.4, 3)), replace(header, hidden=hidden)
+    model_file.save(tmp_path / "model", network, header)
+    model = model_file.read(tmp_path / "model")
+    assert model.header == header
     assert (model.head.width, model.head.hidden, model.head.classes) == (512, hidden, 3)
-    assert model.head.temperature == about.temperature
+    assert model.head.temperature == header.temperature
     assert {f"head.{name}" for name in model.head.weights} == {name for name in network.state_dict() if "head" in name}
     for name, weights in model.head.weights.items():
         assert np.array_equal(weights, network.head.get_parameter(name).detach().numpy())
-    assert model.frozen.width == 512
-    assert model.frozen.fingerprint == network.embedder.fingerprint() == model.frozen.network().fingerprint()
+    assert model.backbone.width == 512
+    same = FrozenBackbone.of(network.embedder), FrozenBackbone.of(model.backbone.build())
+    assert {backbone.fingerprint for backbone in same} == {model.backbone.fingerprint}
 
 
 def test_the_file_holds_the_weights_under_their_names(tmp_path: Path) -> None:
@@ -125,19 +126,19 @@ def test_the_file_holds_the_weights_under_their_names(tmp_path: Path) -> None:
     assert len(state) == 2 * 25 + 4  # SqueezeNet's 26 convolutions without the last, two layers of the head
 
 
-def rewritten(path: Path, about: Header | None = None, **changes: Tensor | None) -> Path:
+def rewritten(path: Path, header: Header | None = None, **changes: Tensor | None) -> Path:
     """Another file with some weights changed or taken out, or another header."""
     state = {**load_file(path), **{name: tensor for name, tensor in changes.items() if tensor is not None}}
     for name in [name for name, tensor in changes.items() if tensor is None]:
         del state[name]
     changed = path.with_name(f"changed {len(list(path.parent.iterdir()))}")
-    save_file(state, changed, metadata=model_header.encode(about or model_header.read(path)))
+    save_file(state, changed, metadata=model_header.encode(header or model_header.read(path)))
     return changed
 
 
 def test_weights_that_do_not_fit_the_header(tmp_path: Path) -> None:
     path = saved(tmp_path / "model")
-    about = model_header.read(path)
+    header = model_header.read(path)
     wrong = {
         r"size mismatch for embedder\.backbone\.features\.0\.bias": rewritten(
             path, **{"embedder.backbone.features.0.bias": torch.zeros(65)}
@@ -148,30 +149,30 @@ def test_weights_that_do_not_fit_the_header(tmp_path: Path) -> None:
         r'Unexpected key\(s\) in state_dict: "more"': rewritten(path, more=torch.zeros(1)),
     }
     for reason, changed in wrong.items():
-        assert_refused(changed, f"does not hold the network that its header names .*{reason}")
+        assert_refused(changed, f"does not contain the network that its header describes .*{reason}")
     for other in (
-        replace(about, classes=["a", "b"]),
-        replace(about, hidden=0),
-        replace(about, hidden=5),
-        replace(about, backbone="squeezenet1_0"),
+        replace(header, classes=["a", "b"]),
+        replace(header, hidden=0),
+        replace(header, hidden=5),
+        replace(header, backbone="squeezenet1_0"),
     ):
-        assert_refused(rewritten(path, other), "does not hold the network that its header names")
+        assert_refused(rewritten(path, other), "does not contain the network that its header describes")
 
 
-def test_a_head_that_is_not_the_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_that_does_not_match_the_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "model")
-    about = model_header.read(path)
-    # Of a header that asks for a head of 20 GB, nothing may be built.
-    monkeypatch.setattr(checkpoint, "build", pytest.fail)
+    header = model_header.read(path)
+    # One header asks for a head of 20 GB: nothing may be built.
+    monkeypatch.setattr(model_file, "build", pytest.fail)
     names = [f"class {number}" for number in range(300_000)]
 
     def described(**changes: object) -> Path:
-        return rewritten(path, replace(about, **changes))
+        return rewritten(path, replace(header, **changes))
 
     def with_part(name: str, tensor: Tensor | None) -> Path:
         return rewritten(path, **{f"head.{name}": tensor})
 
-    says = "has the shape {}, and the header says {}".format
+    says = "has shape {}, but the header says {}".format
     wrong = {
         f"hidden.weight {says([4, 512], [16384, 512])}": described(classes=names, hidden=16384),
         f"classes.weight {says([3, 4], [300000, 4])}": described(classes=names),
@@ -183,71 +184,71 @@ def test_a_head_that_is_not_the_headers(tmp_path: Path, monkeypatch: pytest.Monk
         f"classes.weight {says([3, 5], [3, 4])}": with_part("classes.weight", torch.zeros(3, 5)),
         f"classes.bias {says([4], [3])}": with_part("classes.bias", torch.zeros(4)),
         f"third.bias {says([3], 'none')}": with_part("third.bias", torch.zeros(3)),
-        "classes.bias holds F64, where float32 was written": with_part("classes.bias", torch.zeros(3).double()),
-        "classes.bias holds BF16, where float32 was written": with_part("classes.bias", torch.zeros(3).bfloat16()),
-        "hidden.bias holds F8_E4M3, where float32 was written": with_part(
-            "hidden.bias", torch.zeros(4).to(torch.float8_e4m3fn)
-        ),
+        "classes.bias is F64, but must be F32": with_part("classes.bias", torch.zeros(3).double()),
+        "classes.bias is BF16, but must be F32": with_part("classes.bias", torch.zeros(3).bfloat16()),
+        "hidden.bias is F8_E4M3, but must be F32": with_part("hidden.bias", torch.zeros(4).to(torch.float8_e4m3fn)),
     }
     for reason, changed in wrong.items():
-        assert_refused(changed, rf"network that its header names \(head\.{re.escape(reason)}\): train it again")
+        assert_refused(changed, rf"network that its header describes \(head\.{re.escape(reason)}\): train it again")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
-def test_weights_that_are_no_numbers(value: float, tmp_path: Path) -> None:
+def test_weights_that_are_not_finite(value: float, tmp_path: Path) -> None:
     path = saved(tmp_path / "model")
     weight = load_file(path)["embedder.backbone.features.0.weight"]
     weight[5, 1] = value
     changed = rewritten(path, **{"embedder.backbone.features.0.weight": weight})
-    assert_refused(changed, r"names \(embedder\.backbone\.features\.0\.weight holds NaN or infinity\): train it again")
+    assert_refused(
+        changed, r"describes \(embedder\.backbone\.features\.0\.weight contains NaN or infinity\): train it again"
+    )
 
 
 def assert_refused(path: Path, message: str) -> None:
-    """By who builds the network, with that message, and by who reads the file without torch, until it is to run."""
+    """By `load`, with that message, and by `read` or when its backbone is built."""
     with pytest.raises(UserError, match=message) as caught:
-        checkpoint.load(path)
+        model_file.load(path)
     with pytest.raises(UserError) as without_torch:
-        saved_model.read(path).frozen.network()
+        model_file.read(path).backbone.build()
     for told in (str(caught.value), str(without_torch.value)):
         assert "\n" not in told
         assert len(told) < len(str(path)) + 500
 
 
-def test_what_is_found_without_building_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_found_without_building_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "model")
-    monkeypatch.setattr(checkpoint, "build", pytest.fail)
+    monkeypatch.setattr(model_file, "build", pytest.fail)
     eighths = load_file(path)["embedder.backbone.features.0.weight"].to(torch.float8_e4m3fn)
     wrong = {
-        r"\(head\.classes\.bias holds NaN or infinity\)": {"head.classes.bias": torch.tensor([0, float("inf"), 0])},
-        r"\('more\\x1b' is no part of it\)": {"more\x1b": torch.zeros(3)},
-        "float8": {"embedder.backbone.features.0.weight": eighths},  # which NumPy has not
+        r"\(head\.classes\.bias contains NaN or infinity\)": {"head.classes.bias": torch.tensor([0, float("inf"), 0])},
+        r"\(unexpected tensor 'more\\x1b'\)": {"more\x1b": torch.zeros(3)},
+        "float8": {"embedder.backbone.features.0.weight": eighths},  # a type that NumPy lacks
     }
     for reason, changes in wrong.items():
         with pytest.raises(UserError, match=reason) as caught:
-            saved_model.read(rewritten(path, **changes))
+            model_file.read(rewritten(path, **changes))
         assert "\n" not in str(caught.value)
 
 
-def test_a_head_for_another_backbone_finds_nothing_of_this_one(tmp_path: Path) -> None:
-    """Else its graph and embeddings would be taken, and the network never built and refused."""
+def test_a_head_of_another_width_changes_the_fingerprint(tmp_path: Path) -> None:
+    """Otherwise the cached graph and embeddings would be used, and the network never built and refused."""
     path = saved(tmp_path / "model")
     narrow = rewritten(path, **{"head.hidden.weight": torch.zeros(4, 256)})
-    model = saved_model.read(narrow)
-    assert model.frozen.width == 256
-    assert model.frozen.fingerprint != saved_model.read(path).frozen.fingerprint
+    model = model_file.read(narrow)
+    assert model.backbone.width == 256
+    assert model.backbone.fingerprint != model_file.read(path).backbone.fingerprint
     assert_refused(narrow, r"size mismatch for head\.hidden\.weight")
 
 
-def test_headers_that_name_what_can_not_be_built(tmp_path: Path) -> None:
+def test_headers_of_networks_that_cannot_be_built(tmp_path: Path) -> None:
     path = saved(tmp_path / "model")
-    about = model_header.read(path)
-    assert_refused(rewritten(path, replace(about, backbone="resnet9000")), "no classification model 'resnet9000'")
-    assert_refused(rewritten(path, replace(about, backbone="timm/hf-hub:a/b")), "timm has no 'hf-hub:a/b'")
-    tiny = replace(about.preprocessing, size=5)
-    assert_refused(rewritten(path, replace(about, preprocessing=tiny)), "does not take views of 5 pixels")
+    header = model_header.read(path)
+    assert_refused(rewritten(path, replace(header, backbone="resnet9000")), "no classification model 'resnet9000'")
+    assert_refused(rewritten(path, replace(header, backbone="timm/hf-hub:a/b")), "timm has no 'hf-hub:a/b'")
+    tiny = replace(header.preprocessing, size=5)
+    assert_refused(rewritten(path, replace(header, preprocessing=tiny)), "does not take views of 5 pixels")
     assert_refused(
-        rewritten(path, replace(about, backbone="vit_b_32", preprocessing=tiny)),
-        "does not hold the network that its header names .Input shape indivisible by patch size",
+        rewritten(path, replace(header, backbone="vit_b_32", preprocessing=tiny)),
+        "does not contain the network that its header describes .Input shape indivisible by patch size",
     )
 
 
@@ -256,7 +257,7 @@ def test_a_file_cut_short(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for length in (0, 7, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        assert_refused(path, "is no safetensors file")
+        assert_refused(path, "is not a safetensors file")
 
 
 def test_a_file_of_another_tool(tmp_path: Path) -> None:
@@ -279,9 +280,9 @@ def test_a_full_disk_leaves_the_last_model_alone(tmp_path: Path) -> None:
 
 
 def test_params_keep_their_types(tmp_path: Path) -> None:
-    network, about = made()
+    network, header = made()
     params = {"seed": 2**62, "lr": 1e-3, "flag": True, "none": None, "names": ["ä", "b"], "range": [0.8, 1.0]}
-    checkpoint.save(tmp_path / "model", network, replace(about, params=params))
+    model_file.save(tmp_path / "model", network, replace(header, params=params))
     assert json.dumps(model_header.read(tmp_path / "model").params, sort_keys=True) == json.dumps(
         params, sort_keys=True
     )
@@ -301,14 +302,14 @@ def test_whatever_the_bytes_a_network_is_loaded_or_refused_in_one_line(tmp_path:
     path = tmp_path / "model"
     path.write_bytes(data.draw(damaged([content[:end]])) + content[end:])  # the weights are most of the file
     try:
-        network, about = checkpoint.load(path)
+        network, header = model_file.load(path)
     except UserError as error:
         check_told(error)
     else:
-        assert network.head.classes.out_features == len(about.classes)
+        assert network.head.classes.out_features == len(header.classes)
     try:
-        model = saved_model.read(path)
+        model = model_file.read(path)
     except UserError as error:
         check_told(error)
     else:
-        assert model.head.classes == len(model.about.classes)
+        assert model.head.classes == len(model.header.classes)
