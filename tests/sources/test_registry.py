@@ -42,7 +42,7 @@ def fetch_toy(section: ToyDataset, workspace: Workspace) -> Listing:
 
 def write_params(folder: Path, **changes: Any) -> Path:
     """A params.yaml with the toy's section; a change to None removes the key."""
-    settings = YAML(typ="safe").load(REPOSITORY / "params.yaml")
+    settings = YAML(typ="safe").load(REPOSITORY / "presets/solar_cells.yaml")
     settings["dataset"] = {key: value for key, value in (TOY | changes).items() if value is not None}
     YAML().dump(settings, folder / "params.yaml")
     return folder / "params.yaml"
