@@ -108,8 +108,8 @@ def test_the_model_card_has_the_figures_of_the_run(run: Run) -> None:
     metrics = run.clone.read_json("metrics/evaluate.json")
 
     assert f"**{100 * metrics['top1']:.1f} %**" in card
-    assert f"on {metrics['images']} photos that it was not trained on" in card
-    assert "one of 3: discs, squares, stripes." in card
+    assert f"on {metrics['images']} photos not used in training" in card
+    assert "one of 3 classes: discs, squares, stripes." in card
     assert "licence of the data: private" in card
 
 
