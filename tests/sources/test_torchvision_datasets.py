@@ -582,7 +582,7 @@ def test_a_full_disk_while_an_archive_is_unpacked(tmp_path: Path, site: Site) ->
     with small_disk(tmp_path / "downloads", 16) as disk:
         disk.leave(len(ARCHIVE) + 80_000)
         with pytest.raises(
-            UserError, match=r"^[^ ]* can't be written \(No space left on device\): free space, or mend"
+            UserError, match=r"^[^ ]* can't be written \(No space left on device\): free space, or fix"
         ):
             fetch(tmp_path, "Food101", download=True)
         disk.clear()
