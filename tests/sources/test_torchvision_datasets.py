@@ -581,7 +581,7 @@ def test_a_full_disk_while_an_archive_is_unpacked(tmp_path: Path, site: Site) ->
     site.resources = {"/food-101.tar.gz": Resource(ARCHIVE)}
     with small_disk(tmp_path / "downloads", 16) as disk:
         disk.leave(len(ARCHIVE) + 80_000)
-        with pytest.raises(UserError, match=r"^[^ ]* can't be written \(No space left on device\): free space, or"):
+        with pytest.raises(UserError, match=r"^[^ ]* can't be written \(No space left on device\): free space, or fix"):
             fetch(tmp_path, "Food101", download=True)
         disk.clear()
         assert list(tree(tmp_path / "downloads").values()) == [ARCHIVE]  # and no partly unpacked files
