@@ -10,6 +10,8 @@ from background import Background, started
 from clone import Clone
 from small_run import STAGES, Run
 
+from boatyard.features.store import RECORD
+
 # Where the moments fall; another seed draws others.
 SEED = int(os.environ.get("KILL_SEED", "0"))
 KILLS = 20
@@ -121,7 +123,7 @@ def test_a_run_killed_three_times_does_nothing_twice(run: Run, tmp_path: Path) -
 
 def rows_kept(clone: Clone) -> int:
     """How many rows of features the work folder holds."""
-    return sum(len(keys.read_bytes().splitlines()) for keys in clone.folder.glob(".work/features/*/keys*.txt"))
+    return sum(index.stat().st_size // RECORD for index in clone.folder.glob(".work/features/*/index*.bin"))
 
 
 def views_line(output: str) -> str:
