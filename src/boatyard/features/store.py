@@ -25,7 +25,7 @@ from boatyard.core.errors import UserError, cannot_write
 Rows = NDArray[np.float32]
 
 _HASH = 16  # bytes of a key's hash
-_RECORD = _HASH + 4 + 4
+RECORD = _HASH + 4 + 4  # bytes of a record
 _DELETED = bytes(_HASH + 4)  # the content of a record in place of a damaged one
 
 
@@ -152,12 +152,12 @@ class _Part:
         index = self.index_path.read_bytes() if self.index_path.exists() else b""
         rows = self.rows_path.stat().st_size // self._stride if self.rows_path.exists() else 0
         # An incomplete record, or one without its row, is what a killed process left; `add` overwrites it.
-        self._count = min(len(index) // _RECORD, rows)
+        self._count = min(len(index) // RECORD, rows)
         self.places: dict[bytes, int] = {}  # by hashed key
         self._checksums: list[bytes] = []
         self.damaged: list[int] = []
         for place in range(self._count):
-            record = index[place * _RECORD : (place + 1) * _RECORD]
+            record = index[place * RECORD : (place + 1) * RECORD]
             content, checksum = record[:-4], record[-4:]
             self._checksums.append(content[_HASH:])
             if _crc(content) != checksum:
@@ -171,9 +171,9 @@ class _Part:
         contents = [key + checksum for key, checksum in zip(keys, checksums, strict=True)]
         for path in (self.rows_path, self.index_path):
             path.touch()
-        os.truncate(self.index_path, self._count * _RECORD)  # first, or an old record could get a new row
+        os.truncate(self.index_path, self._count * RECORD)  # first, or an old record could get a new row
         _write_from(self.rows_path, self._count * self._stride, rows.tobytes())
-        _write_from(self.index_path, self._count * _RECORD, b"".join(map(_record, contents)))
+        _write_from(self.index_path, self._count * RECORD, b"".join(map(_record, contents)))
         self.places.update(zip(keys, range(self._count, self._count + len(keys)), strict=True))
         self._checksums += checksums
         self._count += len(keys)
@@ -191,7 +191,7 @@ class _Part:
     def delete(self, places: Iterable[int]) -> None:
         with self.index_path.open("r+b") as file:
             for place in places:
-                file.seek(place * _RECORD)
+                file.seek(place * RECORD)
                 file.write(_record(_DELETED))
 
 

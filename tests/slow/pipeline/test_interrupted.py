@@ -13,6 +13,8 @@ from clone import Clone
 from PIL import Image
 from small_run import Run
 
+from boatyard.features.store import RECORD
+
 REPRO = ("dvc", "repro", "featurize")
 STAGE = ("python", "stages/featurize.py")
 PREDICT = ("python", "-m", "boatyard", "predict")
@@ -77,7 +79,7 @@ def test_while_a_stage_works(copy: Clone, command: tuple[str, ...]) -> None:
 
 def stored_rows(clone: Clone) -> int:
     """The number of rows of features in the work folder."""
-    return sum(len(keys.read_bytes().splitlines()) for keys in clone.folder.glob(".work/features/*/keys*.txt"))
+    return sum(index.stat().st_size // RECORD for index in clone.folder.glob(".work/features/*/index*.bin"))
 
 
 def test_while_several_processes_fine_tune(run: Run, copy: Clone) -> None:

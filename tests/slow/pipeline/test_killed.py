@@ -10,6 +10,8 @@ from background import Background, started
 from clone import Clone
 from small_run import STAGES, Run
 
+from boatyard.features.store import RECORD
+
 # Draws the moments at which the run is killed.
 SEED = int(os.environ.get("KILL_SEED", "0"))
 KILLS = 20
@@ -120,7 +122,7 @@ def test_a_run_killed_three_times_repeats_no_work(run: Run, tmp_path: Path) -> N
 
 def stored_rows(clone: Clone) -> int:
     """The number of rows of features in the work folder."""
-    return sum(len(keys.read_bytes().splitlines()) for keys in clone.folder.glob(".work/features/*/keys*.txt"))
+    return sum(index.stat().st_size // RECORD for index in clone.folder.glob(".work/features/*/index*.bin"))
 
 
 def views_line(output: str) -> str:

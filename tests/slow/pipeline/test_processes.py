@@ -8,6 +8,7 @@ from clone import Clone
 from safetensors.torch import load_file, save_file
 
 from boatyard.core import paths, tables
+from boatyard.features.store import RECORD
 from boatyard.models import model_header
 
 SHARED = {
@@ -33,7 +34,7 @@ def test_several_processes_write_the_same_bytes_as_one(clone: Clone, starter: st
         output = clone.run(*command, f"stages/{stage}.py", **environment).stdout
 
         assert {name: (clone.folder / name).read_bytes() for name in outputs} == expected
-        assert len(list((clone.folder / ".work/features").glob("*/keys*.txt"))) == 2
+        assert len(list((clone.folder / ".work/features").glob("*/index*.bin"))) == 2
         assert output.count("\n") <= 2  # only one of them prints
 
 
@@ -50,7 +51,10 @@ def test_a_damaged_backbone_is_a_one_line_error_in_all_processes(clone: Clone) -
     finally:
         path.write_bytes(whole)
     assert done.returncode == 2
-    assert f"error: {paths.MODEL} does not hold the network that its header names ({name} holds NaN" in done.stderr
+    assert (
+        f"error: {paths.MODEL} does not contain the network that its header describes ({name} contains NaN"
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr
 
 
@@ -68,9 +72,9 @@ def test_shared_fine_tuning_stores_its_embeddings_for_the_next_stage(clone: Clon
         assert history[-1]["phase"] == "finetune"
         losses.append([float(row["validation_loss"]) for row in history])
         (tuned,) = set(stores.iterdir()) - before
-        parts = [keys.read_text().splitlines() for keys in tuned.glob("keys*.txt")]
+        parts = [index.stat().st_size // RECORD for index in tuned.glob("index*.bin")]
         assert len(parts) == 2
-        assert sum(map(len, parts)) == len(validation)
+        assert sum(parts) == len(validation)
         shutil.rmtree(tuned)
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
@@ -88,5 +92,5 @@ def test_processes_with_different_settings_are_refused(clone: Clone) -> None:
 
     done = clone.run("sh", "-c", f"export {meeting}; {parts[0]} & {parts[1]}", fails=True)
 
-    assert "the processes that share the work would not compute the same" in done.stderr
+    assert "the processes that share the work would compute different embeddings" in done.stderr
     assert "Traceback" not in done.stderr
