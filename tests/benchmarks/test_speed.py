@@ -112,7 +112,7 @@ def test_ten_photos_of_the_largest_class_are_held_back(tmp_path: Path):
     photos(tmp_path, 27)
     before = incoming(tmp_path)
 
-    with speed.held_back(tmp_path) as put_back:
+    with speed.ten_photos_fewer(tmp_path) as put_back:
         left = incoming(tmp_path)
         put_back()
 
@@ -122,7 +122,7 @@ def test_ten_photos_of_the_largest_class_are_held_back(tmp_path: Path):
 
 def test_too_few_photos_to_hold_back_are_a_mistake(tmp_path: Path):
     photos(tmp_path, 19)
-    with pytest.raises(UserError, match="has 19 photos"), speed.held_back(tmp_path):
+    with pytest.raises(UserError, match="has only 19 photos"), speed.ten_photos_fewer(tmp_path):
         pass
     assert len(incoming(tmp_path)) == 20
 
@@ -131,7 +131,7 @@ def test_what_was_computed_comes_back(tmp_path: Path):
     kept = tmp_path / paths.FEATURE_ROWS / "kept"
     files.write_bytes(kept, b"1")
 
-    with speed.nothing_computed(tmp_path):
+    with speed.without_embeddings(tmp_path):
         assert not kept.exists()
         files.write_bytes(tmp_path / paths.FEATURE_ROWS / "other", b"2")
 

@@ -147,7 +147,7 @@ def test_a_policy_is_known_to_params(root: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"tta\.policies\[0\]: 'unknown' does not fit; {expected}$"):
         params.read(tmp_path / paths.PARAMS)
     set_params(tmp_path, tta={"policies": ["everything", "mirrored"]}, augment={"horizontal_flip": False})
-    with pytest.raises(UserError, match=r"tta\.policies has 'mirrored', but augment allows no flip; take it out"):
+    with pytest.raises(UserError, match=r"tta\.policies has 'mirrored', but augment allows no flip; remove it"):
         params.read(tmp_path / paths.PARAMS)
 
 

@@ -187,7 +187,7 @@ def test_flips_that_the_photos_do_not_allow_are_refused(photos: Path) -> None:
     header = model_header.read(paths.MODEL)
     header.params["augment"]["horizontal_flip"] = False
 
-    with pytest.raises(predict.UserError, match="photos must not be flipped"):
+    with pytest.raises(predict.UserError, match="the model was trained without flips"):
         predict.views_of(header, "flips")
     with pytest.raises(predict.UserError, match="lacks its augmentation settings"):
         predict.views_of(model_header.Header(**{**vars(header), "params": {"augment": {"scale": "x"}}}), "random")

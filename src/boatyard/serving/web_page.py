@@ -82,7 +82,7 @@ def answer(
 
 def refusal(file: str, reason: str) -> str:
     """The panel that says why a file is not a usable photo, and which files are."""
-    return _part("refusal", file, reason, FORMATS, MAX_PIXELS // 1_000_000, MAX_BYTES // 2**20)
+    return _part("refusal", file, reason, list(FORMATS), MAX_PIXELS // 1_000_000, MAX_BYTES // 2**20)
 
 
 def examples(test_photos: Sequence[Example]) -> str:
