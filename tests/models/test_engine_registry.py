@@ -49,6 +49,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
             else Toy("whole", certain, runs)
         ),
         lambda *_: Toy("head", certain, runs),
+        ["numpy"],
         device_kinds={"cpu"},
     )
     monkeypatch.setitem(registry.ENGINES, "toy", entry)

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from PIL import Image
 
+from boatyard.curation.plot_tables import ClassCount, ImageSize
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.class_results import ClassResult
 from boatyard.evaluation.comparison import TtaClassResult
-from boatyard.evaluation.plot_tables import ClassCount, ImageSize
 from boatyard.evaluation.predictions import Prediction
 from boatyard.report.figures import bars, charts, sheets, style
 from boatyard.training.history import Epoch

@@ -32,7 +32,7 @@ from boatyard.evaluation import comparison
 from boatyard.evaluation.predictions import Prediction
 from boatyard.images.decoding import open_photo
 from boatyard.images.views import plain_view, random_view
-from boatyard.report import drawing, formatting, markdown, markdown_blocks, notices, page, pictures
+from boatyard.report import figure_registry, formatting, markdown, markdown_blocks, notices, page, pictures
 from boatyard.report.run import Run
 
 REPOSITORY = Path(__file__).parents[2]
@@ -90,7 +90,7 @@ def shown(six: Path, run: Run) -> pictures.Pictures:
 
 
 def render(run: Run, shown: pictures.Pictures) -> str:
-    return page.render(run, shown, drawing.draw(run), pretend_run.PREPROCESSING)
+    return page.render(run, shown, figure_registry.draw(run), pretend_run.PREPROCESSING)
 
 
 Cell = tuple[str, str | None]

@@ -29,7 +29,6 @@ from boatyard.models.engines.base import Engine
 from boatyard.models.frozen_backbone import FrozenBackbone
 from boatyard.models.head import HeadWeights
 
-_LIBRARIES = ("onnxruntime", "pillow")  # they decide an embedding, with the network, our code, the photo and the view
 _BATCH = 256  # embeddings between writes to the disk, and photos read at a time
 
 
@@ -91,7 +90,8 @@ class Embeddings:
         self._machine = registry.resolve(replace(machine, workers=workers))
         self._precision = registry.precision(self._machine)
         decided_by = self._machine.engine, machine.kind, self._precision, backbone.fingerprint
-        name = cache_keys.key(*decided_by, recipe.preprocessing, libraries=_LIBRARIES, code=__name__)
+        libraries = ["pillow", *registry.libraries(self._machine)]
+        name = cache_keys.key(*decided_by, recipe.preprocessing, libraries=libraries, code=__name__)
         if len(set(distributed.all_gather(name))) > 1:
             raise UserError(
                 "the processes that share the work would compute different embeddings: libraries, precision "

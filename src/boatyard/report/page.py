@@ -21,7 +21,7 @@ from boatyard.evaluation.predictions import Prediction
 from boatyard.images.views import Preprocessing
 from boatyard.params.schema import Params
 from boatyard.params.tta_policies import POLICIES
-from boatyard.report import drawing, formatting, notices, theme
+from boatyard.report import figure_registry, formatting, notices, theme
 from boatyard.report.figures import charts
 from boatyard.report.pictures import Pictures
 from boatyard.report.run import Run
@@ -44,7 +44,7 @@ def render(run: Run, pictures: Pictures, figures: Mapping[str, Figure], preproce
     Args:
         run: what to show.
         pictures: the photos to show.
-        figures: by name, as `drawing.draw` makes them.
+        figures: by name, as `figure_registry.draw` makes them.
         preprocessing: of the model.
     """
     environment = Environment(
@@ -71,8 +71,8 @@ def render(run: Run, pictures: Pictures, figures: Mapping[str, Figure], preproce
         tone=TONES.get(opening, "open"),
         interval=formatting.interval,
         metrics=metrics.shown(len(run.labels)),
-        svg=drawing.svgs(figures),
-        more_charts={name: chart for name, chart in drawing.CHARTS.items() if chart.on_page and chart.title},
+        svg=figure_registry.svgs(figures),
+        more_charts={name: chart for name, chart in figure_registry.CHARTS.items() if chart.on_page and chart.title},
         style=style,
         script=script,
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",

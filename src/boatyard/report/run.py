@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from boatyard.core.splits import SPLITS, Sample
 from boatyard.curation.catalog import Photo, Rejected
 from boatyard.curation.leaks import Leak
+from boatyard.curation.plot_tables import ClassCount, ImageSize
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.class_results import ClassResult, confusion_matrix
 from boatyard.evaluation.comparison import Comparison, TtaClassResult
 from boatyard.evaluation.label_issues import LabelIssue
-from boatyard.evaluation.plot_tables import ClassCount, ImageSize
 from boatyard.evaluation.predictions import Prediction
 from boatyard.training.history import Epoch
 

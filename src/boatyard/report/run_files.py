@@ -5,11 +5,11 @@ from pathlib import Path
 from boatyard import params
 from boatyard.core import files, paths, splits, tables
 from boatyard.curation import catalog, leaks
+from boatyard.curation.plot_tables import ClassCount, ImageSize
 from boatyard.evaluation import label_issues
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.class_results import ClassResult
 from boatyard.evaluation.comparison import TtaClassResult
-from boatyard.evaluation.plot_tables import ClassCount, ImageSize
 from boatyard.evaluation.predictions import read_predictions
 from boatyard.params import Params
 from boatyard.report.run import Run

@@ -26,12 +26,14 @@ class Entry:
             to float32 [n, d]. Also takes the shape of one view, [3, s, s]; the machine, already resolved; and the
             folder in which it may cache what it compiles, if any.
         for_embeddings: creates the engine of a head alone: from float32 embeddings [n, width] to float32 [n, classes].
+        libraries: distributions whose version may change what it computes; embeddings of another are not used.
         device_kinds: kinds of device that it runs on, such as 'cpu'; None: all that torch has.
         precisions: whether the backbone computes in BOATYARD_PRECISION; otherwise in fp32, as heads always do.
     """
 
     for_views: "Callable[[FrozenBackbone, HeadWeights | None, Sequence[int], Machine, Path | None], Engine]"
     for_embeddings: "Callable[[HeadWeights, Machine], Engine]"
+    libraries: Collection[str]
     device_kinds: Collection[str] | None = None
     precisions: bool = False
 
@@ -77,8 +79,8 @@ def _torch_head(head: "HeadWeights", machine: Machine) -> Engine:
 
 # The first that runs on a kind of device is the default there.
 ENGINES = {
-    "onnx": Entry(_onnx, _onnx_head, device_kinds={"cpu"}),
-    "torch": Entry(_torch, _torch_head, precisions=True),
+    "onnx": Entry(_onnx, _onnx_head, ["onnxruntime"], device_kinds={"cpu"}),
+    "torch": Entry(_torch, _torch_head, ["torch"], precisions=True),
 }
 
 
@@ -109,6 +111,11 @@ def resolve(machine: Machine) -> Machine:
 def precision(machine: Machine) -> str:
     """The precision in which a resolved machine's engine runs a backbone: 'fp32', 'bf16' or 'fp16'."""
     return machine.precision if _entry(machine).precisions else "fp32"
+
+
+def libraries(machine: Machine) -> Collection[str]:
+    """The distributions whose version decides what a resolved machine's engine computes."""
+    return _entry(machine).libraries
 
 
 def for_views(

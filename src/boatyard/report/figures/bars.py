@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from boatyard.curation.plot_tables import ClassCount
 from boatyard.evaluation.class_results import ClassResult
 from boatyard.evaluation.comparison import TtaClassResult
-from boatyard.evaluation.plot_tables import ClassCount
 from boatyard.report.figures import style
 
 # A figure with more rows is too tall; the page's tables have all classes.

@@ -11,9 +11,9 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
+from boatyard.curation.plot_tables import ImageSize
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.class_results import ClassResult
-from boatyard.evaluation.plot_tables import ImageSize
 from boatyard.report.figures import style
 from boatyard.training.history import Epoch
 
