@@ -110,7 +110,7 @@ def test_the_model_card_has_the_figures_of_the_run(run: Run) -> None:
     assert f"**{100 * metrics['top1']:.1f} %**" in card
     assert f"on {metrics['images']} photos not used in training" in card
     assert "one of 3 classes: discs, squares, stripes." in card
-    assert "licence of the data: private" in card
+    assert "data licence: private" in card
 
 
 @pytest.mark.slow
