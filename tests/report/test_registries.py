@@ -142,7 +142,7 @@ def test_a_policy_is_known_to_params(root: Path, tmp_path: Path) -> None:
     shutil.copy(root / paths.PARAMS, tmp_path)
     set_params(tmp_path, tta={"policies": ["unknown"]})
     expected = "input should be 'flips' or 'random' or 'everything' or 'mirrored'"
-    with pytest.raises(UserError, match=rf"tta\.policies\[0\]: 'unknown' does not fit; {expected}$"):
+    with pytest.raises(UserError, match=rf"tta\.policies\[0\]: 'unknown' is invalid; {expected}$"):
         params.read(tmp_path / paths.PARAMS)
     set_params(tmp_path, tta={"policies": ["everything", "mirrored"]}, augment={"horizontal_flip": False})
     with pytest.raises(UserError, match=r"tta\.policies has 'mirrored', but augment allows no flip; remove it"):

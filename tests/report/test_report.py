@@ -218,7 +218,7 @@ def test_rejected_photos_have_reasons(parsed: Parsed) -> None:
         ["class has too few photos (fewer than 100)", "2", "rare 2"],
         ["can't be decoded", "1", "thin-film 1"],
     ]
-    assert "thin-film/photo 44.png: not a photo of a known format" in parsed.text
+    assert "thin-film/photo 44.png: not a photo in a known format" in parsed.text
 
 
 @pytest.fixture(scope="module")
@@ -385,9 +385,7 @@ def test_the_calibration_is_shown_before_and_after(parsed: Parsed, run: Run, six
         f"{after['validation_loss']:.3f} after; calibration error 6.1 % before, 3.2 % after"
     ) in parsed.text
     test, plain = run.test, run.test["uncalibrated"]
-    assert (
-        f"{100 * test['ece']:.1f} % confidence vs accuracy {100 * plain['ece']:.1f} % uncalibrated" in parsed.text
-    )
+    assert f"{100 * test['ece']:.1f} % confidence vs accuracy {100 * plain['ece']:.1f} % uncalibrated" in parsed.text
     assert "(15 bins)" in parsed.text
     assert f"{test['loss']:.3f} cross entropy {plain['loss']:.3f} uncalibrated" in parsed.text
     summary = (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")

@@ -15,8 +15,8 @@ class Policy:
 
     Attributes:
         description: of all its views, for the report: "4 views of each photo (…)".
-        choose: picks the views to average besides the plain one, out of the mirror images that `augment` allows and the
-            `tta.views` − 1 random views. If it picks none, it needs a flip that `augment` does not allow.
+        choose: picks the views to average in addition to the plain one, from the mirror images that `augment` allows
+            and the `tta.views` − 1 random views. If it picks none, it needs a flip that `augment` does not allow.
     """
 
     description: str

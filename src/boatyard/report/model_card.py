@@ -42,8 +42,8 @@ def render(run: Run, about: Header) -> str:
         f"It assigns a photo to one of {len(about.classes):,} classes: {_names(about.classes)}.",
         table(["", ""], overview.items()),
         "## Intended use",
-        "- Photos like those it was tested on: the same classes, taken in the same way. Its accuracy on other photos was "
-        "not measured.\n"
+        "- Photos like those it was tested on: the same classes, taken in the same way. Its accuracy on other photos "
+        "was not measured.\n"
         f"- It always predicts one of its {len(about.classes):,} classes, even for a photo of something else. Have a "
         "person check predictions with a low probability, and do not let it decide alone where a mistake does harm.\n"
         f"- Its confidence is off by {percent(test['ece'])} on average (the calibration error on the test photos).\n"
@@ -52,8 +52,8 @@ def render(run: Run, about: Header) -> str:
         f"{name}, {count(data['images'], 'photo')}; {data['kept']:,} in "
         f"{count(data['classes'], 'class', 'classes')} were used: {run.splitting['train']:,} for training, "
         f"{run.splitting['validation']:,} to choose the best epoch, {run.splitting['test']:,} for testing. Licence: "
-        f"{licence}; it may also restrict the use of the model. The backbone's published weights have a licence of "
-        "their own.",
+        f"{licence}; it may also restrict the use of the model. The backbone's published weights have their own "
+        "licence.",
         *([f"SHA-256 of the download: `{digest}`."] if digest else []),
         "## Results",
         metrics_table(run),
