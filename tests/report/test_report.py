@@ -189,7 +189,7 @@ def test_the_first_screen_shows_the_result(parsed: Parsed, metrics: dict[str, An
     assert f"{100 * metrics['top1_low']:.1f} – {100 * metrics['top1_high']:.1f} %" in first
     tests = [prediction.actual for prediction in run.predictions]
     always = 100 * tests.count("thin-film") / len(tests)
-    assert f"predicting the largest class, thin-film, would score {always:.1f} %" in first
+    assert f"predicting thin-film, the largest class, would score {always:.1f} %" in first
     assert f"Photos {run.filtering['kept']} " in first
     assert "Classes 6 of 7 found" in first
     assert "331,210 of 3,702,214 parameters trained" in first
