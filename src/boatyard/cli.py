@@ -68,7 +68,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         dest="policy",
         choices=_TtaPolicies(),
         metavar="POLICY",
-        help="the same, with the views of this policy: %(choices)s",
+        help="the same, by this policy: %(choices)s",
     )
     parser.add_argument(
         "--picture",
@@ -95,9 +95,9 @@ def _predict(chosen: argparse.Namespace) -> int:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Write a model as one ONNX file from a photo, uint8 [height, width, 3], to probabilities. The pipeline does "
-        "this by itself; the command is for a model without such a file. The file is only written if it agrees with "
-        "the model on real photos."
+        "Write a model as one ONNX file from a photo, uint8 [height, width, 3], to probabilities. The pipeline runs "
+        "this itself; the command is for a model that has no ONNX file. The file is only written if its output agrees "
+        "with the model's on real photos."
     )
     parser.add_argument("--model", type=Path, default=paths.MODEL, metavar="FILE", help="default: %(default)s")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: the model's name with the suffix .onnx")
@@ -130,11 +130,11 @@ def _export(chosen: argparse.Namespace) -> int:
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Open a web page to try the model on a photo. It needs Gradio, the extra 'serve': pip install 'gradio>=6'"
+        "Open a web page to try the model on a photo. Requires Gradio (the extra 'serve'): pip install 'gradio>=6'"
     )
     parser.add_argument("--model", type=Path, default=paths.ONNX, metavar="FILE", help=_MODEL_HELP)
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; default: %(default)s, only for this machine"
+        "--host", default="127.0.0.1", help="address to listen on; default: %(default)s, this machine only"
     )
     parser.add_argument("--port", type=int, default=7860, help="0: any free port; default: %(default)s")
     parser.set_defaults(run=_serve)

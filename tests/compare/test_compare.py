@@ -173,8 +173,8 @@ def test_nothing_changed(repository: Repository) -> None:
     sha = repository.git("rev-parse", "--short=7", "HEAD")
     assert repository.compare() == (
         "## Nothing changed: parameters, metrics, predictions and photos are the same\n\n"
-        f"After: `{sha}` (main). Before: `{sha}`, the same commit; compare with another one, "
-        "as in `boatyard compare HEAD~1`.\n"
+        f"After: `{sha}` (main). Before: `{sha}`, the same commit. To compare with an earlier one: "
+        "`boatyard compare HEAD~1`.\n"
     )
 
 
@@ -203,7 +203,7 @@ def test_a_gain(repository: Repository) -> None:
         evidence,
     )
     assert re.fullmatch(
-        r"After: `\w{7}` \(better\\_lr\) with uncommitted changes\. Before: `\w{7}`, where it left main\.",
+        r"After: `\w{7}` \(better\\_lr\) with uncommitted changes\. Before: `\w{7}`, the merge base with main\.",
         sides,
     )
     assert cells(text, "top-1")[2::2] == [f"+{points:.1f}", "**better**"]
@@ -262,9 +262,7 @@ def test_test_photos_in_part_the_same(repository: Repository) -> None:
     text = repository.compare()
     common = len(rows) - 11
     assert text.splitlines()[0].endswith(f" on the {common} test photos in common")
-    whole = (
-        f"On the whole test sets, {len(rows)} photos before and {len(rows) - 10} after, which are not the same photos: "
-    )
+    whole = f"On the whole test sets ({len(rows)} photos before and {len(rows) - 10} after; not the same photos): "
     assert whole in text
     assert f"| change on {common} in common |" in text
     # The same answers to the photos in common.
@@ -279,7 +277,7 @@ def test_other_test_photos(repository: Repository) -> None:
     rows = read_predictions(repository.path(paths.PREDICTIONS))
     assert re.fullmatch(r"## Better: top-1 \d+\.\d % → 100\.0 %, on different test photos", text.splitlines()[0])
     sizes = f"{len(rows)} photos before and {len(rows)} after"
-    assert f"Too few of the test photos, {sizes}, are the same to pair them." in text
+    assert f"Too few test photos are the same for a paired comparison ({sizes})." in text
     assert "Newcombe's for top-k" in text
     low, high = re.fullmatch(r"\+(\d+\.\d) to \+(\d+\.\d)", cells(text, "top-1")[3]).groups()  # type: ignore[union-attr]
     assert float(low) < float(cells(text, "top-1")[2]) < float(high)
@@ -637,8 +635,8 @@ def test_the_command_ends_with_one_line_and_status_2(repository: Repository, tmp
     done = run_command(repository.folder, "compare", "no-such-branch")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "error: there is no commit 'no-such-branch' here: give a commit, branch, tag or experiment, "
-        "or `git fetch` first if it is elsewhere\n"
+        "error: 'no-such-branch' is not a commit, branch, tag or experiment of this repository: correct it, "
+        "or run `git fetch` first\n"
     )
     done = run_command(tmp_path, "compare")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)

@@ -145,13 +145,13 @@ def test_an_experiment_by_its_name() -> None:
 @pytest.mark.parametrize("name", ["no-such-branch", "HEAD~7", "--output=x", "", "HEAD:metrics", "a..b", "lark\n"])
 def test_no_such_commit(name: str) -> None:
     start()
-    with pytest.raises(UserError, match=r"^there is no commit .* here: give a commit, branch, tag or experiment"):
+    with pytest.raises(UserError, match=r"is not a commit, branch, tag or experiment of this repository: "):
         revision.find(name, [])
 
 
 def test_no_main_branch() -> None:
     start("trunk")
-    with pytest.raises(UserError, match=r"^there is no main branch here .*: give a commit to compare with$"):
+    with pytest.raises(UserError, match=r"^there is no main branch .*: give a commit to compare with$"):
         revision.find(None, [])
     assert revision.find("trunk", []).label == "trunk"
 
@@ -159,7 +159,7 @@ def test_no_main_branch() -> None:
 def test_no_commit_yet() -> None:
     git("init", "--quiet")
     Path("params.yaml").touch()
-    with pytest.raises(UserError, match=r"^there is no commit yet to compare with: make one"):
+    with pytest.raises(UserError, match=r"^there is no commit to compare with yet: make one"):
         revision.working_tree()
 
 
@@ -178,7 +178,7 @@ def test_no_git(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_wrong_folder() -> None:
     start()
     os.chdir("metrics")
-    with pytest.raises(UserError, match=r"^params\.yaml is not here: run from the repository's root$"):
+    with pytest.raises(UserError, match=r"^params\.yaml does not exist: run from the repository's root$"):
         revision.working_tree()
 
 

@@ -99,7 +99,7 @@ def test_a_stage_ends_with_one_line_and_status_2(tmp_path: Path) -> None:
     for content, expected in [
         (
             re.sub(r"min_images: \d+", "min_images: 0", text),
-            "error: params.yaml: filter.min_images: 0 does not fit; input should be greater than or equal to 1\n",
+            "error: params.yaml: filter.min_images: 0 is invalid; input should be greater than or equal to 1\n",
         ),
         (text, "error: data/raw does not exist: run `dvc repro download`\n"),
     ]:

@@ -53,7 +53,9 @@ def test_a_metrics_file_with_any_damage_is_read_or_refused_in_one_line(tmp_path:
 
 def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    with pytest.raises(UserError, match=r"x\.json is not here: run `dvc repro` to make it, or `dvc pull` to fetch it"):
+    with pytest.raises(
+        UserError, match=r"x\.json does not exist: run `dvc repro` to make it, or `dvc pull` to fetch it"
+    ):
         files.read_json(path)
     path.write_text('{"a": 1,\n<<<<<<< ours\n')
     with pytest.raises(UserError, match=r"x\.json, line 2: damaged \(.*\); run `dvc repro` to regenerate it"):

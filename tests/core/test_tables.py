@@ -148,7 +148,7 @@ def test_a_table_without_a_column_is_refused_even_if_it_has_no_rows(tmp_path: Pa
     ("content", "error"),
     [
         (b"\xff\n", "is not UTF-8 text (invalid start byte at byte 0); run `dvc repro` to regenerate it"),
-        (None, "is not here: run `dvc repro` to make it, or `dvc pull` to fetch it"),
+        (None, "does not exist: run `dvc repro` to make it, or `dvc pull` to fetch it"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | None, error: str) -> None:

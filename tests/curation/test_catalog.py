@@ -224,7 +224,7 @@ def test_every_photo_is_kept_or_has_a_reason(
             4,
             [],
             [],
-            "1 class(es) left, and a classifier needs two; lower filter.min_images (4), or change filter.keep and "
+            "1 class(es) left, but at least two are needed; lower filter.min_images (4), or change filter.keep and "
             "filter.drop (photos per class: b 4, a 3)",
         ),
         (
@@ -232,7 +232,7 @@ def test_every_photo_is_kept_or_has_a_reason(
             1,
             [],
             ["b"],
-            "1 class(es) left, and a classifier needs two; lower filter.min_images (1), or change filter.keep and "
+            "1 class(es) left, but at least two are needed; lower filter.min_images (1), or change filter.keep and "
             "filter.drop (photos per class: a 3)",
         ),
         (
@@ -240,16 +240,16 @@ def test_every_photo_is_kept_or_has_a_reason(
             1,
             [],
             [],
-            "0 class(es) left, and a classifier needs two; lower filter.min_images (1), or change filter.keep and "
+            "0 class(es) left, but at least two are needed; lower filter.min_images (1), or change filter.keep and "
             "filter.drop (photos per class: none)",
         ),
         (
-            [Rejected(f"{label}/1.heic", label, "unreadable: not a photo of a known format") for label in "ab"],
+            [Rejected(f"{label}/1.heic", label, "unreadable: not a photo in a known format") for label in "ab"],
             1,
             [],
             [],
-            "0 class(es) left, and a classifier needs two; lower filter.min_images (1), or change filter.keep and "
-            "filter.drop (photos per class: none; 2 can't be read, such as a/1.heic: not a photo of a known format)",
+            "0 class(es) left, but at least two are needed; lower filter.min_images (1), or change filter.keep and "
+            "filter.drop (photos per class: none; 2 can't be read, such as a/1.heic: not a photo in a known format)",
         ),
         (
             several("a", 9) + several("b", 2) + several("c", 2),
@@ -270,7 +270,7 @@ def test_selections_that_can_not_be_split(
 
 
 def test_a_class_without_readable_photos_may_be_named() -> None:
-    broken = Rejected("c/1.heic", "c", "unreadable: not a photo of a known format")
+    broken = Rejected("c/1.heic", "c", "unreadable: not a photo in a known format")
     kept, rejected = catalog.select([*several("a", 3), *several("b", 3), broken], 1, [], ["c"])
     assert (len(kept), rejected) == (6, [broken])
 

@@ -132,7 +132,7 @@ def test_a_malformed_table_is_a_one_line_error(tmp_path, text, message):
 
 
 def test_a_missing_table_is_a_one_line_error(tmp_path):
-    with pytest.raises(UserError, match=re.escape("table.csv is not here: run `dvc repro`")):
+    with pytest.raises(UserError, match=re.escape("table.csv does not exist: run `dvc repro`")):
         read_predictions(tmp_path / "table.csv")
 
 

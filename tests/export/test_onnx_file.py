@@ -130,5 +130,5 @@ def test_a_file_cut_off_anywhere_is_one_line(model_repository: Path) -> None:
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is not here: run `dvc repro` to make it, or `dvc pull"):
+    with pytest.raises(UserError, match="does not exist: run `dvc repro` to make it, or `dvc pull"):
         onnx_file.read(tmp_path / "x.onnx")

@@ -236,7 +236,7 @@ def test_features_of_other_photos_or_another_split(raw: Path, tmp_path: Path) ->
     for other in others.values():
         with pytest.raises(UserError, match="belongs to other photos than data/splits"):
             feature_files.read(tmp_path / "features", other)
-    with pytest.raises(UserError, match=r"photos\.csv is not here"):
+    with pytest.raises(UserError, match=r"photos\.csv does not exist"):
         feature_files.read(tmp_path / "nowhere", rows)
 
 

@@ -145,7 +145,7 @@ def test_a_jpeg_with_too_many_scans_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, content[:2] + thumbnail + content[2:] + b"\xff\xda" * 200)
     assert abs(blocks_of(open_photo(path)).astype(int) - BLOCKS).max() <= 2
     assert reason(written(tmp_path, content[:2] + thumbnail + slow_jpeg(101)[2:])) == slow
-    assert reason(written(tmp_path, content[:2] + thumbnail)) == "not a photo of a known format"
+    assert reason(written(tmp_path, content[:2] + thumbnail)) == "not a photo in a known format"
 
 
 def test_paths_that_are_not_files(tmp_path: Path) -> None:

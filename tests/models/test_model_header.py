@@ -176,7 +176,7 @@ def test_files_that_are_not_models(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a safetensors file") as caught:
         model_header.read(tmp_path)
     assert_one_line(caught.value, tmp_path)
-    with pytest.raises(UserError, match="is not here: run `dvc repro` to train it") as caught:
+    with pytest.raises(UserError, match="does not exist: run `dvc repro` to train it") as caught:
         model_header.read(tmp_path / "missing")
     assert_one_line(caught.value, tmp_path / "missing")
 

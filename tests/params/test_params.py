@@ -92,7 +92,7 @@ def test_the_default_preset_is_valid_and_numbers_may_be_written_in_any_form(tmp_
         (
             "train.batch_size",
             2**63,
-            "train.batch_size: 9223372036854775808 does not fit; input should be less than or equal to 1000000",
+            "train.batch_size: 9223372036854775808 is invalid; input should be less than or equal to 1000000",
         ),
         # unknown
         ("evaluate.binz", 3, "evaluate.binz: unknown key; did you mean 'bins'?"),
@@ -115,28 +115,28 @@ def test_the_default_preset_is_valid_and_numbers_may_be_written_in_any_form(tmp_
         ("dataset", MISSING, "dataset: missing; add the section, as in the files in presets/"),
         ("split.method", MISSING, "split.method: missing; choose one of 'stratified', 'counts', 'folders'"),
         # wrong type
-        ("train.epochs", "many", "train.epochs: 'many' does not fit; input should be a valid integer"),
-        ("train.epochs", 1.5, "train.epochs: 1.5 does not fit; input should be a valid integer"),
-        ("train.epochs", True, "train.epochs: True does not fit; input should be a valid integer"),
-        ("train.lr", "0.001", "train.lr: '0.001' does not fit; input should be a valid number"),
-        ("train.lr", True, "train.lr: True does not fit; input should be a valid number"),
+        ("train.epochs", "many", "train.epochs: 'many' is invalid; input should be a valid integer"),
+        ("train.epochs", 1.5, "train.epochs: 1.5 is invalid; input should be a valid integer"),
+        ("train.epochs", True, "train.epochs: True is invalid; input should be a valid integer"),
+        ("train.lr", "0.001", "train.lr: '0.001' is invalid; input should be a valid number"),
+        ("train.lr", True, "train.lr: True is invalid; input should be a valid number"),
         (
             "augment.horizontal_flip",
             "yes",
-            "augment.horizontal_flip: 'yes' does not fit; input should be true or false",
+            "augment.horizontal_flip: 'yes' is invalid; input should be true or false",
         ),
-        ("dataset.version", 1.0, "dataset.version: 1.0 does not fit; input should be text in quotes"),
-        ("filter.keep", "cat", "filter.keep: 'cat' does not fit; input should be a list, as in [a, b]"),
-        ("filter.keep", [1], "filter.keep[0]: 1 does not fit; input should be text in quotes"),
-        ("train", 5, "train: 5 does not fit; input should be a section of keys"),
-        ("train", None, "train: None does not fit; input should be a section of keys"),
-        ("split", [], "split: [] does not fit; input should be a section of keys"),
-        ("dataset.layout", "table", "dataset.layout: 'table' does not fit; input should be a section of keys"),
-        ("image.size", "big", "image.size: 'big' does not fit; input should be 'backbone' or a valid integer"),
+        ("dataset.version", 1.0, "dataset.version: 1.0 is invalid; input should be text in quotes"),
+        ("filter.keep", "cat", "filter.keep: 'cat' is invalid; input should be a list, as in [a, b]"),
+        ("filter.keep", [1], "filter.keep[0]: 1 is invalid; input should be text in quotes"),
+        ("train", 5, "train: 5 is invalid; input should be a section of keys"),
+        ("train", None, "train: None is invalid; input should be a section of keys"),
+        ("split", [], "split: [] is invalid; input should be a section of keys"),
+        ("dataset.layout", "table", "dataset.layout: 'table' is invalid; input should be a section of keys"),
+        ("image.size", "big", "image.size: 'big' is invalid; input should be 'backbone' or a valid integer"),
         (
             "dataset.layout.path",
             1.5,
-            "dataset.layout.path: 1.5 does not fit; input should be text in quotes or a valid integer",
+            "dataset.layout.path: 1.5 is invalid; input should be text in quotes or a valid integer",
         ),
         (
             "dataset.layout.rename",
@@ -144,28 +144,28 @@ def test_the_default_preset_is_valid_and_numbers_may_be_written_in_any_form(tmp_
             "dataset.layout.rename: the key 0.5 is not text; put it in quotes",
         ),
         # out of range
-        ("train.epochs", 0, "train.epochs: 0 does not fit; input should be greater than or equal to 1"),
-        ("train.lr", 0.0, "train.lr: 0.0 does not fit; input should be greater than 0"),
-        ("train.lr", 11, "train.lr: 11 does not fit; input should be less than or equal to 10"),
-        ("seed", -1, "seed: -1 does not fit; input should be greater than or equal to 0"),
-        ("seed", 2**63, f"seed: {2**63} does not fit; input should be less than {2**63}"),
-        ("model.head.dropout", 1.0, "model.head.dropout: 1.0 does not fit; input should be less than 1"),
-        ("image.size", 31, "image.size: 31 does not fit; input should be 'backbone' or greater than or equal to 32"),
+        ("train.epochs", 0, "train.epochs: 0 is invalid; input should be greater than or equal to 1"),
+        ("train.lr", 0.0, "train.lr: 0.0 is invalid; input should be greater than 0"),
+        ("train.lr", 11, "train.lr: 11 is invalid; input should be less than or equal to 10"),
+        ("seed", -1, "seed: -1 is invalid; input should be greater than or equal to 0"),
+        ("seed", 2**63, f"seed: {2**63} is invalid; input should be less than {2**63}"),
+        ("model.head.dropout", 1.0, "model.head.dropout: 1.0 is invalid; input should be less than 1"),
+        ("image.size", 31, "image.size: 31 is invalid; input should be 'backbone' or greater than or equal to 32"),
         (
             "split.near_duplicates",
             48,
-            "split.near_duplicates: 48 does not fit; input should be less than or equal to 47",
+            "split.near_duplicates: 48 is invalid; input should be less than or equal to 47",
         ),
-        ("tta.views", 1, "tta.views: 1 does not fit; input should be greater than or equal to 2"),
+        ("tta.views", 1, "tta.views: 1 is invalid; input should be greater than or equal to 2"),
         (
             "augment.scale",
             [0.0, 1.0],
-            "augment.scale[0]: 0.0 does not fit; input should be greater than 0",
+            "augment.scale[0]: 0.0 is invalid; input should be greater than 0",
         ),
         (
             "augment.aspect",
             [0.01, 1],
-            "augment.aspect[0]: 0.01 does not fit; input should be greater than or equal to 0.1",
+            "augment.aspect[0]: 0.01 is invalid; input should be greater than or equal to 0.1",
         ),
         (
             "dataset.layout.root",
@@ -175,25 +175,25 @@ def test_the_default_preset_is_valid_and_numbers_may_be_written_in_any_form(tmp_
         (
             "dataset.sha256",
             "F" * 64,
-            f"dataset.sha256: '{'F' * 64}' does not fit; string should match pattern '^[0-9a-f]{{64}}$'",
+            f"dataset.sha256: '{'F' * 64}' is invalid; string should match pattern '^[0-9a-f]{{64}}$'",
         ),
         # not a finite number
-        ("train.lr", float("nan"), "train.lr: nan does not fit; input should be a finite number"),
-        ("train.lr", float("inf"), "train.lr: inf does not fit; input should be a finite number"),
-        ("augment.scale", [float("nan"), 1.0], "augment.scale[0]: nan does not fit; input should be a finite number"),
+        ("train.lr", float("nan"), "train.lr: nan is invalid; input should be a finite number"),
+        ("train.lr", float("inf"), "train.lr: inf is invalid; input should be a finite number"),
+        ("augment.scale", [float("nan"), 1.0], "augment.scale[0]: nan is invalid; input should be a finite number"),
         (
             "image.crop",
             float("nan"),
-            "image.crop: nan does not fit; input should be 'backbone' or 'squash' or a finite number",
+            "image.crop: nan is invalid; input should be 'backbone' or 'squash' or a finite number",
         ),
         (
             "image.crop",
             "squeeze",
-            "image.crop: 'squeeze' does not fit; input should be 'backbone' or 'squash' or a valid number",
+            "image.crop: 'squeeze' is invalid; input should be 'backbone' or 'squash' or a valid number",
         ),
         # an unknown choice
         ("split.method", "x", "split.method: 'x' is unknown; choose one of 'stratified', 'counts', 'folders'"),
-        ("tta.policies", ["tta"], "tta.policies[0]: 'tta' does not fit; input should be 'flips' or 'random'"),
+        ("tta.policies", ["tta"], "tta.policies[0]: 'tta' is invalid; input should be 'flips' or 'random'"),
         # contradictions
         ("split.train", 0.7, "split: train + validation + test is 1.1; make the three add up to 1"),
         (
@@ -221,7 +221,7 @@ def test_the_default_preset_is_valid_and_numbers_may_be_written_in_any_form(tmp_
         (
             "evaluate",
             {"resamples": 1, "bins": 1},
-            "evaluate.resamples: 1 does not fit; input should be greater than or equal to 100 (and 1 more)",
+            "evaluate.resamples: 1 is invalid; input should be greater than or equal to 100 (and 1 more)",
         ),
         (
             "evaluate",
@@ -236,7 +236,7 @@ def test_a_wrong_value_is_one_line(tmp_path: Path, key: str, value: object, expe
 
 def test_a_long_value_is_cut_short(tmp_path: Path) -> None:
     assert message(tmp_path, text_of(changed(BASE, "train.epochs", "x" * 5000))) == (
-        f": train.epochs: '{'x' * 78}… does not fit; input should be a valid integer"
+        f": train.epochs: '{'x' * 78}… is invalid; input should be a valid integer"
     )
 
 
@@ -273,7 +273,7 @@ def test_the_example_for_a_missing_key_can_be_pasted(tmp_path: Path, key: str) -
     except UserError as refusal:
         # Valid in itself, though it may contradict the rest of this file.
         text = str(refusal)
-        assert "does not fit" not in text
+        assert "is invalid" not in text
         assert ": missing;" not in text
 
 
@@ -323,7 +323,7 @@ def test_a_key_that_is_not_text_is_one_line(tmp_path: Path, key: str) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none\.yaml is not here: run from the repository's root$"):
+    with pytest.raises(UserError, match=r"none\.yaml does not exist: run from the repository's root$"):
         params.read(tmp_path / "none.yaml")
     with pytest.raises(UserError, match=r"can't be read \(Is a directory\): fix its permissions$"):
         params.read(tmp_path)
@@ -440,7 +440,7 @@ def test_dump_has_the_keys_that_the_stage_declared(tmp_path: Path) -> None:
 
 
 def test_load_checks_the_whole_file_and_the_stage_name(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"params\.yaml: tta\.views: 0 does not fit"):
+    with pytest.raises(UserError, match=r"params\.yaml: tta\.views: 0 is invalid"):
         loaded(tmp_path, "look", changed(BASE, "tta.views", 0))
     with pytest.raises(UserError, match=r"dvc\.yaml has no stage 'lok'; its stages are look, blind$"):
         loaded(tmp_path, "lok")

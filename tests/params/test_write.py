@@ -146,6 +146,6 @@ def test_a_file_that_does_not_fit_the_schema_is_refused_and_stays(
     path.write_text("seed: -1\n")
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", ["write", str(path)])
-    with pytest.raises(UserError, match="seed: -1 does not fit"):
+    with pytest.raises(UserError, match="seed: -1 is invalid"):
         write.main()
     assert path.read_text() == "seed: -1\n"

@@ -100,7 +100,7 @@ def test_export_without_photos_is_a_one_line_error(clone: Clone, tmp_path: Path)
     (tmp_path / "splits.csv").rename(clone.folder / "data/splits.csv")
 
     assert done.returncode == 2
-    assert done.stderr.startswith("error: data/splits.csv is not here")
+    assert done.stderr.startswith("error: data/splits.csv does not exist")
 
 
 def test_the_model_card_has_the_figures_of_the_run(run: Run) -> None:
@@ -110,7 +110,7 @@ def test_the_model_card_has_the_figures_of_the_run(run: Run) -> None:
     assert f"**{100 * metrics['top1']:.1f} %**" in card
     assert f"on {metrics['images']} photos not used in training" in card
     assert "one of 3 classes: discs, squares, stripes." in card
-    assert "licence of the data: private" in card
+    assert "data licence: private" in card
 
 
 @pytest.mark.slow
@@ -120,7 +120,7 @@ def test_the_code_of_the_python_page_runs(run: Run) -> None:
     done = run.clone.run(sys.executable, "-c", "\n".join(blocks), PYTHONPATH=str(run.clone.folder / "src"))
 
     assert len(blocks) == 5
-    assert "not a photo of a known format" in done.stdout
+    assert "not a photo in a known format" in done.stdout
     with (run.clone.folder / "plots/predictions.csv").open(encoding="utf-8", newline="") as file:
         first = next(csv.DictReader(file))
     assert done.stdout.startswith(f"{first['predicted']} ")

@@ -43,7 +43,7 @@ def test_repro_shows_the_error_and_a_corrected_file_restores_everything(broken: 
 
     done = broken.run("dvc", "repro", fails=True)
 
-    assert "error: params.yaml: train.lr: -1.0 does not fit; input should be greater than 0\n" in done.stderr
+    assert "error: params.yaml: train.lr: -1.0 is invalid; input should be greater than 0\n" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     # DVC has removed the stage's outputs before it ran the stage; it restores them from its cache.
     assert not (broken.folder / "models/model.safetensors").exists()
@@ -72,7 +72,7 @@ def test_a_missing_input_is_an_error_that_says_how_to_get_it(run: Run, tmp_path:
 
     assert done.returncode == 2
     assert done.stderr == (
-        "error: data/catalog.csv is not here: run `dvc repro` to make it, or `dvc pull` to fetch it\n"
+        "error: data/catalog.csv does not exist: run `dvc repro` to make it, or `dvc pull` to fetch it\n"
     )
 
 

@@ -91,7 +91,7 @@ def test_curves_are_the_history_and_mark_the_kept_epoch() -> None:
     assert list(train.get_ydata()) == [1, 1 / 2, 1 / 3, 1 / 4]
     assert list(validation.get_ydata()) == [1.5, 0.75, 0.5, 0.375]
     assert list(mark.get_xdata()) == [3, 3]
-    assert (list(dot.get_xdata()), list(dot.get_ydata()), dot.get_label()) == ([3], [0.5], "kept: epoch 3")
+    assert (list(dot.get_xdata()), list(dot.get_ydata()), dot.get_label()) == ([3], [0.5], "best epoch: 3")
     assert list(top1.lines[1].get_ydata()) == [0.4] * 4
     assert not loss.patches
 

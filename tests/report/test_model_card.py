@@ -40,10 +40,10 @@ def test_its_numbers_are_the_runs(run: Run) -> None:
     assert f"**{100 * run.test['top1']:.1f} %**, 95 % interval" in text
     assert f"{run.test['images']} photos not used in training" in text
     assert "3,702,214 parameters, of which 331,210 were trained here" in text
-    assert text.count("licence of the data: CC BY 4.0") == 1
+    assert text.count("data licence: CC BY 4.0") == 1
     assert f"SHA-256 of the download: `{'ab' * 32}`" in text
     worst = min(run.results, key=lambda row: (row.top1, row.label))
-    assert f"It is worst at {worst.label}, {100 * worst.top1:.1f} %" in text
+    assert f"It does worst on {worst.label}, {100 * worst.top1:.1f} %" in text
     for label in run.labels:
         assert f"\n| {label} | " in text
 

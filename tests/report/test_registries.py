@@ -133,9 +133,7 @@ def test_a_policy_is_in_the_metrics_and_the_reports(root: Path, page: str, metri
     tta = metrics[1]
     assert (tta["policy"], tta["views"]) == ("everything", 4)  # plain, mirrored, and two random views
     assert list(tta["validation"]) == ["plain", "everything"]
-    assert f"the network sees 4 views of each photo instead of one ({EVERYTHING.description})" in page.replace(
-        "The", "the"
-    )
+    assert f"The probabilities of 4 views of each photo ({EVERYTHING.description}) are averaged." in page
     assert "(everything, 4 views, chosen on validation)" in (root / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
     assert "(everything, 4)" in (root / paths.MODEL_CARD).read_text(encoding="utf-8")
 
@@ -144,7 +142,7 @@ def test_a_policy_is_known_to_params(root: Path, tmp_path: Path) -> None:
     shutil.copy(root / paths.PARAMS, tmp_path)
     set_params(tmp_path, tta={"policies": ["unknown"]})
     expected = "input should be 'flips' or 'random' or 'everything' or 'mirrored'"
-    with pytest.raises(UserError, match=rf"tta\.policies\[0\]: 'unknown' does not fit; {expected}$"):
+    with pytest.raises(UserError, match=rf"tta\.policies\[0\]: 'unknown' is invalid; {expected}$"):
         params.read(tmp_path / paths.PARAMS)
     set_params(tmp_path, tta={"policies": ["everything", "mirrored"]}, augment={"horizontal_flip": False})
     with pytest.raises(UserError, match=r"tta\.policies has 'mirrored', but augment allows no flip; remove it"):

@@ -184,18 +184,17 @@ def test_the_first_screen_shows_the_result(parsed: Parsed, metrics: dict[str, An
     first = parsed.text.partition("Data Training Results")[0]
     right = round(metrics["top1"] * metrics["images"])
     assert "drawn-cells 1.2" in first
-    assert f"On {metrics['images']} test photos" in first
-    assert f"the right one of 6 classes for {right} photos" in first
+    assert f"gets {right} of {metrics['images']} test photos right, choosing among 6 classes." in first
     assert f"{100 * metrics['top1']:.1f} % test top-1" in first
     assert f"{100 * metrics['top1_low']:.1f} – {100 * metrics['top1_high']:.1f} %" in first
     tests = [prediction.actual for prediction in run.predictions]
     always = 100 * tests.count("thin-film") / len(tests)
-    assert f"predicting the largest class, thin-film, would give {always:.1f} %" in first
+    assert f"predicting thin-film, the largest class, would score {always:.1f} %" in first
     assert f"Photos {run.filtering['kept']} " in first
     assert "Classes 6 of 7 found" in first
     assert "331,210 of 3,702,214 parameters trained" in first
     assert "No evidence that TTA helps" in first
-    assert "Licence of the data CC BY 4.0" in first
+    assert "Data licence CC BY 4.0" in first
 
 
 def test_counts_before_and_after_the_filter(parsed: Parsed, six: Path) -> None:
@@ -219,7 +218,7 @@ def test_rejected_photos_have_reasons(parsed: Parsed) -> None:
         ["class has too few photos (fewer than 100)", "2", "rare 2"],
         ["can't be decoded", "1", "thin-film 1"],
     ]
-    assert "thin-film/photo 44.png: not a photo of a known format" in parsed.text
+    assert "thin-film/photo 44.png: not a photo in a known format" in parsed.text
 
 
 @pytest.fixture(scope="module")
@@ -240,8 +239,9 @@ def leaking(run: Run) -> Run:
 
 
 def test_without_leaks_there_is_no_section(parsed: Parsed, six: Path) -> None:
-    assert "5 photos are near duplicates of another one, unchanged, mirrored or rotated 180° (2 groups); each" in (
-        parsed.text
+    assert (
+        "5 photos are near duplicates of another photo: unchanged, mirrored or rotated 180°. They form 2 groups; each"
+        in parsed.text
     )
     assert "Near duplicates in different splits" not in parsed.text
     assert "Leak" not in (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
@@ -285,7 +285,7 @@ def test_label_issues_are_shown_with_their_photos_least_probable_first(parsed: P
     assert count > pictures.LABEL_ISSUES
     expected = f"{count} labels may be wrong, among {len(run.rows)} photos of all splits."
     assert expected in parsed.text
-    assert f"{100 * run.labelling['top1']:.1f} % were classified as labelled." in parsed.text
+    assert f"{100 * run.labelling['top1']:.1f} % of the predictions agree with the label." in parsed.text
     assert f"Here are the {pictures.LABEL_ISSUES} least probable labels" in parsed.text
     _, section = parsed.text.split("Label issues", 1)
     for row in rows[: pictures.LABEL_ISSUES]:
@@ -312,7 +312,7 @@ def test_few_label_issues_or_none(run: Run, shown: pictures.Pictures, number: in
     few = replace(run, label_issues=run.label_issues[:number], labelling=labelling)
     text = Parsed(render(few, replace(shown, label_issues=shown.label_issues[:number]))).text
     assert expected in text
-    assert ("Not each of them is wrong" in text) == bool(number)
+    assert ("Not all of them are wrong" in text) == bool(number)
     assert "data/suspects.csv lists all" not in text
     assert expected in markdown.render(few)
     assert ("<details><summary>The" in markdown.render(few)) == bool(number)
@@ -366,16 +366,16 @@ def test_the_worst_class_has_a_section(parsed: Parsed, run: Run) -> None:
     right = sum(p.actual == p.predicted == worst.label for p in run.predictions)
     section = parsed.text.partition("The worst class: ")[2]
     assert section.startswith(
-        f"{worst.label} {right} of {worst.test_images} test photos right: {100 * worst.top1:.1f} %"
+        f"{worst.label} {right} of {worst.test_images} test photos right: {100 * worst.top1:.1f} % (95 %"
     )
 
 
 def test_the_page_explains_why_training_stopped(parsed: Parsed) -> None:
     assert (
-        "Training stopped after 34 epochs of at most 100, because the validation loss had not improved for 10 epochs."
+        "Training stopped after 34 of at most 100 epochs, because the validation loss had not improved for 10 epochs."
         in parsed.text
     )
-    assert "The best epoch is 28, with the lowest validation loss; the model has its weights." in parsed.text
+    assert "The best epoch is 28, with the lowest validation loss; the model uses its weights." in parsed.text
 
 
 def test_the_calibration_is_shown_before_and_after(parsed: Parsed, run: Run, six: Path) -> None:
@@ -385,9 +385,7 @@ def test_the_calibration_is_shown_before_and_after(parsed: Parsed, run: Run, six
         f"{after['validation_loss']:.3f} after; calibration error 6.1 % before, 3.2 % after"
     ) in parsed.text
     test, plain = run.test, run.test["uncalibrated"]
-    assert (
-        f"{100 * test['ece']:.1f} % confidence against accuracy {100 * plain['ece']:.1f} % uncalibrated" in parsed.text
-    )
+    assert f"{100 * test['ece']:.1f} % confidence vs accuracy {100 * plain['ece']:.1f} % uncalibrated" in parsed.text
     assert "(15 bins)" in parsed.text
     assert f"{test['loss']:.3f} cross entropy {plain['loss']:.3f} uncalibrated" in parsed.text
     summary = (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
@@ -399,7 +397,7 @@ def test_fine_tuning_is_a_phase_of_its_own(run: Run, shown: pictures.Pictures) -
     settings = {**run.settings, "finetune": {**run.settings["finetune"], "epochs": 4, "blocks": 2}}
     text = Parsed(render(replace(run, history=tuned, settings=settings), shown)).text
     assert "then the head with the last 2 blocks together." in text
-    assert "Head stopped after 30 epochs of at most 100" in text
+    assert "Head stopped after 30 of at most 100 epochs" in text
     assert "Fine-tuning ran for all 4 epochs." in text
 
 

@@ -134,7 +134,7 @@ def test_what_the_user_can_mend_is_one_line(model_repository: Path, monkeypatch:
         app.run(paths.ONNX, "127.0.0.1", 70000)
     with pytest.raises(UserError, match=r"can't listen on nowhere\.invalid, port 0 \(.+\): choose another"):
         app.run(paths.ONNX, "nowhere.invalid", 0)
-    with pytest.raises(UserError, match=r"models/other\.onnx is not here"):
+    with pytest.raises(UserError, match=r"models/other\.onnx does not exist"):
         app.run(Path("models/other.onnx"), "127.0.0.1", 0)
     monkeypatch.setattr(app, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="the page needs Gradio, which is not installed: pip install 'gradio>=6'"):
@@ -156,7 +156,7 @@ def test_the_greeting_warns_if_others_can_reach_the_page() -> None:
         with app._listener(host, 0) as listener:
             port = listener.getsockname()[1]
             lines[host] = app._greeting(listener, paths.ONNX, [])
-            assert lines[host][0] == f"http://{host}:{port}  models/model.onnx, Ctrl-C stops it"
+            assert lines[host][0] == f"http://{host}:{port}  models/model.onnx; press Ctrl-C to stop"
     reach = "Anyone who can reach this machine can use the page and see its examples."
     assert reach in lines["0.0.0.0"]
     assert reach not in lines["127.0.0.1"]

@@ -104,7 +104,7 @@ def test_what_is_not_a_photo_says_why(photo: Path) -> None:
     classifier = Classifier.load(ONNX)
     photo.write_bytes(b"text")
 
-    with pytest.raises(UnreadablePhoto, match="not a photo of a known format"):
+    with pytest.raises(UnreadablePhoto, match="not a photo in a known format"):
         classifier(photo)
     with pytest.raises(UnreadablePhoto, match="no such file"):
         classifier("nowhere.jpg")

@@ -56,7 +56,7 @@ def test_a_line_of_standard_input_is_a_file_or_a_folder() -> None:
     [
         (["*.tiff"], r"no photo matches '\*\.tiff'; in quotes, \*\* means any depth"),
         (["emp*"], "no photo matches"),
-        (["empty"], "empty has no file with the suffix of a photo"),
+        (["empty"], "empty contains no file with a photo's suffix"),
         (["-"], "no photos: name files, folders or patterns"),
         ([], "no photos: name files, folders or patterns"),
     ],

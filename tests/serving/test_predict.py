@@ -98,7 +98,7 @@ def test_a_bad_file_is_reported_and_skipped(photos: Path, capsys: pytest.Capture
 
     output = capsys.readouterr()
     assert (status, output.out) == (1, "")
-    assert output.err.splitlines()[-4] == "error: photos/bad.jpg: not a photo of a known format; skipped"
+    assert output.err.splitlines()[-4] == "error: photos/bad.jpg: not a photo in a known format; skipped"
     assert output.err.splitlines()[-3].startswith("error: photos/cut.png: damaged")
     assert output.err.splitlines()[-2:] == [
         "error: nowhere.png: no such file; skipped",
@@ -111,11 +111,11 @@ def test_a_bad_file_is_reported_and_skipped(photos: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["photos", "--model", "nowhere.onnx"], "nowhere.onnx is not here"),
+        (["photos", "--model", "nowhere.onnx"], "nowhere.onnx does not exist"),
         (["nothing*.jpg"], "no photo matches"),
         (
             ["--tta", "photos"],
-            "--tta needs the policy in metrics/tta_evaluate.json, which is not here: use",
+            "--tta needs the policy in metrics/tta_evaluate.json, which does not exist: use",
         ),
     ],
 )

@@ -81,7 +81,7 @@ def test_its_section_is_read_and_written_back(tmp_path: Path) -> None:
         ({"source": None}, "dataset.source: missing; choose one of 'pypi', .*, 'kaggle', 'toy'"),
         ({"photo": 3, "photos": None}, r"dataset\.photo: unknown key; did you mean 'photos'\? \(and 1 more\)"),
         ({"photos": None}, "dataset.photos: missing; add it, for example `photos: 3`"),
-        ({"photos": 0}, "dataset.photos: 0 does not fit; .* greater than or equal to 1"),
+        ({"photos": 0}, "dataset.photos: 0 is invalid; .* greater than or equal to 1"),
         ({"layout": {"kind": "folders"}}, r"dataset\.layout\.root: missing; add it, for example `root: \.`"),
         ({"layout": {"kind": "heap"}}, "dataset.layout.kind: 'heap' is unknown; choose one of 'folders', .*"),
     ],

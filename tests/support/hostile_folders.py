@@ -138,7 +138,7 @@ CASES = [
         result="left out, with a reason in data/rejected.csv",
         raw={"a/notes.txt": b"notes", "a/empty.png": b""},
         rejected={
-            "a/notes.txt": "unreadable: not a photo of a known format",
+            "a/notes.txt": "unreadable: not a photo in a known format",
             "a/empty.png": "unreadable: empty file",
         },
     ),
@@ -219,13 +219,13 @@ CASES = [
     stops(
         "one class",
         "filter",
-        "1 class(es) left, and a classifier needs two; lower filter.min_images (3), … (photos per class: a 3)",
+        "1 class(es) left, but at least two are needed; lower filter.min_images (3), … (photos per class: a 3)",
         only("a/0.png", "a/1.png", "a/2.png"),
     ),
     stops(
         "one photo",
         "filter",
-        "0 class(es) left, and a classifier needs two; lower filter.min_images (3), … (photos per class: a 1)",
+        "0 class(es) left, but at least two are needed; lower filter.min_images (3), … (photos per class: a 1)",
         only("a/0.png"),
     ),
     Case(

@@ -20,8 +20,8 @@ from block_photos import (
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-DAMAGED = ("unreadable: damaged…", "unreadable: not a photo of a known format")
-UNKNOWN = ("unreadable: not a photo of a known format",)
+DAMAGED = ("unreadable: damaged…", "unreadable: not a photo in a known format")
+UNKNOWN = ("unreadable: not a photo in a known format",)
 
 
 @dataclass(frozen=True)

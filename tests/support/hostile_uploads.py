@@ -15,15 +15,15 @@ def write(folder: Path) -> dict[str, str]:
     jpeg = io.BytesIO()
     Image.effect_noise((200, 200), 80).save(jpeg, "JPEG")
     contents = {
-        "text.jpg": (b"This is not a photo.", "Not a photo of a known format."),
+        "text.jpg": (b"This is not a photo.", "Not a photo in a known format."),
         "empty.png": (b"", "Empty file."),
         "cut off.jpg": (jpeg.getvalue()[: len(jpeg.getvalue()) // 2], "Damaged or unreadable"),
         "bomb.png": (_bomb(20_000, 10_000), "Over 128 megapixels."),
         "larger than allowed.png": (_bomb(13_000, 10_000), "13000×10000 is over 128 megapixels."),
-        "drawing.svg": (SCRIPT, "Not a photo of a known format."),
-        "drawing.png": (SCRIPT, "Not a photo of a known format."),
-        "page.gif": (b"<html><script>run()</script>", "Not a photo of a known format."),
-        "<img src=x onerror=run()>.jpg": (b"GIF89a", "Not a photo of a known format."),
+        "drawing.svg": (SCRIPT, "Not a photo in a known format."),
+        "drawing.png": (SCRIPT, "Not a photo in a known format."),
+        "page.gif": (b"<html><script>run()</script>", "Not a photo in a known format."),
+        "<img src=x onerror=run()>.jpg": (b"GIF89a", "Not a photo in a known format."),
         "32 bits.tiff": (_deep(), "32-bit pixels have no standard range."),
     }
     for name, (content, _) in contents.items():

@@ -143,7 +143,7 @@ def _catalogue(root: Path, found: list[str], kept: list[str], unreadable: str) -
     tables.write_csv(root / paths.SPLITS, ["path", "label", "split", "sha256"], rows)
     few = "rare_class: 2 photos, filter.min_images is 100"
     rejected = [[n, n.split("/")[0], few] for n in found if n not in splits and n != unreadable]
-    rejected.append([unreadable, unreadable.split("/")[0], "unreadable: not a photo of a known format"])
+    rejected.append([unreadable, unreadable.split("/")[0], "unreadable: not a photo in a known format"])
     tables.write_csv(root / paths.REJECTED, ["path", "label", "reason"], sorted(rejected))
     return splits
 

@@ -52,7 +52,7 @@ class Side(Protocol):
         ...
 
     def changed_code(self, code: Mapping[str, str]) -> list[str]:
-        """The paths of code, files and folders, whose MD5 is not the given one, as far as that can be told."""
+        """The paths of code, files and folders, whose MD5 is not the given one, as far as that is known."""
         ...
 
     def fetch(self, path: Path) -> str:
@@ -162,10 +162,10 @@ def working_tree() -> WorkingTree:
     """
     _check_repository()
     if not paths.PARAMS.is_file():
-        raise UserError(f"{paths.PARAMS} is not here: run from the repository's root")
+        raise UserError(f"{paths.PARAMS} does not exist: run from the repository's root")
     head = git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     if head is None:
-        raise UserError("there is no commit yet to compare with: make one with `git commit`")
+        raise UserError("there is no commit to compare with yet: make one with `git commit`")
     branch = git.ask("symbolic-ref", "--quiet", "--short", "HEAD") or ""
     return WorkingTree(branch, head, bool(git.ask("status", "--porcelain", "--untracked-files=no")))
 
@@ -217,8 +217,8 @@ def _resolve(revision: str) -> str:
         )
     if not named:
         raise UserError(
-            f"there is no commit {revision!r} here: give a commit, branch, tag or experiment, "
-            "or `git fetch` first if it is elsewhere"
+            f"{revision!r} is not a commit, branch, tag or experiment of this repository: correct it, "
+            "or run `git fetch` first"
         )
     return named[0]
 
@@ -227,8 +227,8 @@ def _merge_base() -> tuple[str, str, int]:
     """The commit, the main branch's name, and the number of commits on it since."""
     main = next((name for name in _MAIN if git.ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")), None)
     if main is None:
-        raise UserError("there is no main branch here (main, master, or origin's): give a commit to compare with")
-    label = git.ask("rev-parse", "--abbrev-ref", main) or main  # of origin/HEAD, the branch that it stands for
+        raise UserError("there is no main branch (main, master, or origin's): give a commit to compare with")
+    label = git.ask("rev-parse", "--abbrev-ref", main) or main  # of origin/HEAD, the branch it points to
     sha = git.ask("merge-base", main, "HEAD")
     if sha is None:
         raise UserError(

@@ -63,9 +63,9 @@ def _evidence(difference: Difference) -> str:
     sizes = f"{count(old['images'], 'photo')} before and {new['images']:,} after"
     if test.photos == "common":
         whole = f"{percent(old['top1'])} → {percent(new['top1'])}"
-        sentences.append(f"On the whole test sets, {sizes}, which are not the same photos: {whole}.")
+        sentences.append(f"On the whole test sets ({sizes}; not the same photos): {whole}.")
     elif test.photos == "other":
-        sentences.append(f"Too few of the test photos, {sizes}, are the same to pair them.")
+        sentences.append(f"Too few test photos are the same for a paired comparison ({sizes}).")
     others = [
         f"{metric.name} ({metric_tables.verdict(change, metric.higher_is_better)})"
         for metric in metric_tables.shown(difference)
@@ -81,10 +81,10 @@ def _sides(commit: Commit, tree: WorkingTree) -> str:
     if commit.ahead is None:
         before += "" if commit.sha.startswith(commit.label) else f" ({escape(commit.label)})"
     elif tree.branch != commit.label:
-        before += f", where it left {escape(commit.label)}"
-        before += f", which is {count(commit.ahead, 'commit')} ahead by now" if commit.ahead else ""
+        before += f", the merge base with {escape(commit.label)}"
+        before += f", which is now {count(commit.ahead, 'commit')} ahead" if commit.ahead else ""
     if tree.head == commit.sha and not tree.dirty:
-        before += ", the same commit; compare with another one, as in `boatyard compare HEAD~1`"
+        before += ", the same commit. To compare with an earlier one: `boatyard compare HEAD~1`"
     return f"After: {after}. Before: {before}."
 
 

@@ -11,7 +11,7 @@ def key(*inputs: object, libraries: Iterable[str] = (), code: str | None = None)
     """Sixteen hexadecimal digits that are the same only for the same inputs, library versions and code.
 
     Args:
-        inputs: anything whose `repr` says all that matters of it, and nothing of where it lies.
+        inputs: anything whose `repr` is complete and does not depend on where it is stored.
         libraries: distributions whose version matters.
         code: the module that computes what is cached. Its own code counts, and that of every module of this package
             that it can import; comments and docstrings do not. Nothing is imported.

@@ -121,7 +121,7 @@ def read_yaml(path: Source) -> dict[str, Any]:
     try:
         content = YAML(typ="safe", pure=True).load(path.read_bytes().decode())
     except FileNotFoundError:
-        raise UserError(f"{path} is not here: run from the repository's root") from None
+        raise UserError(f"{path} does not exist: run from the repository's root") from None
     except OSError as error:
         raise UserError(f"{path} can't be read ({error.strerror}): fix its permissions") from None
     except UnicodeDecodeError as error:
@@ -152,7 +152,7 @@ def read_text(path: Source) -> str:
     try:
         return path.read_bytes().decode()
     except FileNotFoundError:
-        raise UserError(f"{path} is not here: run `dvc repro` to make it, or `dvc pull` to fetch it") from None
+        raise UserError(f"{path} does not exist: run `dvc repro` to make it, or `dvc pull` to fetch it") from None
     except OSError as error:
         raise UserError(f"{path} can't be read ({error.strerror}): fix its permissions") from None
     except UnicodeDecodeError as error:

@@ -32,7 +32,7 @@ def path_of(module: str) -> Path:
 def imports(module: str, *, type_checking: bool = False) -> frozenset[str]:
     """The modules of this package that a module names in import statements, at the top or inside a function.
 
-    What stands under `if TYPE_CHECKING` counts only if `type_checking` is set.
+    Imports under `if TYPE_CHECKING` count only if `type_checking` is set.
     """
     return imports_of(path_of(module).read_text(encoding="utf-8"), type_checking=type_checking)
 

@@ -150,7 +150,7 @@ def _check_classes(counts: Counter[str], min_images: int, unreadable: Sequence[R
     if len(kept) < 2:
         found = ", ".join(f"{label} {count}" for label, count in counts.most_common(10)) or "none"
         raise UserError(
-            f"{len(kept)} class(es) left, and a classifier needs two; lower filter.min_images ({min_images}), "
+            f"{len(kept)} class(es) left, but at least two are needed; lower filter.min_images ({min_images}), "
             f"or change filter.keep and filter.drop (photos per class: {found}{others})"
         )
     label, count = min(kept.items(), key=lambda item: (item[1], item[0]))

@@ -103,7 +103,9 @@ def read(path: Path) -> OnnxFile:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path} is not here: run `dvc repro` to make it, or `dvc pull {path}` to fetch it") from None
+        raise UserError(
+            f"{path} does not exist: run `dvc repro` to make it, or `dvc pull {path}` to fetch it"
+        ) from None
     except OSError as error:
         raise UserError(f"{path} can't be read ({error.strerror}): fix its permissions") from None
     try:

@@ -98,7 +98,7 @@ def functions(preprocessing: Preprocessing, opset: int) -> str:
             "choose another model.backbone"
         )
     support, kernel = _KERNELS[preprocessing.interpolation]
-    # The sides of `Preprocessing.box`, which lies in the middle of the photo.
+    # The sides of `Preprocessing.box`, which is in the centre of the photo.
     if preprocessing.crop == "squash":
         sides, across, down = "", "width_double", "height_double"
     else:

@@ -57,7 +57,7 @@ class FeatureStore:
         self._own: tuple[_Part, FileLock] | None = None
         self.reopen()
         # Only now, before any process that shares the work writes: on a file system without locks, a record that is
-        # being written could be taken for a damaged one.
+        # being written could be mistaken for a damaged one.
         for part in self._parts:
             if part.damaged and self._delete(part, part.damaged):
                 self._report_damage(part.index_path)

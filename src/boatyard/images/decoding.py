@@ -121,7 +121,7 @@ def _decode(path: Path, short_side: int | None = None) -> Image.Image:
             image.load()
             return image
     except UnidentifiedImageError:
-        raise UnreadablePhoto("not a photo of a known format") from None
+        raise UnreadablePhoto("not a photo in a known format") from None
     except Image.DecompressionBombError:
         raise UnreadablePhoto(f"over {MAX_PIXELS // 1_000_000} megapixels") from None
     except OSError as error:

@@ -110,7 +110,7 @@ class _Job:
 
 
 def _batches(jobs: Sequence[_Job], size: int) -> Iterator[list[int]]:
-    """Batches of jobs, as indices: of one side, all rotated or none, and of similar numbers of lines."""
+    """Batches of jobs, as indices: with the same side length, all rotated or none, and similar numbers of lines."""
 
     def kind(place: int) -> tuple[int, bool, int]:
         spec, (first, last) = jobs[place].spec, jobs[place].lines

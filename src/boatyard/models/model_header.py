@@ -73,7 +73,7 @@ def read(path: Path) -> Header:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
     except FileNotFoundError:
-        raise UserError(f"{path} is not here: run `dvc repro` to train it, or `dvc pull` to fetch it") from None
+        raise UserError(f"{path} does not exist: run `dvc repro` to train it, or `dvc pull` to fetch it") from None
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a safetensors file ({str(error)[:200]}): train or fetch it again") from None
     return decode(metadata, str(path))

@@ -79,7 +79,7 @@ def _explain_one(problem: dict[str, Any]) -> str:
         shown = "" if isinstance(value, dict) else f"{_shown(value)}: "
         return f"{key or 'params'}: {shown}{message}"
     fix = f"input should be {_expected(problem)}" if message.startswith("Input should be ") else _lower_first(message)
-    return f"{key}: {_shown(value)} does not fit; {fix}"
+    return f"{key}: {_shown(value)} is invalid; {fix}"
 
 
 def yaml_text(example: object) -> str:

@@ -14,9 +14,9 @@ class Policy:
     """Which views of a photo are averaged; the plain view always is.
 
     Attributes:
-        description: of all its views, for the report: "it averages …".
-        choose: picks the views to average besides the plain one, out of the mirror images that `augment` allows and the
-            `tta.views` − 1 random views. If it picks none, it needs a flip that `augment` does not allow.
+        description: of all its views, for the report: "4 views of each photo (…)".
+        choose: picks the views to average in addition to the plain one, from the mirror images that `augment` allows
+            and the `tta.views` − 1 random views. If it picks none, it needs a flip that `augment` does not allow.
     """
 
     description: str

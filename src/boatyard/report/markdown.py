@@ -18,7 +18,7 @@ def render(run: Run) -> str:
         f"# {escape(run.name)}: {percent(test['top1'])} top-1",
         f"{count(run.filtering['kept'], 'photo')} in {count(run.filtering['classes'], 'class', 'classes')}, "
         f"{escape(run.settings['model']['backbone'])}, {count(test['images'], 'test photo')}. "
-        f"Licence of the data: {escape(run.download['licence'])}.",
+        f"Data licence: {escape(run.download['licence'])}.",
         *([f"**Leak:** {notices.leaks(run)}"] if run.leaks else []),
         metrics_table(run),
         f"**Temperature** {run.training['temperature']:.2f}, fitted on validation: it changes confidence, not the "
@@ -56,7 +56,7 @@ def classes_table(run: Run) -> list[str]:
         ]
         for row in run.worst_first
     ]
-    columns = ["class", "train photos", "test photos", "top-1", "95 % interval", "precision", "F1"]
+    columns = ["class", "training photos", "test photos", "top-1", "95 % interval", "precision", "F1"]
     shown = table(columns, rows, right=range(1, 7))
     if len(rows) <= MAX_OPEN_ROWS:
         return ["## Classes, worst first", shown]

@@ -33,7 +33,7 @@ def render(run: Run, about: Header) -> str:
         "network": f"{escape(about.backbone)} with {head} on top; {training['parameters']:,} parameters, of which "
         f"{training['parameters_trained']:,} were trained here",
         "input": f"{seen}, {view.size} × {view.size} pixels, RGB",
-        "trained on": f"{count(run.splitting['train'], 'photo')} of {name}; licence of the data: {licence}",
+        "trained on": f"{count(run.splitting['train'], 'photo')} of {name}; data licence: {licence}",
     }
     digest = run.download["sha256"]
     blocks = [
@@ -42,18 +42,18 @@ def render(run: Run, about: Header) -> str:
         f"It assigns a photo to one of {len(about.classes):,} classes: {_names(about.classes)}.",
         table(["", ""], overview.items()),
         "## Intended use",
-        "- Photos like those that it was tested on: the same classes, taken in the same way. How well it does on other "
-        "photos was not measured.\n"
-        f"- It always names one of its {len(about.classes):,} classes, even for a photo of something else. Have a "
-        "person check answers with a low probability, and do not let it decide alone where a mistake does harm.\n"
-        f"- Its probabilities are off by {percent(test['ece'])} on average: the calibration error on the test photos.\n"
+        "- Photos like those it was tested on: the same classes, taken in the same way. Its accuracy on other photos "
+        "was not measured.\n"
+        f"- It always predicts one of its {len(about.classes):,} classes, even for a photo of something else. Have a "
+        "person check predictions with a low probability, and do not let it decide alone where a mistake does harm.\n"
+        f"- Its confidence is off by {percent(test['ece'])} on average (the calibration error on the test photos).\n"
         f"{_worst(run)}",
         "## Data",
         f"{name}, {count(data['images'], 'photo')}; {data['kept']:,} in "
         f"{count(data['classes'], 'class', 'classes')} were used: {run.splitting['train']:,} for training, "
         f"{run.splitting['validation']:,} to choose the best epoch, {run.splitting['test']:,} for testing. Licence: "
-        f"{licence}; it may also restrict the use of the model. The backbone's published weights have a licence of "
-        "their own.",
+        f"{licence}; it may also restrict the use of the model. The backbone's published weights have their own "
+        "licence.",
         *([f"SHA-256 of the download: `{digest}`."] if digest else []),
         "## Results",
         metrics_table(run),
@@ -86,4 +86,4 @@ def _worst(run: Run) -> str:
         for row in poor[:WORST]
     )
     more = f"; and {len(poor) - WORST:,} more" if len(poor) > WORST else ""
-    return f"- It is worst at {named}{more}."
+    return f"- It does worst on {named}{more}."

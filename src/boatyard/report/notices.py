@@ -34,7 +34,7 @@ def label_issues(run: Run) -> str:
         checked += f" ({count(skipped, 'other', 'others')} could not be checked)"
     found = count(number, "label") if number else "No label"
     return (
-        f"{found} may be wrong, among {checked}. Each photo was classified from the backbone's embeddings by a "
-        "classifier that had seen neither it nor a near duplicate of it; "
-        f"{percent(labelling['top1'])} were classified as labelled."
+        f"{found} may be wrong, among {checked}. Each photo was classified, from its embedding by the backbone, by a "
+        "classifier trained on neither that photo nor its near duplicates; "
+        f"{percent(labelling['top1'])} of the predictions agree with the label."
     )

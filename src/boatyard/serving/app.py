@@ -223,7 +223,7 @@ def _greeting(listener: socket.socket, model: Path, test_photos: Sequence[Exampl
     """The lines to print when the page is up."""
     host, port = listener.getsockname()[:2]
     address = f"[{host}]" if ":" in host else host
-    lines = [f"http://{address}:{port}  {model}, Ctrl-C stops it"]
+    lines = [f"http://{address}:{port}  {model}; press Ctrl-C to stop"]
     if not _is_this_machine(host):
         lines.append("Anyone who can reach this machine can use the page and see its examples.")
     if not test_photos:

@@ -48,7 +48,7 @@ def _below(path: Path, named: bool = True) -> Iterator[Path]:
         return
     photos = sorted(inside for inside in path.rglob("*") if _is_photo(inside.relative_to(path)) and inside.is_file())
     if not photos and named:
-        raise UserError(f"{path} has no file with the suffix of a photo: name the files themselves")
+        raise UserError(f"{path} contains no file with a photo's suffix: name the files themselves")
     yield from photos
 
 

@@ -104,7 +104,7 @@ def views_of(header: Header, policy: str | None) -> Callable[[Path], PhotoViews]
     if policy == "chosen":
         if not paths.TTA_METRICS.exists():
             raise UserError(
-                f"--tta needs the policy in {paths.TTA_METRICS}, which is not here: "
+                f"--tta needs the policy in {paths.TTA_METRICS}, which does not exist: "
                 f"use --tta-policy {' or --tta-policy '.join(POLICIES)}"
             )
         chosen = files.read_json(paths.TTA_METRICS)

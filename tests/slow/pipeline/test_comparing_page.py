@@ -62,7 +62,7 @@ def test_the_comparisons_show_the_changed_parameter(walk: Walk) -> None:
         assert re.match(r"## (Better|Worse|No evidence of a change): top-1 \d+\.\d % → \d+\.\d %\n", text)
         assert "Photos: the same " in text
         assert "do not match its files" not in text
-        assert "where it left main" in text or "(rate-2)" in text
+        assert "the merge base with main" in text or "(rate-2)" in text
         assert "Code: " not in text
 
 

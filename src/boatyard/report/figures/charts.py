@@ -1,4 +1,4 @@
-"""Charts: image sizes, training curves, accuracy against training photos, reliability, confusion matrix."""
+"""Charts: image sizes, training curves, accuracy and number of training photos, reliability, confusion matrix."""
 
 import math
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def curves(history: Sequence[Epoch], best: int) -> Figure:
         top1.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
         for axes, value in ((loss, _at(history, best).validation_loss), (top1, _at(history, best).validation_top1)):
             axes.axvline(best, color=style.CONTRAST, lw=1, ls=(0, (3, 3)))
-            axes.plot([best], [value], "o", color=style.CONTRAST, ms=5, label=f"kept: epoch {best}", zorder=3)
+            axes.plot([best], [value], "o", color=style.CONTRAST, ms=5, label=f"best epoch: {best}", zorder=3)
             axes.margins(x=0.03)
         figure.legend(*loss.get_legend_handles_labels(), loc="outside upper right", ncols=3)
     return figure
@@ -160,7 +160,7 @@ def reliability(bins: Sequence[ConfidenceBin]) -> Figure:
             lows, [row.images for row in bins], [0.9 * width for width in widths], align="edge", color=style.GREY
         )
         bottom.set_ylabel("photos")
-        bottom.set_xlabel("the network's top probability")
+        bottom.set_xlabel("confidence")
         bottom.xaxis.set_major_formatter(style.percent)
         bottom.yaxis.set_major_locator(MaxNLocator(3, integer=True))
         figure.legend(*top.get_legend_handles_labels(), loc="outside upper right", ncols=2)
@@ -170,10 +170,10 @@ def reliability(bins: Sequence[ConfidenceBin]) -> Figure:
 def _reliability_bars(axes: Axes, bins: Sequence[ConfidenceBin]) -> None:
     lows = [row.bin_low for row in bins]
     widths = [0.9 * (row.bin_high - row.bin_low) for row in bins]
-    axes.bar(lows, [row.accuracy for row in bins], widths, align="edge", color=style.SOFT, label="share that is right")
+    axes.bar(lows, [row.accuracy for row in bins], widths, align="edge", color=style.SOFT, label="accuracy")
     axes.plot([row.confidence for row in bins], [row.accuracy for row in bins], "o", color=style.ACCENT, ms=5)
     axes.plot([0, 1], [0, 1], color=style.CONTRAST, lw=1, ls=(0, (3, 3)), label="perfectly calibrated")
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share that is right")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
     axes.yaxis.set_major_formatter(style.percent)
 
 

@@ -59,18 +59,18 @@ def augmented_views(photo: Image.Image, plain: Image.Image, views: Sequence[Imag
 
 
 def mistakes(cards: Sequence[tuple[Prediction, Image.Image]]) -> Image.Image:
-    """Wrongly classified photos, two in a row, each with its class and its most probable classes as bars."""
+    """Misclassified photos, two in a row, each with its class and its most probable classes as bars."""
     side, width = 2 * CELL - GAP, (WIDTH - 2 * MARGIN - 3 * GAP) // 2
     height = max(side, 7 * LINE) + 3 * GAP
     sheet = _Sheet(2 * MARGIN + max(1, -(-len(cards) // 2)) * height - 3 * GAP)
     if not cards:
-        sheet.text(MARGIN, MARGIN, "No test photo is classified wrongly.", WIDTH - 2 * MARGIN)
+        sheet.text(MARGIN, MARGIN, "No test photo is misclassified.", WIDTH - 2 * MARGIN)
     for number, (prediction, photo) in enumerate(cards):
         top = MARGIN + number // 2 * height
         left = MARGIN + number % 2 * (width + 3 * GAP)
         sheet.photo(left, top, side, photo)
         left, room = left + side + 2 * GAP, width - side - 2 * GAP
-        sheet.text(left, top, f"is {prediction.actual}", room)
+        sheet.text(left, top, f"actual: {prediction.actual}", room)
         for rank, (name, probability) in enumerate(prediction.top):
             colour = style.ACCENT if name == prediction.actual else style.CONTRAST if rank == 0 else style.GREY
             sheet.odds(left, top + (rank + 1) * ODDS + 4, name, probability, room, colour)
