@@ -17,7 +17,6 @@ from typing import Any
 import pretend_run
 import pytest
 import small_model
-from boatyard.report.figure_registry import CHARTS, Chart
 from ruamel.yaml import YAML
 
 from boatyard import cli, params
@@ -28,6 +27,7 @@ from boatyard.evaluation.metrics import METRICS, Metric
 from boatyard.evaluation.predictions import read_predictions, write_predictions
 from boatyard.params.tta_policies import POLICIES, Policy
 from boatyard.report import theme
+from boatyard.report.figure_registry import CHARTS, Chart
 from boatyard.report.figures import bars
 
 REPOSITORY = Path(__file__).parents[2]
