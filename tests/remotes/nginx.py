@@ -64,7 +64,7 @@ def serving(folder: Path) -> Iterator[WebDav]:
         *("-out", "certificate.pem", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
         cwd=folder,
     )
-    user, password, port = "ada", secrets.token_urlsafe(), processes.free_port()
+    user, password, port = "ada", secrets.token_hex(), processes.free_port()
     (folder / "users").write_text(f"{user}:{{PLAIN}}{password}\n")
     (folder / "nginx.conf").write_text(
         CONFIGURATION.format(module=MODULE, port=port, user="user root;" if os.geteuid() == 0 else "")
