@@ -53,6 +53,7 @@ def test_a_changed_folder_is_told_by_its_files(code: Path) -> None:
     found = code_changes.files_changed_since("HEAD", ["src/library", "stages/train.py", "src/gone"])
 
     assert found == ["src/library/a.py", "src/library/engines/base.py", "stages/train.py", "src/gone"]
+    assert code_changes.files_changed_since("HEAD", []) == []
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import md5
 from pathlib import Path
 from typing import Any, TypeVar
 
+from boatyard.compare.code_changes import md5_of
 from boatyard.compare.dvc_lock import Lock, read_lock
 from boatyard.compare.revision import Blob, Side, cached
 from boatyard.core import files, paths, tables
@@ -165,7 +165,7 @@ def _photos(side: Side, digest: str | None) -> tuple[list[Sample] | None, str]:
 
 def _sum(results: Results) -> str | None:
     source = results.side.open(paths.SPLITS)
-    return results.lock.sums.get(_NAME) if source is None else _md5(source)
+    return results.lock.sums.get(_NAME) if source is None else md5_of(source.read_bytes())
 
 
 def _check(side: Side, path: Path, found: MetricsFile | None) -> None:
@@ -199,8 +199,6 @@ def _with_advice(side: Side, read: Callable[[], _Content]) -> _Content:
 def _other_than(side: Side, sums: Mapping[str, str]) -> list[str]:
     """Those of the files that the side has with another MD5 sum."""
     sources = {name: side.open(Path(name)) for name in sums}
-    return sorted(name for name, source in sources.items() if source is not None and _md5(source) != sums[name])
-
-
-def _md5(source: files.Source) -> str:
-    return md5(source.read_bytes(), usedforsecurity=False).hexdigest()
+    return sorted(
+        name for name, source in sources.items() if source is not None and md5_of(source.read_bytes()) != sums[name]
+    )
