@@ -18,8 +18,8 @@ def main() -> None:
         inspected = inspections.inspect(paths.RAW, names, machine.workers(), cache)
         found = list(tqdm(inspected, "decoding", len(names), unit=" photos", disable=None))
     photos, rejected = catalog.select(found, settings.min_images, settings.keep, settings.drop)
-    catalog.write_catalog(paths.CATALOG, photos)
-    catalog.write_rejected(paths.REJECTED, rejected)
+    tables.write_rows(paths.CATALOG, catalog.Photo, photos)
+    tables.write_rows(paths.REJECTED, catalog.Rejected, rejected)
 
     images, kept = Counter(entry.label for entry in found), Counter(photo.label for photo in photos)
     counts = [(label, images[label], kept[label]) for label in sorted(images)]

@@ -11,6 +11,7 @@ from permissions import nobody
 from PIL import Image
 from properties import check_told, examples
 
+from boatyard.core import tables
 from boatyard.core.errors import UserError
 from boatyard.core.splits import split_of
 from boatyard.curation import catalog, inspections
@@ -224,7 +225,7 @@ def test_every_photo_is_kept_or_has_a_reason(
             4,
             [],
             [],
-            "1 class(es) left, but at least two are needed; lower filter.min_images (4), or change filter.keep and "
+            "1 class left, but at least two are needed; lower filter.min_images (4), or change filter.keep and "
             "filter.drop (photos per class: b 4, a 3)",
         ),
         (
@@ -232,7 +233,7 @@ def test_every_photo_is_kept_or_has_a_reason(
             1,
             [],
             ["b"],
-            "1 class(es) left, but at least two are needed; lower filter.min_images (1), or change filter.keep and "
+            "1 class left, but at least two are needed; lower filter.min_images (1), or change filter.keep and "
             "filter.drop (photos per class: a 3)",
         ),
         (
@@ -240,7 +241,7 @@ def test_every_photo_is_kept_or_has_a_reason(
             1,
             [],
             [],
-            "0 class(es) left, but at least two are needed; lower filter.min_images (1), or change filter.keep and "
+            "0 classes left, but at least two are needed; lower filter.min_images (1), or change filter.keep and "
             "filter.drop (photos per class: none)",
         ),
         (
@@ -248,7 +249,7 @@ def test_every_photo_is_kept_or_has_a_reason(
             1,
             [],
             [],
-            "0 class(es) left, but at least two are needed; lower filter.min_images (1), or change filter.keep and "
+            "0 classes left, but at least two are needed; lower filter.min_images (1), or change filter.keep and "
             "filter.drop (photos per class: none; 2 can't be read, such as a/1.heic: not a photo in a known format)",
         ),
         (
@@ -256,7 +257,7 @@ def test_every_photo_is_kept_or_has_a_reason(
             2,
             [],
             [],
-            "class 'b' has 2 photo(s), too few for train, validation and test; set filter.min_images to 3 or more, "
+            "class 'b' has 2 photos, too few for train, validation and test; set filter.min_images to 3 or more, "
             "or add photos",
         ),
     ],
@@ -373,18 +374,18 @@ ODD = ['quo"te', "com,ma", "new\nline", "return\r", "größe 船 🛥", " blank 
 
 def test_the_catalogue_is_read_back_with_any_names(tmp_path: Path) -> None:
     photos = [Photo(f"{name}/{name}.jpg", name, 3, 4, "I;16", "ab" * 32, "cd" * 32) for name in ODD]
-    catalog.write_catalog(tmp_path / "catalog.csv", photos)
-    assert catalog.read_catalog(tmp_path / "catalog.csv") == photos
-    catalog.write_catalog(tmp_path / "one.csv", photos[1:2])
+    tables.write_rows(tmp_path / "catalog.csv", Photo, photos)
+    assert tables.read_rows(tmp_path / "catalog.csv", Photo) == photos
+    tables.write_rows(tmp_path / "one.csv", Photo, photos[1:2])
     assert (tmp_path / "one.csv").read_text(encoding="utf-8") == (
         f'path,label,width,height,mode,sha256,phash\n"com,ma/com,ma.jpg","com,ma",3,4,I;16,{"ab" * 32},{"cd" * 32}\n'
     )
 
 
-def test_rejected_photos_are_read_back_sorted(tmp_path: Path) -> None:
+def test_rejected_photos_are_read_back(tmp_path: Path) -> None:
     rejected = [Rejected(f"{name}/{name}", name, f"unreadable: damaged ({name})") for name in ODD]
-    catalog.write_rejected(tmp_path / "rejected.csv", rejected)
-    assert catalog.read_rejected(tmp_path / "rejected.csv") == sorted(rejected, key=lambda entry: entry.path)
-    catalog.write_rejected(tmp_path / "none.csv", [])
+    tables.write_rows(tmp_path / "rejected.csv", Rejected, rejected)
+    assert tables.read_rows(tmp_path / "rejected.csv", Rejected) == rejected
+    tables.write_rows(tmp_path / "none.csv", Rejected, [])
     assert (tmp_path / "none.csv").read_text() == "path,label,reason\n"
-    assert catalog.read_rejected(tmp_path / "none.csv") == []
+    assert tables.read_rows(tmp_path / "none.csv", Rejected) == []

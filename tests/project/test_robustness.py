@@ -23,11 +23,12 @@ from ruamel.yaml import YAML
 from sources_drawing import sha256, tree, write
 from sources_server import certificate, encrypted, serving, trust
 
-from boatyard.core import errors
+from boatyard.core import errors, tables
 from boatyard.core.errors import UserError
 from boatyard.core.files import read_json
 from boatyard.core.splits import mark
 from boatyard.curation import catalog, inspections
+from boatyard.curation.catalog import Photo, Rejected
 from boatyard.images import decoding
 from boatyard.images.decoding import UnreadablePhoto, open_photo
 from boatyard.models import backbones, model_file
@@ -91,10 +92,10 @@ class Project:
         return tree(self.folder / "data/raw")
 
     def rejected(self) -> dict[str, str]:
-        return {entry.path: entry.reason for entry in catalog.read_rejected(Path("data/rejected.csv"))}
+        return {entry.path: entry.reason for entry in tables.read_rows(Path("data/rejected.csv"), Rejected)}
 
     def kept(self) -> list[str]:
-        return [entry.path for entry in catalog.read_catalog(Path("data/catalog.csv"))]
+        return [entry.path for entry in tables.read_rows(Path("data/catalog.csv"), Photo)]
 
 
 @pytest.fixture
