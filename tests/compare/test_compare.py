@@ -24,7 +24,7 @@ from boatyard.compare import code_changes, command, results
 from boatyard.core import files, paths, tables
 from boatyard.core.errors import UserError
 from boatyard.core.splits import Sample, read_splits
-from boatyard.curation.plot_tables import ClassCount
+from boatyard.curation.catalog import ClassCount
 from boatyard.evaluation.predictions import Prediction, read_predictions, write_predictions
 
 REPOSITORY = Path(__file__).parents[2]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inspection_cache import in_memory
 from permissions import nobody
 from PIL import Image
 from properties import check_told, examples
@@ -307,7 +308,7 @@ def test_photos_are_listed_in_order_and_without_clutter(tmp_path: Path) -> None:
         "b/2.jpg",
         "b/nested",
     ]
-    [nested] = inspections.inspect(tmp_path, ["b/nested"], 1, inspections.in_memory())
+    [nested] = inspections.inspect(tmp_path, ["b/nested"], 1, in_memory())
     assert nested == Rejected("b/nested", "b", "unreadable: not a file")
 
 
@@ -326,7 +327,7 @@ def test_the_facts_of_a_photo(tmp_path: Path) -> None:
     (tmp_path / "cats/empty.jpg").write_bytes(b"")
     names = catalog.list_photos(tmp_path)
     assert names == ["cats/empty.jpg", "cats/on its side.png", "cats/plain.jpg"]
-    empty, side, plain = inspections.inspect(tmp_path, names, 2, inspections.in_memory())
+    empty, side, plain = inspections.inspect(tmp_path, names, 2, in_memory())
     assert empty == Rejected("cats/empty.jpg", "cats", "unreadable: empty file")
     content = (tmp_path / "cats/on its side.png").read_bytes()
     upright = Image.fromarray(np.rot90(pixels, -1))
@@ -351,9 +352,9 @@ def test_the_order_does_not_depend_on_the_workers(tmp_path: Path) -> None:
         # The first ones are slow to decode, the last ones fast.
         Image.new("RGB", (400 - 16 * number, 300), (number, 0, 0)).save(tmp_path / f"a/{number:02d}.png")
     names = catalog.list_photos(tmp_path)
-    alone = list(inspections.inspect(tmp_path, names, 1, inspections.in_memory()))
+    alone = list(inspections.inspect(tmp_path, names, 1, in_memory()))
     assert [entry.path for entry in alone] == names
-    assert list(inspections.inspect(tmp_path, names, 8, inspections.in_memory())) == alone
+    assert list(inspections.inspect(tmp_path, names, 8, in_memory())) == alone
 
 
 def test_a_photo_without_read_permission_is_unreadable(tmp_path: Path) -> None:
@@ -361,7 +362,7 @@ def test_a_photo_without_read_permission_is_unreadable(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "a/1.png")
     (tmp_path / "a/1.png").chmod(0)
     with nobody(tmp_path):
-        assert list(inspections.inspect(Path(), ["a/1.png"], 2, inspections.in_memory())) == [
+        assert list(inspections.inspect(Path(), ["a/1.png"], 2, in_memory())) == [
             Rejected("a/1.png", "a", "unreadable: damaged or unreadable (Permission denied)")
         ]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import drawn_photos
 import numpy as np
 import pytest
+from inspection_cache import in_memory
 from PIL import Image, ImageOps
 from ruamel.yaml import YAML
 
@@ -190,7 +191,7 @@ def test_splits_without_near_duplicates_have_no_leak(tmp_path: Path) -> None:
         (tmp_path / label).mkdir()
         for number in range(12):
             drawn_photos.draw_photo(tmp_path, label, number)
-    decoded = inspections.inspect(tmp_path, catalog.list_photos(tmp_path), 2, inspections.in_memory())
+    decoded = inspections.inspect(tmp_path, catalog.list_photos(tmp_path), 2, in_memory())
     found = [photo for photo in decoded if isinstance(photo, Photo)]
     assert leaks.find(found, splitting.by_counts(found, 6, 3)) == []
 

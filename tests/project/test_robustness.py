@@ -18,6 +18,7 @@ import pytest
 import torch
 from block_photos import blocks_of
 from hostile_folders import SOUND, SPLIT_SOUND
+from inspection_cache import in_memory
 from permissions import nobody
 from ruamel.yaml import YAML
 from sources_drawing import sha256, tree, write
@@ -111,7 +112,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 def test_a_file(tmp_path: Path, case: hostile_photos.Case) -> None:
     contents = {f"a/{number:03d}.jpg": content for number, content in enumerate(case.make())}
     write(tmp_path, contents)
-    found = list(inspections.inspect(tmp_path, sorted(contents), 2, inspections.in_memory()))
+    found = list(inspections.inspect(tmp_path, sorted(contents), 2, in_memory()))
     assert [entry.path for entry in found] == sorted(contents)
     for entry in found:
         if case.reasons:

@@ -47,9 +47,6 @@ def take(path: Path) -> FileLock | None:
 
     On a file system without locks nothing is locked, and DVC's own locks must do: a lock that is a mere file, which
     filelock offers there, would outlive a killed process.
-
-    Raises:
-        OSError: the file can't be opened.
     """
     lock = FileLock(path, blocking=False, fallback_to_soft=False)
     try:

@@ -98,7 +98,6 @@ def processes(device: str) -> int:
 
 
 def kind(device: str) -> str:
-    """A device without its number: 'cpu', 'cuda', …"""
     return device.split(":", 1)[0]
 
 

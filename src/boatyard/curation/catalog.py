@@ -35,6 +35,24 @@ class Rejected:
     reason: str
 
 
+@dataclass(frozen=True)
+class ClassCount:
+    """A row of plots/class_counts.csv: photos of a class as found, and as kept by the filter (0: it is left out)."""
+
+    label: str
+    images: int
+    kept: int
+
+
+@dataclass(frozen=True)
+class ImageSize:
+    """A row of plots/image_sizes.csv: the number of kept photos of this size, in pixels."""
+
+    width: int
+    height: int
+    images: int
+
+
 # Which copy of a photo to keep if a data set has it in several of its published splits: the first of these.
 _KEPT_FIRST = ("test", "validation", "train", "")
 
@@ -82,14 +100,11 @@ def select(
     copies: dict[str, list[Photo]] = defaultdict(list)
     for photo in kept:
         copies[photo.sha256].append(photo)
-    two_labels, duplicate = {}, {}
+    of_copies: dict[str, str] = {}
     for same in copies.values():
-        if len({photo.label for photo in same}) > 1:
-            two_labels.update(_two_label_reasons(same))
-        else:
-            duplicate.update(_duplicate_reasons(same))
-    reject(two_labels)
-    reject(duplicate)
+        one_label = len({photo.label for photo in same}) == 1
+        of_copies |= _duplicate_reasons(same) if one_label else _two_label_reasons(same)
+    reject(of_copies)
     counts = Counter(photo.label for photo in kept)
     few = f"photos, filter.min_images is {min_images}"
     rare = {label: f"rare_class: {count} {few}" for label, count in counts.items() if count < min_images}

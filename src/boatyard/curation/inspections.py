@@ -67,7 +67,7 @@ class Facts(NamedTuple):
 
 
 class InspectionCache:
-    """A SQLite database of photos' hashes and facts, for any number of threads. `cached` and `in_memory` create it."""
+    """A SQLite database of photos' hashes and facts, for any number of threads; `cached` opens one."""
 
     def __init__(self, database: sqlite3.Connection):
         self._database, self._lock, self._changes = database, threading.Lock(), 0
@@ -109,11 +109,6 @@ class InspectionCache:
             self._changes += 1
             if self._changes % _BATCH == 0:
                 self._database.commit()
-
-
-def in_memory() -> InspectionCache:
-    """An empty cache that is not saved."""
-    return InspectionCache(sqlite3.connect(":memory:", check_same_thread=False))
 
 
 def cache_key() -> str:

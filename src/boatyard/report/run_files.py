@@ -4,9 +4,8 @@ from pathlib import Path
 
 from boatyard import params
 from boatyard.core import files, paths, splits, tables
-from boatyard.curation.catalog import Photo, Rejected
+from boatyard.curation.catalog import ClassCount, ImageSize, Photo, Rejected
 from boatyard.curation.leaks import Leak
-from boatyard.curation.plot_tables import ClassCount, ImageSize
 from boatyard.evaluation import label_issues
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.class_results import ClassResult

@@ -266,7 +266,7 @@ class _Loader:
         """Yield view `number` of the photos in each batch of indices, on the device: uint8 [n, 3, s, s]."""
 
         def view(row: Sample) -> View:
-            return photos.recipe.draw(photos.raw / row.path, row.sha256, [number])[0]
+            return photos.recipe.open(photos.raw / row.path, row.sha256, [number]).views()[0]
 
         def submit(batch: Tensor) -> Iterator[View]:
             return self._pool.map(view, [photos.rows[place] for place in batch.tolist()])
