@@ -158,7 +158,7 @@ def _file_changes(
         after=new,
         photos=pairs.kind,
         metrics=metric_changes.paired(first, second, comparable, resamples=RESAMPLES, seed=SEED),
-        pairs=pairs.common,
+        pairs=len(pairs.before),
         relabelled=pairs.relabelled,
         top1=comparison.compare(first.right, second.right, resamples=RESAMPLES, seed=SEED),
         classes=comparison.per_class(first.predicted, second.predicted, first.actual, labels),

@@ -44,14 +44,8 @@ def wilson(successes: int, trials: int) -> Interval:
 def newcombe(before: tuple[int, int], after: tuple[int, int]) -> Interval:
     """Newcombe's interval for the difference of two independent proportions, after minus before.
 
-    It combines the two Wilson intervals (Newcombe, Statistics in Medicine 1998, method 10).
-
-    Args:
-        before: successes and trials.
-        after: successes and trials.
-
-    Raises:
-        ValueError: see `wilson`.
+    It combines their Wilson intervals (Newcombe, Statistics in Medicine 1998, method 10). Either proportion is given as
+    (successes, trials).
     """
     p1, p2 = before[0] / before[1], after[0] / after[1]
     (low1, high1), (low2, high2) = wilson(*before), wilson(*after)
@@ -60,11 +54,6 @@ def newcombe(before: tuple[int, int], after: tuple[int, int]) -> Interval:
 
 def draws(photos: int, *, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
     """How often each photo is drawn in each resample of the bootstrap, for metrics that are not a mean over photos.
-
-    Args:
-        photos: n ≥ 1.
-        resamples: their number.
-        seed: ≥ 0.
 
     Yields:
         float64 [r, n], a few resamples at a time, so that memory stays bounded; each row adds up to n.
