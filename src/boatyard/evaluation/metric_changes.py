@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from boatyard.evaluation.answers import Answers
 from boatyard.evaluation.comparison import compare, excludes_zero
-from boatyard.evaluation.intervals import CELLS, LEVEL, Interval, draws, newcombe, percentiles
+from boatyard.evaluation.intervals import LEVEL, Interval, batches, draws, newcombe, percentiles
 from boatyard.evaluation.metrics import Metric, Values
 
 # With fewer photos on either side the bootstrap of a loss or of a macro average is too narrow: in simulations, 95 %
@@ -128,7 +128,6 @@ def _swaps(photos: int, resamples: int, seed: int, second: bool) -> Iterator[NDA
         gives the second side the answers that the first side did not get.
     """
     generator = np.random.default_rng(seed)
-    step = max(1, CELLS // (2 * photos))
-    for start in range(0, resamples, step):
-        swapped = generator.integers(2, size=(min(step, resamples - start), photos)) == 1
+    for rows in batches(resamples, 2 * photos):
+        swapped = generator.integers(2, size=(rows, photos)) == 1
         yield np.concatenate([swapped == second, swapped != second], axis=1).astype(np.float64)
