@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, cast, get_args
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from boatyard.params import dataset
 from boatyard.params.schema import RENAMED, Params
 from boatyard.params.types import Section
 
@@ -132,12 +131,10 @@ def _locate(loc: tuple[int | str, ...]) -> _Place:
 
 
 def _kinds(field: FieldInfo) -> dict[str, type[Section]]:
-    kinds, tag = get_args(field.annotation), field.discriminator
-    if field.annotation is dataset.DatasetSection:
-        kinds, tag = tuple(dataset.SECTIONS), dataset.TAG
+    tag = field.discriminator
     if not isinstance(tag, str):
         return {}
-    return {get_args(kind.model_fields[tag].annotation)[0]: kind for kind in kinds}
+    return {get_args(kind.model_fields[tag].annotation)[0]: kind for kind in get_args(field.annotation)}
 
 
 def _is_type_name(part: str) -> bool:

@@ -1,20 +1,21 @@
 """Fetching data sets. Every source ends in the same folder: data/raw/<class>/<file>, original bytes.
 
-`registry` lists the sources. A source is a module with one function that makes files available and lists the photos
-among them, most with the help of `layouts`. `naming` then chooses file names, and `copy_photos` copies the photos.
+A source is a module with one function, `fetch`, that makes files available and lists the photos among them, most with
+the help of `layouts`; `boatyard.params.dataset.SOURCES` is their registry. `naming` then chooses file names, and
+`copy_photos` copies the photos.
 """
 
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
-from boatyard.params.dataset import DatasetSection
+from boatyard.params.dataset import SOURCES, DatasetSection
 from boatyard.sources import naming
 from boatyard.sources.copy_photos import copy_photos
-from boatyard.sources.interface import Progress, Workspace
-from boatyard.sources.registry import SOURCES
+from boatyard.sources.interface import Listing, Progress, Workspace
 
 __all__ = ["Fetched", "fetch"]
 
@@ -46,7 +47,8 @@ def fetch(dataset: DatasetSection, raw: Path, downloads: Path, incoming: Path, p
         UserError: the source can't be reached or is not what params.yaml says, or the layout does not match it.
     """
     with _replacing_folder(raw) as (scratch, result):
-        listing = SOURCES[type(dataset)](dataset, Workspace(scratch, downloads, incoming, progress))
+        source = import_module(f"boatyard.sources.{SOURCES[type(dataset)]}")
+        listing: Listing = source.fetch(dataset, Workspace(scratch, downloads, incoming, progress))
         targets = naming.assign(listing.photos)
         sha256 = copy_photos(targets, listing.root, result, listing.files.movable, progress)
     return Fetched(
