@@ -36,12 +36,7 @@ class Fetched:
 def fetch(dataset: DatasetSection, raw: Path, downloads: Path, incoming: Path, progress: Progress) -> Fetched:
     """Fetch the data set's photos into `raw`, one folder per class. On failure `raw` stays as it was.
 
-    Args:
-        dataset: the `dataset` section of params.yaml.
-        raw: the folder to create or replace.
-        downloads: a folder for fetched archives, which may be kept between runs.
-        incoming: the folder of the user's own photos.
-        progress: makes a progress bar.
+    The other folders are as in `Workspace`.
 
     Raises:
         UserError: the source can't be reached or is not what params.yaml says, or the layout does not match it.
@@ -69,7 +64,8 @@ def _replacing_folder(path: Path) -> Iterator[tuple[Path, Path]]:
     Both have fixed names, so that the next run removes what a killed run left.
     """
     work = path.with_name(f".{path.name}.part")
-    _remove(work)
+    if work.exists():
+        shutil.rmtree(work)
     scratch, result, old = work / "scratch", work / "result", work / "old"
     scratch.mkdir(parents=True)
     result.mkdir()
@@ -79,9 +75,4 @@ def _replacing_folder(path: Path) -> Iterator[tuple[Path, Path]]:
             path.replace(old)
         result.replace(path)
     finally:
-        _remove(work)
-
-
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+        shutil.rmtree(work)

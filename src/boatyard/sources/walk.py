@@ -13,11 +13,7 @@ MAX_DEPTH = 100
 def list_files(folder: Path, title: str) -> list[PurePosixPath]:
     """Every file at any depth below `folder`, relative to it and sorted, without hidden files and clutter.
 
-    A link counts if it leads to a file inside the folder.
-
-    Args:
-        folder: where to look.
-        title: what messages call the folder.
+    A link counts if it leads to a file inside the folder. Messages call the folder `title`.
 
     Raises:
         UserError: a link leads elsewhere or to a folder, a name is not UTF-8, something is a pipe or a device, or the
