@@ -172,10 +172,6 @@ def _is_io_failure(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and not isinstance(error, BadGzipFile | FileNotFoundError)
 
 
-class _NotDownloaded(RuntimeError):
-    """A `DownloadError` on its way through torchvision, which tries the next mirror after a RuntimeError."""
-
-
 @contextmanager
 def _resumable_downloads(progress: Progress) -> Iterator[list[str]]:
     """Make torchvision download files with `http.download`, and yield why the latest file failed, one line per mirror.
@@ -194,7 +190,7 @@ def _resumable_downloads(progress: Progress) -> Iterator[list[str]]:
             http.download(url, Path(filename), progress)
         except http.DownloadError as error:  # an error of the disk stops torchvision at once
             failures.append(str(error))
-            raise _NotDownloaded(str(error)) from error
+            raise RuntimeError(str(error)) from error  # after which torchvision tries the next mirror
         failures.clear()
 
     originals = utils._urlretrieve, utils._get_redirect_url
