@@ -14,7 +14,7 @@ def main() -> None:
     near = tables.read_rows(paths.NEAR_DUPLICATES, duplicate_groups.NearDuplicate)
     groups = duplicate_groups.group_numbers([row.path for row in rows], near)
     found = label_issues.find(rows, cached.plain, groups, splits.class_names(rows))
-    label_issues.write(paths.SUSPECTS, found.issues)
+    tables.write_rows(paths.SUSPECTS, label_issues.LabelIssue, found.issues)
     metrics = {
         "photos": len(rows),
         "judged": found.checked,

@@ -13,8 +13,7 @@ PACKAGE = Path(__file__).parents[1]
 
 def modules() -> list[str]:
     """Every module of the package by its dotted name, sorted."""
-    names = (path.relative_to(PACKAGE.parent).with_suffix("").parts for path in PACKAGE.rglob("*.py"))
-    return sorted(".".join(name).removesuffix(".__init__") for name in names)
+    return sorted(map(_name, PACKAGE.rglob("*.py")))
 
 
 def path_of(module: str) -> Path:
@@ -33,7 +32,8 @@ def path_of(module: str) -> Path:
 def imports(module: str, *, type_checking: bool = False) -> frozenset[str]:
     """The modules of this package that a module names in import statements, at the top or inside a function.
 
-    Imports under `if TYPE_CHECKING` count only if `type_checking` is set.
+    `import_module(f"boatyard.sources.{name}")` counts as an import of every module in that folder. Imports under `if
+    TYPE_CHECKING` count only if `type_checking` is set.
     """
     return _imports(ast.parse(_source(module)) if type_checking else _module(module))
 
@@ -94,12 +94,16 @@ def _imports(tree: ast.Module) -> frozenset[str]:
 def _imported(tree: ast.Module) -> Iterator[str]:
     """What import statements name: of `from a import b` the module a.b, or a where there is no such module."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                name = f"{node.module}.{alias.name}"
-                yield name if _find(name) else node.module
+        match node:
+            case ast.Import(names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(str(module), names):
+                for alias in names:
+                    name = f"{module}.{alias.name}"
+                    yield name if _find(name) else module
+            case ast.Call(ast.Name("import_module"), [ast.JoinedStr([ast.Constant(str(prefix)), *_])]):
+                folder = PACKAGE.parent.joinpath(*prefix.rstrip(".").split("."))
+                yield from (_name(path) for path in folder.glob("*.py") if path.name != "__init__.py")
 
 
 @cache
@@ -109,3 +113,7 @@ def _find(module: str) -> Path | None:
     path = PACKAGE.parent.joinpath(*module.split("."))
     candidates = (path.with_suffix(".py"), path / "__init__.py")
     return next((file for file in candidates if file.is_file()), None)
+
+
+def _name(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
