@@ -221,9 +221,12 @@ def _tensors(message: Any) -> Iterator[TensorProto]:
     if isinstance(message, TensorProto):
         yield message
         return
-    for field, value in message.ListFields():
+    for field in message.DESCRIPTOR.fields:
         if field.message_type:
-            for part in [value] if hasattr(value, "ListFields") else value:
+            value = getattr(message, field.name)
+            if hasattr(value, "HasField"):  # a single message, not a list of them
+                value = [value] if message.HasField(field.name) else []
+            for part in value:
                 yield from _tensors(part)
 
 
