@@ -203,15 +203,15 @@ def test_a_part_that_is_missing_damaged_or_of_another_model(tmp_path: Path) -> N
     assert_refused_everywhere(part, "backbone.safetensors is only the backbone of a model: name the model file instead")
 
     other = (
-        f"^{part} is damaged, or the backbone of another model than {path}: run `dvc checkout {part} {path}`, or copy"
+        f"^{path} needs another {part}, this one is damaged or of another model: run `dvc pull --force {path} {part}`"
     )
     for changed in (content[:-1] + bytes([content[-1] ^ 1]), content[:-1], content + b"\0", b""):
         part.write_bytes(changed)
         assert_refused_everywhere(path, other)
     part.unlink()
-    assert_refused_everywhere(path, f"^{part}, the backbone of {path}, is missing: run `dvc pull {part}`, or copy it")
+    assert_refused_everywhere(path, f"^{path} needs {part}, which is missing: run `dvc pull {part}`, or copy it")
     part.mkdir()
-    assert_refused_everywhere(path, rf"{part} can't be read \(Is a directory\): fix its permissions")
+    assert_refused_everywhere(path, rf"needs {part}, which can't be read \(Is a directory\): fix its permissions")
 
 
 def test_a_part_is_only_looked_for_in_the_models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +221,7 @@ def test_a_part_is_only_looked_for_in_the_models_folder(tmp_path: Path, monkeypa
     monkeypatch.chdir(elsewhere)
     assert model_file.read(path).head.classes == 3
     path.with_name(PART).rename(elsewhere / PART)
-    assert_refused_everywhere(path, "is missing")
+    assert_refused_everywhere(path, "which is missing")
 
 
 def test_weights_that_do_not_fit_the_header(tmp_path: Path) -> None:

@@ -82,9 +82,9 @@ def test_a_library_first_imported_on_a_full_disk_can_be_imported_later(
 
 
 def test_repro_on_a_full_disk_continues_after_space_is_freed(stored: Clone, disk: SmallDisk, tmp_path: Path) -> None:
-    """First the model does not fit, then DVC's copy of it in the cache. Earlier outputs are still there."""
+    """First the backbone does not fit, then DVC's copy of it in the cache. Earlier outputs are still there."""
     before = stored.lock()
-    model = stored.folder / "models/model.safetensors"
+    model = stored.folder / "models/backbone.safetensors"
     size = model.stat().st_size
     kept = tmp_path / "model"
     shutil.move(model, kept)
@@ -93,7 +93,7 @@ def test_repro_on_a_full_disk_continues_after_space_is_freed(stored: Clone, disk
 
     done = stored.run("dvc", "repro", "train", fails=True)
 
-    assert "error: models/model.safetensors can't be written (" in done.stderr
+    assert "error: models/backbone.safetensors can't be written (" in done.stderr
     assert "ERROR: failed to reproduce 'train'" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert stored.lock() == before
