@@ -153,6 +153,10 @@ def other_names(model: onnx.ModelProto) -> None:
     model.graph.output[0].name = "scores"
 
 
+def two_of_a_name(model: onnx.ModelProto) -> None:
+    model.graph.node.append(model.graph.node[0])
+
+
 def no_network(model: onnx.ModelProto) -> None:
     del model.graph.value_info[:]
 
@@ -165,6 +169,7 @@ def no_network(model: onnx.ModelProto) -> None:
         (damaged_metadata, "has damaged metadata"),
         (of_no_part, "its weights are in other files"),
         (other_names, "it has no output probabilities"),
+        (two_of_a_name, "is not a model that Boatyard exported"),
         (no_network, "is not a model that Boatyard exported"),
     ],
 )
