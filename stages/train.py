@@ -27,7 +27,7 @@ def train(machine: Machine) -> None:
     folders = classifier_training.Folders(paths.RAW, paths.WEIGHTS, paths.FEATURE_ROWS, paths.GRAPHS, paths.FINETUNING)
     result = classifier_training.train(settings, samples, features, folders, machine, print_epoch)
     if distributed.rank() == 0:
-        model_file.save(paths.MODEL, result.network, result.header)
+        model_file.save(paths.MODEL, result.network, result.header, paths.MODEL_BACKBONE.name)
         tables.write_rows(paths.HISTORY, Epoch, result.history)
         files.write_json(paths.TRAIN_METRICS, result.metrics)
         print_summary(result.metrics)

@@ -24,7 +24,9 @@ FEATURES = Path("data/features")
 SUSPECTS = Path("data/suspects.csv")
 
 MODEL = Path("models/model.safetensors")
+MODEL_BACKBONE = Path("models/backbone.safetensors")
 ONNX = Path("models/model.onnx")
+ONNX_DATA = Path("models/model.onnx_data")
 MODEL_CARD = Path("models/MODEL_CARD.md")
 
 # metrics/: one JSON file per stage, tracked by git.
