@@ -10,7 +10,7 @@ from boatyard.core.machine import Machine
 from boatyard.features import feature_files
 from boatyard.models import model_file
 from boatyard.models.engines import registry
-from boatyard.training import classifier_training
+from boatyard.training import classifier_training, finetuning_state, last_run
 from boatyard.training.history import Epoch
 
 
@@ -24,35 +24,33 @@ def train(machine: Machine) -> None:
     settings = params.load("train")
     samples = splits.read_splits(paths.SPLITS)
     features = feature_files.read(paths.FEATURES, samples)
-    folders = classifier_training.Folders(paths.RAW, paths.WEIGHTS, paths.FEATURE_ROWS, paths.GRAPHS, paths.FINETUNING)
-    result = classifier_training.train(settings, samples, features, folders, machine, print_epoch)
+    finished = last_run.cached(paths.FINETUNING_STATE, "train") if settings.finetune.epochs else None
+    folders = classifier_training.Folders(
+        paths.RAW, paths.WEIGHTS, paths.FEATURE_ROWS, paths.GRAPHS, paths.FINETUNING, finished
+    )
+    result = classifier_training.train(settings, samples, features, folders, machine, print_epoch, print_line)
     if distributed.rank() == 0:
         model_file.save(paths.MODEL, result.network, result.header)
         tables.write_rows(paths.HISTORY, Epoch, result.history)
         files.write_json(paths.TRAIN_METRICS, result.metrics)
-        print_summary(result.metrics)
-        if result.state:
-            result.state.unlink(missing_ok=True)
+        finetuning_state.copy(result.state, paths.FINETUNING_STATE)
+        for line in result.summary():
+            print(line)
+        if result.interrupted:
+            result.interrupted.unlink(missing_ok=True)
 
 
-def print_epoch(epoch: Epoch, is_best: bool) -> None:
-    if distributed.rank() == 0:
-        print(
-            f"{epoch.phase} epoch {epoch.epoch:3}  train loss {epoch.train_loss:.4f}  "
-            f"validation loss {epoch.validation_loss:.4f}  validation top-1 {epoch.validation_top1:.4f}"
-            f"{'  best' if is_best else ''}",
-            flush=True,
-        )
-
-
-def print_summary(metrics: classifier_training.Metrics) -> None:
-    best, epochs, top1 = (metrics[key] for key in ("best_epoch", "epochs", "validation_top1"))
-    print(
-        f"best epoch {best} of {epochs}: validation top-1 {top1:.4f}; "
-        f"{metrics['parameters_trained']:,} of {metrics['parameters']:,} parameters trained"
+def print_epoch(epoch: Epoch, is_best: bool, seconds: float | None) -> None:
+    print_line(
+        f"{epoch.phase} epoch {epoch.epoch:3}  train loss {epoch.train_loss:.4f}  train top-1 {epoch.train_top1:.4f}  "
+        f"validation loss {epoch.validation_loss:.4f}  validation top-1 {epoch.validation_top1:.4f}"
+        f"{'' if seconds is None else f'  {seconds:.2f} s'}{'  best' if is_best else ''}"
     )
-    before, after = (metrics[key]["validation_loss"] for key in ("uncalibrated", "calibrated"))
-    print(f"temperature {metrics['temperature']:.3f}: validation loss {before:.4f} before it, {after:.4f} with it")
+
+
+def print_line(text: str) -> None:
+    if distributed.rank() == 0:
+        print(text, flush=True)
 
 
 if __name__ == "__main__":
