@@ -30,7 +30,7 @@ def train(machine: Machine) -> None:
     )
     result = classifier_training.train(settings, samples, features, folders, machine, print_epoch, print_line)
     if distributed.rank() == 0:
-        model_file.save(paths.MODEL, result.network, result.header)
+        model_file.save(paths.MODEL, result.network, result.header, paths.MODEL_BACKBONE.name)
         tables.write_rows(paths.HISTORY, Epoch, result.history)
         files.write_json(paths.TRAIN_METRICS, result.metrics)
         finetuning_state.copy(result.state, paths.FINETUNING_STATE)

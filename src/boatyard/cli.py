@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("boatyard", description="Use and compare the models that `dvc repro` trains.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_predict(commands.add_parser("predict", help="classify photos"))
-    _add_export(commands.add_parser("export", help="write a model as one ONNX file with its preprocessing"))
+    _add_export(commands.add_parser("export", help="write a model as an ONNX graph, or as a single file"))
     _add_serve(commands.add_parser("serve", help="open a web page to try the model"))
     _add_compare(commands.add_parser("compare", help="summarise the changes since another commit, for a pull request"))
     return parser
@@ -95,12 +95,24 @@ def _predict(chosen: argparse.Namespace) -> int:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Write a model as one ONNX file from a photo, uint8 [height, width, 3], to probabilities. The pipeline runs "
-        "this itself; the command is for a model that has no ONNX file. The file is only written if its output agrees "
-        "with the model's on real photos."
+        "Write a model as an ONNX graph from a photo, uint8 [height, width, 3], to probabilities, with the backbone's "
+        "weights in a second file. The pipeline runs this itself; the command is for a model that has no ONNX file. It "
+        "is only written if its output agrees with the model's on real photos. --single-file makes one file to pass on."
     )
-    parser.add_argument("--model", type=Path, default=paths.MODEL, metavar="FILE", help="default: %(default)s")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="default: the model's name with the suffix .onnx")
+    parser.add_argument(
+        "--single-file",
+        action="store_true",
+        help="write one self-contained file, .onnx or .safetensors; of a model of the same kind, this needs no photos",
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="FILE", help=f"default: {paths.MODEL}, or {paths.ONNX} for a single .onnx file"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="default: the model's name with the suffix .onnx; with --single-file, classifier.onnx",
+    )
     parser.add_argument(
         "--photos",
         nargs="+",
@@ -111,20 +123,43 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(chosen: argparse.Namespace) -> int:
-    from boatyard.core import files
-    from boatyard.export.onnx_export import export
+    from boatyard.export import onnx_file
+
+    single, output = chosen.single_file, chosen.output
+    if single:
+        output = output or Path("classifier.onnx")
+        model = chosen.model or (paths.ONNX if output.suffix == ".onnx" else paths.MODEL)
+    else:
+        model = chosen.model or paths.MODEL
+        output = output or model.with_suffix(".onnx")
+    if single and model.suffix == output.suffix == ".onnx":  # needs no torch
+        onnx_file.save(output, onnx_file.joined(model))
+        print(f"{output}: all of {model}")
+        return 0
+
     from boatyard.models import model_file
+
+    network, header = model_file.load(model)
+    if output.suffix == ".safetensors":
+        if not single:
+            raise errors.UserError(f"{output}: add --single-file to write a safetensors file, or name it .onnx")
+        model_file.save(output, network, header)
+        print(f"{output}: all of {model}")
+        return 0
+
+    from boatyard.export.onnx_export import export
     from boatyard.serving import find_photos
 
-    network, header = model_file.load(chosen.model)
     if chosen.photos:
         photos = find_photos.find(chosen.photos, sys.stdin)
     else:
         photos = [paths.RAW / row.path for row in splits.read_splits(paths.SPLITS) if row.split == "validation"]
     content, agreement = export(network, header, photos, paths.GRAPHS if paths.WORK.is_dir() else None)
-    output = chosen.output or chosen.model.with_suffix(".onnx")
-    files.write_bytes(output, content)
+    data = None if single else output.with_suffix(".onnx_data")
+    onnx_file.save(output, content, data.name if data else None)
     print(f"{output}: {agreement}")
+    if data:
+        print(f"{data}: its backbone's weights; keep both in the same folder")
     return 0
 
 

@@ -25,7 +25,9 @@ SUSPECTS = Path("data/suspects.csv")
 FINETUNING_STATE = Path("data/finetuning_state.safetensors")
 
 MODEL = Path("models/model.safetensors")
+MODEL_BACKBONE = Path("models/backbone.safetensors")
 ONNX = Path("models/model.onnx")
+ONNX_DATA = Path("models/model.onnx_data")
 MODEL_CARD = Path("models/MODEL_CARD.md")
 
 # metrics/: one JSON file per stage, tracked by git.

@@ -43,12 +43,15 @@ import json
 {imports}
 from PIL import Image, ImageOps
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch.nn.functional import linear
 from torchvision.transforms.functional import normalize, to_tensor
 
 with safe_open("model.safetensors", "pt") as file:
     state = {{name: file.get_tensor(name) for name in file.keys()}}
     about = json.loads(file.metadata()["{KEY}"])
+if "part" in about:
+    state |= load_file(about["part"]["file"])  # the backbone
 view = {shown}
 x = normalize(to_tensor(view), about["preprocessing"]["mean"], about["preprocessing"]["std"])[None]
 {network}
