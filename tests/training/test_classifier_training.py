@@ -1,7 +1,7 @@
 """A whole training run with a small backbone: which fine-tuning continues from which state."""
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +204,26 @@ def test_without_fine_tuning_the_state_is_empty_and_the_same_for_every_run(case:
     assert states[0] == states[1]
     assert len(states[0]) < 300
     assert case.notes == []
+
+
+def test_a_models_head_is_trained_further_if_its_classes_and_layers_are_the_same(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = case.train(finetune__epochs=0).metrics["validation_loss"]
+    weights = case.root / paths.WEIGHTS / "mine.safetensors"
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(case.root / paths.MODEL, weights)
+    monkeypatch.setattr(backbones, "create", lambda *_: replace(small_backbone(), model=weights))
+
+    case.train()
+
+    assert case.notes == ["the backbone and the head start from mine.safetensors"]
+    assert case.epochs[0][0].validation_loss < first
+
+    case.train(model__head__hidden=4)
+    assert case.notes == ["the backbone starts from mine.safetensors, the head from the seed: it has hidden: 8"]
+
+    (case.root / paths.RAW / CLASSES[0]).rename(case.root / paths.RAW / "renamed")
+    monkeypatch.setattr(finetuning_case, "CLASSES", ["renamed", *CLASSES[1:]])
+    case.train(model__head__hidden=8)
+    assert case.notes == ["the backbone starts from mine.safetensors, the head from the seed: it has other classes"]

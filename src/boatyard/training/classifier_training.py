@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from boatyard import params
 from boatyard.core import cache_keys, distributed
@@ -17,7 +18,7 @@ from boatyard.features import feature_files
 from boatyard.features.embeddings import Embeddings
 from boatyard.features.feature_files import Examples, Features, Task
 from boatyard.images.views import PLAIN, Recipe
-from boatyard.models import backbones
+from boatyard.models import backbones, model_file
 from boatyard.models.frozen_backbone import FrozenBackbone, fingerprint
 from boatyard.models.model_header import Header
 from boatyard.models.network import Network, arrays, embedder, head, parameter_count
@@ -137,13 +138,15 @@ def train(
     model, seed, classes = settings.model, settings.seed, class_names(samples)
     log = _Log(on_epoch)
 
-    # The published backbone with a new head.
+    # The published backbone with a new head, or those of a trained model.
     torch.manual_seed(seed)  # the same random weights as in featurize, if model.weights is 'none'
     backbone = backbones.create(model.backbone, model.weights, folders.weights)
     recipe = Recipe(backbone.preprocessing.adapted(settings.image), settings.augment, seed)
     torch.manual_seed(seed)
     new_head = head(backbone.width, model.head.hidden, model.head.dropout, len(classes))
     network = Network(embedder(backbone, recipe.preprocessing), new_head)
+    if backbone.model:
+        note(_start_head(new_head, model.head.hidden, classes, backbone.model))
 
     # Phase 1: the head, on cached features.
     train, validation = (feature_files.examples(features, classes, split) for split in ("train", "validation"))
@@ -191,6 +194,19 @@ def train(
         | {"parameters": parameter_count(network), "parameters_trained": trained}
     )
     return Result(network, header, log.history, metrics, log.seconds, state, interrupted)
+
+
+def _start_head(new_head: nn.Module, hidden: int, classes: list[str], path: Path) -> str:
+    """Give a new head the weights of a trained one, if classes and layers are the same; returns what was done."""
+    trained = model_file.read(path)
+    if trained.header.classes != classes:
+        reason = "it has other classes"
+    elif trained.head.hidden != hidden:
+        reason = f"it has hidden: {trained.head.hidden}"
+    else:
+        new_head.load_state_dict({name: torch.from_numpy(array) for name, array in trained.head.weights.items()})
+        return f"the backbone and the head start from {path.name}"
+    return f"the backbone starts from {path.name}, the head from the seed: {reason}"
 
 
 def _fine_tune(

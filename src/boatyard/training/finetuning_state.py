@@ -21,11 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from torch import Tensor
 
-from boatyard.core.errors import cannot_write
 from boatyard.core.files import replacing
+from boatyard.models.model_file import write_tensors
 from boatyard.params.schema import Finetune
 from boatyard.training.history import Epoch
 from boatyard.training.optimisation import EarlyStopping, rate
@@ -78,14 +77,7 @@ def write(path: Path, state: State, tensors: Mapping[str, Tensor]) -> None:
     arrays = {name: tensors[name].detach().cpu().contiguous().numpy() for name in sorted(tensors)}
     checksum = _checksum(state, arrays.items())
     content = _Content(1, state.run, list(state.history), dict(state.scaler), checksum)
-    with replacing(path) as temporary:
-        temporary.touch()
-        permissions = temporary.stat().st_mode  # safetensors would let only the owner read it
-        try:
-            save_file(arrays, temporary, metadata={_KEY: json.dumps(asdict(content), sort_keys=True)})
-        except SafetensorError as error:
-            raise cannot_write(path, error) from None
-        temporary.chmod(permissions)
+    write_tensors(path, arrays, {_KEY: json.dumps(asdict(content), sort_keys=True)})
 
 
 def read(path: Path) -> State:

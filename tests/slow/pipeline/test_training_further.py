@@ -1,5 +1,6 @@
-"""More epochs of fine-tuning continue the last run, found by dvc.lock in DVC's cache."""
+"""More epochs of fine-tuning continue the last run, found by dvc.lock in DVC's cache; a new run starts from a model."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -35,3 +36,19 @@ def test_more_epochs_continue_the_last_run_to_the_same_lock_as_one_long_run(run:
     shutil.rmtree(clone.folder / ".dvc/cache/files/md5")
     clone.set_param("finetune.epochs", 4)
     assert "fine-tuning continues" not in clone.repro("--force", "--single-item", "train").output
+
+
+def test_a_model_of_an_earlier_run_gives_its_backbone_and_its_head(run: Run, tmp_path: Path) -> None:
+    clone = run.clone.copy(tmp_path / "clone")
+    single = "models/weights/mine.safetensors"
+    clone.run("python", "-m", "boatyard", "export", "--single-file", "--output", single, PYTHONPATH="src")
+    clone.set_param("model.weights", "mine.safetensors")
+    clone.set_param("train.epochs", 2)
+
+    output = clone.repro("train").output
+
+    # The run's backbone was frozen: the same weights and views, whose features are in .work.
+    assert re.search(r"^0 of \d+ views went through", output, re.MULTILINE)
+    assert "the backbone and the head start from mine.safetensors\n" in output
+    first = float(re.findall(r"validation loss (\S+)", output)[0])
+    assert first < 1.5 * run.clone.read_json("metrics/train.json")["validation_loss"]
