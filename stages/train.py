@@ -25,32 +25,33 @@ def train(machine: Machine) -> None:
     samples = splits.read_splits(paths.SPLITS)
     features = feature_files.read(paths.FEATURES, samples)
     finished = last_run.cached(paths.FINETUNING_STATE, "train") if settings.finetune.epochs else None
-    folders = classifier_training.Folders(
-        paths.RAW, paths.WEIGHTS, paths.FEATURE_ROWS, paths.GRAPHS, paths.FINETUNING, finished
-    )
-    result = classifier_training.train(settings, samples, features, folders, machine, print_epoch, print_line)
+    work = paths.FEATURE_ROWS, paths.GRAPHS, paths.FINETUNING
+    folders = classifier_training.Folders(paths.RAW, paths.WEIGHTS, *work, finished)
+    result = classifier_training.train(settings, samples, features, folders, machine, print_epoch, print)
     if distributed.rank() == 0:
         model_file.save(paths.MODEL, result.network, result.header, paths.MODEL_BACKBONE.name)
         tables.write_rows(paths.HISTORY, Epoch, result.history)
         files.write_json(paths.TRAIN_METRICS, result.metrics)
         finetuning_state.copy(result.state, paths.FINETUNING_STATE)
-        for line in result.summary():
-            print(line)
+        print_summary(result.metrics, result.seconds)
         if result.interrupted:
             result.interrupted.unlink(missing_ok=True)
 
 
 def print_epoch(epoch: Epoch, is_best: bool, seconds: float | None) -> None:
-    print_line(
-        f"{epoch.phase} epoch {epoch.epoch:3}  train loss {epoch.train_loss:.4f}  train top-1 {epoch.train_top1:.4f}  "
-        f"validation loss {epoch.validation_loss:.4f}  validation top-1 {epoch.validation_top1:.4f}"
-        f"{'' if seconds is None else f'  {seconds:.2f} s'}{'  best' if is_best else ''}"
+    took = "" if seconds is None else f"  {seconds:.2f} s"
+    print(f"{epoch}{took}{'  best' if is_best else ''}", flush=True)
+
+
+def print_summary(metrics: classifier_training.Metrics, seconds: list[float]) -> None:
+    print(f"trained {len(seconds)} epochs in {sum(seconds):.1f} s")
+    best, epochs, top1 = (metrics[key] for key in ("best_epoch", "epochs", "validation_top1"))
+    print(
+        f"best epoch {best} of {epochs}: validation top-1 {top1:.4f}; "
+        f"{metrics['parameters_trained']:,} of {metrics['parameters']:,} parameters trained"
     )
-
-
-def print_line(text: str) -> None:
-    if distributed.rank() == 0:
-        print(text, flush=True)
+    before, after = (metrics[key]["validation_loss"] for key in ("uncalibrated", "calibrated"))
+    print(f"temperature {metrics['temperature']:.3f}: validation loss {before:.4f} before it, {after:.4f} with it")
 
 
 if __name__ == "__main__":

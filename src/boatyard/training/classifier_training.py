@@ -29,7 +29,7 @@ from boatyard.training.finetuning_state import State
 from boatyard.training.history import Epoch, best
 from boatyard.training.optimisation import Loss, balanced
 
-# Called after each epoch: whether it is the best so far, and its seconds, or None if an earlier run trained it.
+# Receives an epoch, whether it is the best so far, and its seconds, or None if an earlier run trained it.
 OnEpoch = Callable[[Epoch, bool, float | None], None]
 Metrics = dict[str, Any]
 
@@ -71,25 +71,19 @@ class Result:
     state: State
     interrupted: Path | None
 
-    def summary(self) -> list[str]:
-        """A few lines for the terminal."""
-        values, seconds = self.metrics, self.seconds
-        before, after = (values[key]["validation_loss"] for key in ("uncalibrated", "calibrated"))
-        return [
-            f"trained {len(seconds)} epochs in {sum(seconds):.1f} s; best epoch {values['best_epoch']} of "
-            f"{values['epochs']}: validation top-1 {values['validation_top1']:.4f}; "
-            f"{values['parameters_trained']:,} of {values['parameters']:,} parameters trained",
-            f"temperature {values['temperature']:.3f}: validation loss {before:.4f} before it, {after:.4f} with it",
-        ]
-
 
 class _Log:
     """The epochs of a run, as they end."""
 
-    def __init__(self, on_epoch: OnEpoch):
-        self.on_epoch = on_epoch
+    def __init__(self, on_epoch: OnEpoch, on_note: Callable[[str], None]):
+        self.on_epoch, self.on_note = on_epoch, on_note
         self.history: list[Epoch] = []
         self.seconds: list[float] = []  # of the epochs trained now
+
+    def note(self, text: str) -> None:
+        """Report what is worth a line."""
+        if distributed.rank() == 0:
+            self.on_note(text)
 
     def add(self, epochs: Iterable[Epoch]) -> None:
         """Log epochs of an earlier run."""
@@ -107,7 +101,8 @@ class _Log:
     def _add(self, epoch: Epoch, seconds: float | None) -> None:
         is_best = not self.history or epoch.validation_loss < best(self.history).validation_loss
         self.history.append(epoch)
-        self.on_epoch(epoch, is_best, seconds)
+        if distributed.rank() == 0:
+            self.on_epoch(epoch, is_best, seconds)
 
 
 def train(
@@ -117,7 +112,7 @@ def train(
     folders: Folders,
     machine: Machine,
     on_epoch: OnEpoch,
-    note: Callable[[str], None],
+    on_note: Callable[[str], None],
 ) -> Result:
     """Train the head on `features`, fine-tune the backbone if `finetune.epochs` is positive, and fit a temperature.
 
@@ -129,14 +124,14 @@ def train(
         features: of the frozen backbone, for these photos.
         folders: where to read and cache.
         machine: where fine-tuning runs.
-        on_epoch: called after each epoch.
-        note: called with what is worth a line.
+        on_epoch: called after each epoch, in the first process.
+        on_note: called with what is worth a line, in the first process.
 
     Raises:
         UserError: there is no such backbone or weights, a photo can't be opened, or the loss is not finite.
     """
     model, seed, classes = settings.model, settings.seed, class_names(samples)
-    log = _Log(on_epoch)
+    log = _Log(on_epoch, on_note)
 
     # The published backbone with a new head, or those of a trained model.
     torch.manual_seed(seed)  # the same random weights as in featurize, if model.weights is 'none'
@@ -146,7 +141,7 @@ def train(
     new_head = head(backbone.width, model.head.hidden, model.head.dropout, len(classes))
     network = Network(embedder(backbone, recipe.preprocessing), new_head)
     if backbone.model:
-        note(_start_head(new_head, model.head.hidden, classes, backbone.model))
+        log.note(_start_head(new_head, model.head.hidden, classes, backbone.model))
 
     # Phase 1: the head, on cached features.
     train, validation = (feature_files.examples(features, classes, split) for split in ("train", "validation"))
@@ -167,7 +162,7 @@ def train(
             finetuning.photos(samples, classes, split, folders.raw, recipe) for split in ("train", "validation")
         )
         saved = interrupted, folders.finished
-        state = _fine_tune(network, photos, held_out, loss, settings, machine, run, saved, log, note)
+        state = _fine_tune(network, photos, held_out, loss, settings, machine, run, saved, log)
         # The cached features are those of the published backbone. The new embeddings also serve tta_evaluate.
         tuned = FrozenBackbone.of(network.embedder)
         embeddings = Embeddings(tuned, recipe, folders.raw, machine, folders.embeddings, folders.graphs)
@@ -219,7 +214,6 @@ def _fine_tune(
     run: str,
     files: tuple[Path, Path | None],
     log: _Log,
-    note: Callable[[str], None],
 ) -> State:
     """Fine-tune from the first of the files that this run can continue from, or from the first epoch.
 
@@ -235,15 +229,15 @@ def _fine_tune(
         except FileNotFoundError:
             continue
         except ValueError as error:
-            note(f"{file} is damaged ({error}): fine-tuning does not continue from it")
+            log.note(f"{file} is damaged ({error}): fine-tuning does not continue from it")
             continue
         why = finetuning_state.why_not(found, run, before, finetune)
         if not why:
             start = found
-            note(f"fine-tuning continues after epoch {found.history[-1].epoch}")
+            log.note(f"fine-tuning continues after epoch {found.history[-1].epoch}")
             break
         if found.history:
-            note(f"fine-tuning does not continue the last run: {why}")
+            log.note(f"fine-tuning does not continue the last run: {why}")
     log.add(start.history)
     done = len(log.history)
     log.run(finetuning.fit(network, photos, held_out, loss, finetune, settings.seed, before, machine, start, files[0]))
