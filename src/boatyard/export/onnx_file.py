@@ -18,7 +18,7 @@ This module does not import torch.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,9 +102,11 @@ def read(path: Path) -> OnnxFile:
     Raises:
         UserError: the file or its part is missing, or is not a model that this version of Boatyard exported.
     """
-    model, header = _load(path)
+    model, header, part = _load(path)
     with _errors(path):
-        return OnnxFile(header, Extractor(model).extract_model([VIEWS], [OUTPUT]).SerializeToString())
+        network = Extractor(model).extract_model([VIEWS], [OUTPUT])
+        _fill(network, path, part)
+        return OnnxFile(header, network.SerializeToString())
 
 
 def joined(path: Path) -> bytes:
@@ -113,7 +115,9 @@ def joined(path: Path) -> bytes:
     Raises:
         UserError: as `read`.
     """
-    model, header = _load(path)
+    model, header, part = _load(path)
+    with _errors(path):
+        _fill(model, path, part)
     helper.set_model_props(model, model_header.encode(header))
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -154,8 +158,8 @@ def split(content: bytes, data_file: str) -> tuple[bytes, bytes]:
     return bytes(model.SerializeToString(deterministic=True)), bytes(data)
 
 
-def _load(path: Path) -> tuple[onnx.ModelProto, Header]:
-    """The graph with all its weights, and the header."""
+def _load(path: Path) -> tuple[onnx.ModelProto, Header, Part | None]:
+    """The graph, before `_fill`, and its metadata."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -170,13 +174,8 @@ def _load(path: Path) -> tuple[onnx.ModelProto, Header]:
         raise UserError(f"{path} is not an ONNX file ({str(error)[:200]}): export or fetch it again") from None
     header, part = _metadata(model, str(path))
     with _errors(path):
-        _check(model, header)
-        if part:
-            with model_header.opened(part, path) as file:
-                _fill(model.graph.initializer, part.file, file.read())
-        if any(tensor.data_location == TensorProto.EXTERNAL for tensor in _tensors(model)):
-            raise ValueError("its weights are in other files")
-    return model, header
+        _check(model, header, part)
+    return model, header, part
 
 
 def _metadata(model: onnx.ModelProto, source: str) -> tuple[Header, Part | None]:
@@ -191,6 +190,7 @@ def _errors(path: Path) -> Iterator[None]:
         ValueError,
         TypeError,
         KeyError,
+        AssertionError,
         onnx.checker.ValidationError,
         onnx.shape_inference.InferenceError,
     ) as error:
@@ -198,14 +198,18 @@ def _errors(path: Path) -> Iterator[None]:
         raise UserError(f"{path} is not a model that Boatyard exported ({reason}): export or fetch it again") from None
 
 
-def _fill(initializers: Iterable[TensorProto], data_file: str, data: bytes) -> None:
-    """Undo `split`; raise ValueError for external data that it would not have written."""
+def _fill(model: onnx.ModelProto, path: Path, part: Part | None) -> None:
+    """Undo `split`; raise ValueError for weights where it would not have written them."""
+    if part is None:
+        return
+    with model_header.opened(part, path) as file:
+        data = file.read()
     end = 0
-    for tensor in initializers:
+    for tensor in model.graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL:
             found = [(entry.key, entry.value) for entry in tensor.external_data]
             start, length = end + -end % _ALIGNMENT, int(dict(found)["length"])
-            expected = {"location": data_file, "offset": start, "length": length}
+            expected = {"location": part.file, "offset": start, "length": length}
             end = start + length
             if length < 1 or end > len(data) or found != [(key, str(value)) for key, value in expected.items()]:
                 raise ValueError(f"{tensor.name!r} is at an unexpected place in another file")
@@ -213,7 +217,7 @@ def _fill(initializers: Iterable[TensorProto], data_file: str, data: bytes) -> N
             tensor.ClearField("data_location")
             tensor.raw_data = data[start:end]
     if end != len(data):
-        raise ValueError(f"{data_file} has {len(data)} bytes, but the graph uses {end}")
+        raise ValueError(f"{part.file} has {len(data)} bytes, but the graph uses {end}")
 
 
 def _tensors(message: Any) -> Iterator[TensorProto]:
@@ -221,14 +225,23 @@ def _tensors(message: Any) -> Iterator[TensorProto]:
     if isinstance(message, TensorProto):
         yield message
         return
-    for field, value in message.ListFields():
+    for field in message.DESCRIPTOR.fields:
         if field.message_type:
-            for part in [value] if hasattr(value, "ListFields") else value:
+            value = getattr(message, field.name)
+            if hasattr(value, "HasField"):  # a single message, not a list of them
+                value = [value] if message.HasField(field.name) else []
+            for part in value:
                 yield from _tensors(part)
 
 
-def _check(model: onnx.ModelProto, header: Header) -> None:
-    """Raise ValueError for anything that `build` would not have written."""
+def _check(model: onnx.ModelProto, header: Header, part: Part | None) -> None:
+    """Raise ValueError for anything that `build` and `split` would not have written."""
+    external, allowed = (
+        sum(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors)
+        for tensors in (_tensors(model), model.graph.initializer if part else [])
+    )
+    if external > allowed:
+        raise ValueError("its weights are in other files")
     outputs = {value.name: value.type.tensor_type for value in model.graph.output}
     if PROBABILITIES not in outputs:
         raise ValueError(f"it has no output {PROBABILITIES}")

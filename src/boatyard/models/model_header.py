@@ -164,16 +164,15 @@ def opened(part: Part, model: Path) -> Iterator[BinaryIO]:
         file = path.open("rb")
     except FileNotFoundError:
         raise UserError(
-            f"{path}, the backbone of {model}, is missing: run `dvc pull {path}`, or copy it from where the model "
-            "came from"
+            f"{model} needs {path}, which is missing: run `dvc pull {path}`, or copy it from where the model came from"
         ) from None
     except OSError as error:
-        raise UserError(f"{path} can't be read ({error.strerror}): fix its permissions") from None
+        raise UserError(f"{model} needs {path}, which can't be read ({error.strerror}): fix its permissions") from None
     with file:
         if hashlib.file_digest(file, "sha256").hexdigest() != part.sha256:
             raise UserError(
-                f"{path} is damaged, or the backbone of another model than {model}: run `dvc checkout {path} {model}`, "
-                "or copy both from where the model came from"
+                f"{model} needs another {path}, this one is damaged or of another model: run `dvc pull --force {model} "
+                f"{path}`, or copy both from where the model came from"
             )
         file.seek(0)
         yield file

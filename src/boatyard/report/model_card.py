@@ -62,8 +62,8 @@ def render(run: Run, about: Header) -> str:
         "## How to use it",
         'With Boatyard: `boatyard predict photo.jpg`, or `Classifier.load("model.onnx")("photo.jpg")`. Without:',
         f"```python\n{standalone_code.onnx()}\n```",
-        "The ONNX file includes the preprocessing of a decoded photo; it needs model.onnx_data, the backbone's weights, in "
-        "the same folder. With PyTorch, to train the model further:",
+        "The ONNX file includes the preprocessing of a decoded photo. It needs model.onnx_data, with most weights, "
+        "in the same folder. With PyTorch, to train the model further:",
         f"```python\n{standalone_code.torch(about)}\n```",
         "## How to reproduce it",
         f"`dvc repro` in the repository that this file comes from, with `seed: {run.settings['seed']}`. All "
