@@ -122,12 +122,17 @@ def save(path: Path, network: "Network", header: Header, backbone_file: str | No
     weights, part = arrays(network), None
     if backbone_file is not None:
         backbone = {name: weights.pop(name) for name in list(weights) if name.startswith(_EMBEDDER)}
-        _write(path.with_name(backbone_file), backbone, model_header.encode_backbone(header.backbone))
+        write_tensors(path.with_name(backbone_file), backbone, model_header.encode_backbone(header.backbone))
         part = Part(backbone_file, sha256_of(path.with_name(backbone_file)))
-    _write(path, weights, model_header.encode(header, part))
+    write_tensors(path, weights, model_header.encode(header, part))
 
 
-def _write(path: Path, weights: dict[str, NDArray[Any]], metadata: dict[str, str]) -> None:
+def write_tensors(path: Path, weights: dict[str, NDArray[Any]], metadata: dict[str, str]) -> None:
+    """Write a safetensors file; the same content gives the same bytes.
+
+    Raises:
+        UserError: it can't be written.
+    """
     with replacing(path) as temporary:
         temporary.touch()
         permissions = temporary.stat().st_mode  # safetensors would let only the owner read it

@@ -91,6 +91,15 @@ def encode_backbone(name: str) -> dict[str, str]:
     return {KEY: json.dumps({"format": _BACKBONE_FORMAT, "backbone": name})}
 
 
+def is_model(path: Path) -> bool:
+    """Whether a file is a safetensors file with metadata of Boatyard."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def read(path: Path) -> Header:
     """The header of a model file; see `read_all`."""
     return read_all(path)[0]
