@@ -7,7 +7,7 @@ from boatyard.core.errors import UserError
 from boatyard.core.file_names import is_clutter
 from boatyard.images.formats import has_photo_suffix
 from boatyard.params.dataset import FoldersLayout, Layout, SplitFoldersLayout, TableLayout
-from boatyard.sources import table
+from boatyard.sources import naming, table
 from boatyard.sources.interface import LabelledPhoto, Listing, SourceFiles
 from boatyard.sources.walk import list_files
 
@@ -35,10 +35,10 @@ def read(layout: Layout, files: SourceFiles) -> Listing:
     match layout:
         case FoldersLayout():
             photos, notes = _folders(found, title)
-            notes += _empty_folders(root, "*", found)
+            photos, notes = naming.rename(photos, layout.rename, title), notes + _empty_folders(root, "*", found)
         case SplitFoldersLayout():
             photos, notes = _split_folders(found, title)
-            notes += _empty_folders(root, "*/*", found)
+            photos, notes = naming.rename(photos, layout.rename, title), notes + _empty_folders(root, "*/*", found)
         case TableLayout():
             photos, notes = table.read(layout, root, found, title)
     if not photos:
