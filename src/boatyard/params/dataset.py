@@ -159,9 +159,9 @@ class TorchvisionDataset(DatasetSection):
     """
 
     source: Literal["torchvision"]
-    name: str = Field(pattern="^[A-Za-z0-9]+$", examples=["Flowers102"])
-    options: dict[str, str | int | bool] = Field(examples=[{}])
-    download: bool = Field(examples=["true"])
+    name: str = Field(pattern="^[A-Za-z0-9]+$", examples=["Flowers102"], description="a class of torchvision.datasets")
+    options: dict[str, str | int | bool] = Field(examples=[{}], description="arguments of that class")
+    download: bool = Field(examples=["true"], description="false: it is in data/incoming, in torchvision's folders")
     licence: Licence = Field(examples=["see the data set's page"])
     layout: TorchvisionLayout
 

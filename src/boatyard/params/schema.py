@@ -136,7 +136,7 @@ class Model(Section):
     backbone: str = Field(
         min_length=1,
         examples=["efficientnet_lite0"],
-        description="torchvision's name · timm/<name> · efficientnet_lite0, 1, 2 · several, joined by +",
+        description="a name that `boatyard backbones` lists · timm/<name> · several, joined by +",
     )
     weights: Annotated[str, AfterValidator(_file_name)] = Field(
         min_length=1,
