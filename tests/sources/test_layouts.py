@@ -348,6 +348,11 @@ def test_classes_are_renamed_and_the_others_keep_their_names(tmp_path: Path) -> 
     assert paths(tmp_path) == ["009.bear/1.png", "009.bear/2.png", "teddy/1.png", "zebra/1.png"]
 
 
+def test_a_folder_without_photos_is_reported_before_names_that_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no photos in class folders; it has a\.png"):
+        fetch(tmp_path, renaming({"bear": "teddy"}), {"a.png": photo(1)})
+
+
 def test_two_classes_can_swap_names(tmp_path: Path) -> None:
     fetch(tmp_path, renaming({"009.bear": "bear", "bear": "009.bear"}), ANIMALS)
     assert paths(tmp_path) == ["009.bear/1.png", "250.zebra/1.png", "bear/1.png", "bear/2.png"]

@@ -35,14 +35,16 @@ def read(layout: Layout, files: SourceFiles) -> Listing:
     match layout:
         case FoldersLayout():
             photos, notes = _folders(found, title)
-            photos, notes = naming.rename(photos, layout.rename, title), notes + _empty_folders(root, "*", found)
+            notes += _empty_folders(root, "*", found)
         case SplitFoldersLayout():
             photos, notes = _split_folders(found, title)
-            photos, notes = naming.rename(photos, layout.rename, title), notes + _empty_folders(root, "*/*", found)
+            notes += _empty_folders(root, "*/*", found)
         case TableLayout():
             photos, notes = table.read(layout, root, found, title)
     if not photos:
         raise UserError(f"{title} has no photos in class folders; it has {_content(root)}: correct dataset.layout")
+    if not isinstance(layout, TableLayout):  # which renames values before it joins them
+        photos = naming.rename(photos, layout.rename, title)
     return Listing(files, root, photos, tuple(notes))
 
 
