@@ -98,5 +98,7 @@ def test_processes_that_a_script_starts_run_the_library_of_its_own_tree(tree: Pa
 
 def test_git_tracks_no_link() -> None:
     """On Windows, git may write a link as a text file."""
-    listed = subprocess.run(["git", "ls-files", "--stage"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "--stage", "src", "stages"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
     assert [line for line in listed.stdout.splitlines() if line.startswith("120000")] == []
