@@ -145,9 +145,7 @@ def _export(chosen: argparse.Namespace) -> int:
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Open a web page to try the model on a photo. Requires Gradio (the extra 'serve'): pip install 'gradio>=6'"
-    )
+    parser.description = "Open a web page to try the model on a photo. Needs Gradio: pip install 'boatyard[serve]'"
     parser.add_argument("--model", type=Path, default=paths.ONNX, metavar="FILE", help=_MODEL_HELP)
     host = "address to listen on; default: %(default)s, this machine only"
     parser.add_argument("--host", default="127.0.0.1", help=host)
