@@ -2,7 +2,7 @@
 
 from boatyard.core.stage import run_stage
 
-from boatyard.core import files, paths, splits
+from boatyard.core import files, paths, splits, tables
 from boatyard.curation import duplicate_groups
 from boatyard.evaluation import label_issues
 from boatyard.features import feature_files
@@ -15,7 +15,7 @@ def main() -> None:
         [row.path for row in rows], duplicate_groups.read_table(paths.NEAR_DUPLICATES)
     )
     found = label_issues.find(rows, cached.plain, groups, splits.class_names(rows))
-    label_issues.write(paths.SUSPECTS, found.issues)
+    tables.write_rows(paths.SUSPECTS, label_issues.LabelIssue, found.issues)
     metrics = {
         "photos": len(rows),
         "judged": found.checked,

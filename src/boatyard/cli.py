@@ -121,10 +121,10 @@ def _export(chosen: argparse.Namespace) -> int:
         photos = find_photos.find(chosen.photos, sys.stdin)
     else:
         photos = [paths.RAW / row.path for row in splits.read_splits(paths.SPLITS) if row.split == "validation"]
-    content, check = export(network, header, photos, paths.GRAPHS if paths.WORK.is_dir() else None)
+    content, agreement = export(network, header, photos, paths.GRAPHS if paths.WORK.is_dir() else None)
     output = chosen.output or chosen.model.with_suffix(".onnx")
     files.write_bytes(output, content)
-    print(f"{output}: {check}")
+    print(f"{output}: {agreement}")
     return 0
 
 

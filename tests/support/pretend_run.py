@@ -156,7 +156,7 @@ def _suspects(root: Path, splits: dict[str, str], labels: list[str]) -> None:
         looks = labels[(labels.index(label) + 1) % len(labels)]
         probability = 0.0005 + 0.4 * number / len(splits)
         rows.append(label_issues.LabelIssue(name, label, splits[name], looks, 0.99 - probability, probability))
-    label_issues.write(root / paths.SUSPECTS, rows)
+    tables.write_rows(root / paths.SUSPECTS, label_issues.LabelIssue, rows)
     photos = len(splits)
     top1 = (photos - len(rows)) / photos
     files.write_json(

@@ -32,7 +32,8 @@ def path_of(module: str) -> Path:
 def imports(module: str, *, type_checking: bool = False) -> frozenset[str]:
     """The modules of this package that a module names in import statements, at the top or inside a function.
 
-    Imports under `if TYPE_CHECKING` count only if `type_checking` is set.
+    `import_module(f"boatyard.sources.{name}")` counts as an import of every module in that folder. Imports under `if
+    TYPE_CHECKING` count only if `type_checking` is set.
     """
     return imports_of(path_of(module).read_text(encoding="utf-8"), type_checking=type_checking)
 
@@ -90,12 +91,16 @@ class _RunCode(ast.NodeTransformer):
 def _imported(tree: ast.AST) -> Iterator[str]:
     """What import statements name: of `from a import b` the module a.b, or a where there is no such module."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                name = f"{node.module}.{alias.name}"
-                yield name if _find(name) else node.module
+        match node:
+            case ast.Import(names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(str(module), names):
+                for alias in names:
+                    name = f"{module}.{alias.name}"
+                    yield name if _find(name) else module
+            case ast.Call(ast.Name("import_module"), [ast.JoinedStr([ast.Constant(str(prefix)), *_])]):
+                folder = PACKAGE.parent.joinpath(*prefix.rstrip(".").split("."))
+                yield from (_name(path) for path in folder.glob("*.py") if path.name != "__init__.py")
 
 
 @cache

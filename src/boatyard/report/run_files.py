@@ -6,10 +6,10 @@ from boatyard import params
 from boatyard.core import files, paths, splits, tables
 from boatyard.curation import catalog, leaks
 from boatyard.curation.plot_tables import ClassCount, ImageSize
-from boatyard.evaluation import label_issues
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.class_results import ClassResult
 from boatyard.evaluation.comparison import TtaClassResult
+from boatyard.evaluation.label_issues import LabelIssue
 from boatyard.evaluation.predictions import read_predictions
 from boatyard.params import Params
 from boatyard.report.run import Run
@@ -35,7 +35,7 @@ def read(settings: Params, folder: Path = Path()) -> Run:
         rejected=catalog.read_rejected(folder / paths.REJECTED),
         rows=splits.read_splits(folder / paths.SPLITS),
         leaks=leaks.read_leaks(folder / paths.LEAKS),
-        label_issues=label_issues.read(folder / paths.SUSPECTS),
+        label_issues=tables.read_rows(folder / paths.SUSPECTS, LabelIssue),
         counts=tables.read_rows(folder / paths.CLASS_COUNTS, ClassCount),
         sizes=tables.read_rows(folder / paths.IMAGE_SIZES, ImageSize),
         history=tables.read_rows(folder / paths.HISTORY, Epoch),
