@@ -16,6 +16,7 @@ from boatyard.models.model_header import Header
 from boatyard.params.tta_policies import POLICIES
 from boatyard.serving import find_photos, output_formats
 from boatyard.serving.classifier import Classification, Classifier
+from boatyard.serving.known_classes import KnownClasses
 
 # Views per photo under the policy 'random', if tta_evaluate has not chosen a number.
 RANDOM_VIEWS = 5
@@ -127,11 +128,12 @@ def views_of(header: Header, policy: str | None) -> Callable[[Path], PhotoViews]
 
 
 class _Pictures:
-    """Draws results into a folder, one PNG per photo, named like the photo."""
+    """Draws results into a folder, one PNG per photo, named like the photo, with the photo's class if it is known."""
 
     def __init__(self, folder: Path, topk: int):
         self._folder, self._topk = folder, topk
         self._used: set[str] = set()
+        self._class_of = KnownClasses()
 
     def __call__(self, photo: Path, classification: Classification) -> None:
         from boatyard.report.figures import sheets
@@ -141,5 +143,8 @@ class _Pictures:
             number += 1
             name = f"{photo.stem} {number}"
         self._used.add(name)
-        drawn = sheets.png(sheets.answer(open_photo(photo), photo.name, classification.top(self._topk)))
-        files.write_bytes(self._folder / f"{name}.png", drawn)
+        actual, top = self._class_of(photo), list(classification.top(self._topk))
+        if actual and actual in classification.classes and actual not in dict(top):
+            top.append((actual, classification.probabilities[actual]))
+        drawn = sheets.answer(open_photo(photo), photo.name, top, actual)
+        files.write_bytes(self._folder / f"{name}.png", sheets.png(drawn))
