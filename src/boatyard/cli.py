@@ -1,4 +1,4 @@
-"""The command line: `boatyard predict | export | serve | compare | backbones`.
+"""The command line: `boatyard predict | show | summary | export | serve | compare | backbones`.
 
 Each command imports what it needs when it is chosen, so that `predict` starts at once.
 """
@@ -32,6 +32,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("boatyard", description="Use and compare the models that `dvc repro` trains.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_predict(commands.add_parser("predict", help="classify photos"))
+    _add_show(commands.add_parser("show", help="show test photos of one class, right and wrong ones"))
+    _add_summary(commands.add_parser("summary", help="list the network's layers, with output shapes and parameters"))
     _add_export(commands.add_parser("export", help="write a model as an ONNX graph, or as a single file"))
     _add_serve(commands.add_parser("serve", help="open a web page to try the model"))
     _add_compare(commands.add_parser("compare", help="summarise the changes since another commit, for a pull request"))
@@ -59,7 +61,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tta", dest="policy", action="store_const", const="chosen", help=chosen)
     by_policy = "the same, by this policy: %(choices)s"
     parser.add_argument("--tta-policy", dest="policy", choices=_TtaPolicies(), metavar="POLICY", help=by_policy)
-    picture = "also draw each photo with its probabilities, one PNG per photo, into DIR"
+    picture = "also draw each photo with its probabilities, and its class if known, one PNG per photo, into DIR"
     parser.add_argument("--picture", type=Path, metavar="DIR", help=picture)
     parser.set_defaults(run=_predict)
 
@@ -76,6 +78,41 @@ def _predict(chosen: argparse.Namespace) -> int:
         policy=chosen.policy,
         pictures=chosen.picture,
     )
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Draw test photos of one class, each with its most probable classes, on one PNG sheet, wrong predictions "
+        f"first. Reads {paths.PREDICTIONS} and {paths.RAW}."
+    )
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("label", nargs="?", metavar="CLASS")
+    which.add_argument("--worst", action="store_true", help="the class with the lowest top-1")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--right", dest="right", action="store_true", default=None, help="right predictions only")
+    kind.add_argument("--wrong", dest="right", action="store_false", default=None, help="wrong predictions only")
+    parser.add_argument("--count", type=_count, default=12, metavar="N", help="photos at most; default: %(default)s")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the sheet; default: the class's name with .png")
+    parser.set_defaults(run=_show)
+
+
+def _show(chosen: argparse.Namespace) -> int:
+    from boatyard.serving import show
+
+    return show.run(chosen.label, right=chosen.right, count=chosen.count, output=chosen.output)
+
+
+def _add_summary(parser: argparse.ArgumentParser) -> None:
+    parser.description = "List the network's layers: names, output shapes, parameters, how many of them were trained."
+    parser.add_argument("--model", type=Path, default=paths.MODEL, metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--all", action="store_true", help="every single layer; default: blocks")
+    parser.set_defaults(run=_summary)
+
+
+def _summary(chosen: argparse.Namespace) -> int:
+    from boatyard.serving import summary
+
+    return summary.run(chosen.model, every_layer=chosen.all)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
