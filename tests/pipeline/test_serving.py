@@ -124,7 +124,8 @@ def test_the_code_of_the_python_page_runs(run: Run) -> None:
 
     done = run.clone.run(sys.executable, "-c", "\n".join(blocks), PYTHONPATH=str(run.clone.folder / "src"))
 
-    assert len(blocks) == 5
+    assert len(blocks) == 7
+    assert re.search(r"^epoch 1: training loss \d\.\d{3}, validation top-1 [01]\.\d{3}$", done.stdout, re.MULTILINE)
     assert "not a photo in a known format" in done.stdout
     with (run.clone.folder / "plots/predictions.csv").open(encoding="utf-8", newline="") as file:
         first = next(csv.DictReader(file))

@@ -256,7 +256,7 @@ def _views(
 
     def view(place: int) -> View:
         row = photos.rows[place]
-        return photos.recipe.draw(photos.raw / row.path, row.sha256, [number])[0]
+        return photos.recipe.open(photos.raw / row.path, row.sha256, [number]).views()[0]
 
     opening = (pool.map(view, batch.tolist()) for batch in batches)
     current = next(opening, None)
