@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 # Failed writes that are the machine's fault, whichever library made them.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -43,8 +42,8 @@ def one_line(text: str) -> str:
 def run(main: Callable[[], None]) -> None:
     """Run a command's `main`: a `UserError` prints one line and exits with 2, Ctrl-C exits with 130.
 
-    A full or read-only disk is the user's to fix, whatever was being written. Any other exception is a bug, and keeps
-    its traceback.
+    A full or read-only disk is the user's to fix, whatever was being written, and so is a package of one of Boatyard's
+    extras that is not installed. Any other exception is a bug, and keeps its traceback.
     """
     interrupted = False
 
@@ -63,12 +62,27 @@ def run(main: Callable[[], None]) -> None:
             print("stopped", file=sys.stderr, flush=True)
             os._exit(130)  # a normal exit waits for threads, and one that decodes a large photo takes seconds
         if isinstance(error, UserError):
-            _exit(error)
-        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-            _exit(cannot_write(error.filename or "a file", error))
-        raise
+            message = str(error)
+        elif isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            message = str(cannot_write(error.filename or "a file", error))
+        elif isinstance(error, ModuleNotFoundError) and (extra := _extra_with(str(error.name))):
+            message = f"{error.name} is not installed, and this needs it: pip install 'boatyard[{extra}]'"
+        else:
+            raise
+        print(f"error: {one_line(message)}", file=sys.stderr)
+        sys.exit(2)
 
 
-def _exit(error: UserError) -> NoReturn:
-    print(f"error: {one_line(str(error))}", file=sys.stderr)
-    sys.exit(2)
+def _extra_with(module: str) -> str | None:
+    """The first of Boatyard's extras that requires the package of a module, by its name; None if there is none."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        requirements = requires("boatyard") or []
+    except PackageNotFoundError:
+        return None
+    for requirement in requirements:
+        found = re.match(r"""([\w-]+).*; extra == ["'](\w+)["']""", requirement)
+        if found and found[1].lower().replace("-", "_") == module.split(".")[0].lower():
+            return found[2]
+    return None

@@ -8,8 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from boatyard.curation.catalog import Photo
-from boatyard.curation.plot_tables import ClassCount
+from boatyard.curation.catalog import ClassCount, Photo
 from boatyard.evaluation.class_results import ClassResult
 from boatyard.evaluation.comparison import TtaClassResult
 from boatyard.report.figures import style
