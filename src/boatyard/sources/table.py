@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from boatyard.core.errors import UserError
 from boatyard.images.formats import has_photo_suffix
 from boatyard.params.dataset import COLUMN, TableLayout
-from boatyard.sources.interface import LabelledPhoto
+from boatyard.sources.interface import LabelledPhoto, counted
+from boatyard.sources.naming import check_names
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 
@@ -26,7 +27,7 @@ def read(
     available = set(found)
     photos: dict[tuple[PurePosixPath, str], LabelledPhoto] = {}
     missing: list[str] = []
-    renamed: set[str] = set()
+    values_found: set[str] = set()
     listed: set[PurePosixPath] = set()
     for line, cells in rows:
         place = f"{layout.file}, line {line}"
@@ -38,23 +39,22 @@ def read(
         values = {column: cells[number].strip() for column, number in columns.items()}
         path = _path(_cell(layout, values), available, place)
         labels = [values[column] for column in layout.label]
-        renamed.update(labels)
+        values_found.update(labels)
         label = "-".join(layout.rename.get(value, value) for value in labels)
         if path not in available:
             missing.append(f"{path}, line {line}")
             continue
         listed.add(path)
         photos.setdefault((path, label), LabelledPhoto(path, label, place, path))
-    unused = sorted(set(layout.rename) - renamed)
-    if unused:
-        known = ", ".join(sorted(renamed)[:8])
-        raise UserError(f"dataset.layout.rename: no row of {layout.file} has {unused[0]!r}; its values are {known}")
+    check_names(layout.rename, values_found, layout.file)
     if missing and not photos:
         raise UserError(
             f"{title}: none of the {len(missing):,} photos listed in {layout.file} exists "
             f"(the first: {missing[0]}); correct dataset.layout.path or dataset.layout.root"
         )
-    return list(photos.values()), _notes(layout, missing, sorted(available - listed))
+    unlisted = sorted(filter(has_photo_suffix, available - listed))
+    notes = counted(f"rows of {layout.file} whose photo does not exist", missing)
+    return list(photos.values()), notes + counted(f"photos that are not in {layout.file}, left out", unlisted)
 
 
 def _rows(layout: TableLayout, root: Path, title: str) -> list[tuple[int, list[str]]]:
@@ -119,13 +119,3 @@ def _path(cell: str, available: set[PurePosixPath], place: str) -> PurePosixPath
             f"{place}: the path {cell!r} is outside of the data set; write it relative to dataset.layout.root"
         )
     return path
-
-
-def _notes(layout: TableLayout, missing: list[str], unlisted: list[PurePosixPath]) -> list[str]:
-    notes = []
-    if missing:
-        notes.append(f"rows of {layout.file} whose photo does not exist: {len(missing):,} (the first: {missing[0]})")
-    photos = [path for path in unlisted if has_photo_suffix(path)]
-    if photos:
-        notes.append(f"photos that are not in {layout.file}, left out: {len(photos):,} (the first: {photos[0]})")
-    return notes
