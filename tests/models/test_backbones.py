@@ -258,7 +258,7 @@ def test_concatenated_backbones_give_the_embeddings_of_each(tmp_path: Path) -> N
         (
             "efficientnet_lite0+",
             "none",
-            "model.backbone: torchvision has no classification model ''; `boatyard backbones` lists",
+            "torchvision has no classification model ''; `boatyard backbones` lists",
         ),
         ("efficientnet_lite0+resnet5O", "none", "model.backbone: torchvision has no classification model 'resnet5O'"),
         (
