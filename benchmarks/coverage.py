@@ -16,7 +16,7 @@ from scipy.stats import binom
 
 from boatyard.evaluation.answers import Answers
 from boatyard.evaluation.comparison import compare
-from boatyard.evaluation.intervals import accuracy_interval
+from boatyard.evaluation.intervals import wilson
 from boatyard.evaluation.metric_changes import unpaired
 from boatyard.evaluation.metrics import METRICS
 
@@ -49,7 +49,7 @@ def span(shares: Iterable[float]) -> str:
 def top1(photos: int) -> list[float]:
     """The coverage of the interval of top-1, for several true values of it."""
     outcomes = np.arange(photos + 1)
-    bounds = np.array([accuracy_interval(np.arange(photos) < right, resamples=RESAMPLES, seed=0) for right in outcomes])
+    bounds = np.array([wilson(np.arange(photos) < right, resamples=RESAMPLES, seed=0) for right in outcomes])
     truths = np.linspace(0.5, 0.93, 44)
     inside = [(bounds[:, 0] <= truth) & (truth <= bounds[:, 1]) for truth in truths]
     return [float(binom.pmf(outcomes, photos, t)[holds].sum()) for t, holds in zip(truths, inside, strict=True)]

@@ -169,11 +169,16 @@ def _check(side: Side, path: Path, found: MetricsFile | None) -> None:
     """Check that the values that a comparison computes with are usable numbers."""
     if found is None:
         return
-    ranges: dict[str, tuple[float, float]] = {"images": (1, math.inf), TOP1_GAIN.key: (-1, 1)}
-    for metric in METRICS:
-        ranges |= dict.fromkeys(metric.keys, (0, 1 if metric.fraction else math.inf))
+    numbers = dict.fromkeys(("images", "top1")) | leaves(found)
+    ranges: dict[str, tuple[float, float]] = {"images": (1, math.inf)}
+    for metric in (*METRICS, TOP1_GAIN):
+        span = -1 if metric is TOP1_GAIN else 0, 1 if metric.fraction else math.inf
+        ranges |= dict.fromkeys((metric.key, f"{metric.key}_low", f"{metric.key}_high"), span)
+        if isinstance(bounds := numbers.get(f"intervals.{metric.key}"), list) and len(bounds) == 2:
+            numbers |= {f"intervals.{metric.key}": bounds[0], f"the upper end of intervals.{metric.key}": bounds[1]}
+        ranges |= dict.fromkeys((f"intervals.{metric.key}", f"the upper end of intervals.{metric.key}"), span)
     for key, (low, high) in ranges.items():
-        value = found.get(key, None if key in ("images", "top1") else low)
+        value = numbers.get(key, low)
         kinds = int if key == "images" else int | float
         if not isinstance(value, kinds) or not low <= value <= high or not math.isfinite(value):
             raise UserError(f"{side.name}: {path} has no valid number {key!r}; {side.repair}")
