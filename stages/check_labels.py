@@ -11,9 +11,8 @@ from boatyard.features import feature_files
 def main() -> None:
     rows = splits.read_splits(paths.SPLITS)
     cached = feature_files.read(paths.FEATURES, rows)
-    groups = duplicate_groups.group_numbers(
-        [row.path for row in rows], duplicate_groups.read_table(paths.NEAR_DUPLICATES)
-    )
+    near = tables.read_rows(paths.NEAR_DUPLICATES, duplicate_groups.NearDuplicate)
+    groups = duplicate_groups.group_numbers([row.path for row in rows], near)
     found = label_issues.find(rows, cached.plain, groups, splits.class_names(rows))
     tables.write_rows(paths.SUSPECTS, label_issues.LabelIssue, found.issues)
     metrics = {

@@ -31,7 +31,7 @@ from boatyard.curation.leaks import Leak
 from boatyard.evaluation import comparison
 from boatyard.evaluation.predictions import Prediction
 from boatyard.images.decoding import open_photo
-from boatyard.images.views import plain_view, random_view
+from boatyard.images.views import Recipe, plain_view
 from boatyard.report import figure_registry, formatting, markdown, markdown_blocks, notices, page, pictures
 from boatyard.report.run import Run
 
@@ -576,7 +576,7 @@ def test_the_views_are_those_of_training(six: Path, run: Run, shown: pictures.Pi
     assert shown.source.path == row.path
     assert len(shown.views) == 16
     for number in (0, 15):
-        view = random_view(photo, pretend_run.PREPROCESSING, augment, row.sha256, number, 0)
+        view = Recipe(pretend_run.PREPROCESSING, augment, 0).plan(photo, row.sha256, [number]).views()[0]
         assert np.array_equal(np.asarray(shown.views[number]).transpose(2, 0, 1), view)
     assert np.array_equal(np.asarray(shown.plain).transpose(2, 0, 1), plain_view(photo, pretend_run.PREPROCESSING))
 

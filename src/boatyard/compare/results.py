@@ -12,7 +12,7 @@ from boatyard.compare.revision import Blob, Side, cached
 from boatyard.core import files, paths, tables
 from boatyard.core.errors import DamagedFile, UserError
 from boatyard.core.splits import Sample, read_splits
-from boatyard.curation.plot_tables import ClassCount
+from boatyard.curation.catalog import ClassCount
 from boatyard.evaluation.metrics import METRICS, TOP1_GAIN
 from boatyard.evaluation.predictions import Prediction, read_predictions
 from boatyard.report.formatting import leaves

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boatyard.core.splits import SPLITS, Sample
-from boatyard.curation.catalog import Photo, Rejected
+from boatyard.curation.catalog import ClassCount, ImageSize, Photo, Rejected
 from boatyard.curation.leaks import Leak
-from boatyard.curation.plot_tables import ClassCount, ImageSize
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.class_results import ClassResult, confusion_matrix
 from boatyard.evaluation.comparison import Comparison, TtaClassResult
