@@ -81,7 +81,7 @@ def error_interval(answers: Answers, *, resamples: int, seed: int) -> Interval:
         low, high = 0.0, 1 / max(found, 1e-9)  # at the upper end the error is 1 unless rates have reached 0 or 1
         if above(low) >= level:
             return 0.0
-        for _ in range(40):
+        for _ in range(30):
             middle = (low + high) / 2
             low, high = (middle, high) if above(middle) < level else (low, middle)
         return float(share @ np.abs(scaled(high) - confidence))
