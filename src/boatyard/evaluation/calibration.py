@@ -59,6 +59,9 @@ def error_interval(answers: Answers, *, resamples: int, seed: int) -> Interval:
 
     An error as large as the gap between the mean confidence and an accuracy in its Wilson interval is not excluded
     either: of confident answers that are all right, a few photos do not show that they always are.
+
+    In simulations it covered the truth in 93 to 99 % of cases with 20 to 500 photos and an error of 0 to 0.15; a
+    percentile bootstrap never covers an error of 0 (300 test sets each; benchmarks/coverage.py).
     """
     bins = reliability(answers)
     images = np.array([each.images for each in bins])

@@ -111,7 +111,8 @@ def effective_wilson(value: float, resampled: NDArray[np.float64], photos: int) 
     The number of trials is the effective one: that of a proportion with the metric's bootstrap variance (Kish 1965; for
     Wilson's interval Dean and Pagano, Journal of Survey Statistics and Methodology 2015), at most the number of photos.
     So the interval stays sound near 1, where a percentile bootstrap is too short: with 50 photos of three classes, of
-    which 98 % are classified correctly, that covers the true mean class accuracy in 64 % of cases, this one in 96 %.
+    which 98 % are classified correctly, that covers the true mean class accuracy in 63 % of cases, this one in 97 %
+    (tests/evaluation/test_metrics.py; benchmarks/coverage.py has other cases).
 
     Args:
         value: the metric.
