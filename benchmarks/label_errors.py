@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from boatyard.core import paths, splits
+from boatyard.core import paths, splits, tables
 from boatyard.curation import duplicate_groups
 from boatyard.evaluation import discriminant_analysis, label_issues
 from boatyard.features import feature_files
@@ -28,7 +28,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = splits.read_splits(arguments.folder / paths.SPLITS)
     plain = feature_files.read(arguments.folder / paths.FEATURES, rows).plain
-    alike = duplicate_groups.read_table(arguments.folder / paths.NEAR_DUPLICATES)
+    alike = tables.read_rows(arguments.folder / paths.NEAR_DUPLICATES, duplicate_groups.NearDuplicate)
     numbers = duplicate_groups.group_numbers([row.path for row in rows], alike)
     classes = splits.class_names(rows)
     count = round(arguments.share * len(rows))

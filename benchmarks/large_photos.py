@@ -46,9 +46,9 @@ def main() -> None:
             with archive.open(name) as file, Image.open(file) as photo:
                 enlarge(photo.convert("RGB"), number).save(path, quality=90)
             started = time.perf_counter()
-            expected = recipe.views(open_photo(path), name, VIEWS)
+            expected = recipe.plan(open_photo(path), name, VIEWS).views()
             between = time.perf_counter()
-            found = recipe.draw(path, name, VIEWS)
+            found = recipe.open(path, name, VIEWS).views()
             whole.append(between - started)
             small.append(time.perf_counter() - between)
             levels.append(np.abs(np.stack(expected).astype(int) - np.stack(found)))

@@ -39,7 +39,7 @@ def main() -> None:
     engine = registry.for_views(backbone, None, preprocessing.shape, registry.read_machine(), paths.GRAPHS)
 
     def draw(task: Task) -> list[View]:
-        return recipe.draw(paths.RAW / task.photo.path, task.photo.sha256, task.numbers)
+        return recipe.open(paths.RAW / task.photo.path, task.photo.sha256, task.numbers).views()
 
     def drawn_per_second(tasks: list[Task]) -> float:
         started = time.perf_counter()

@@ -2,7 +2,7 @@
 
 from boatyard.core.stage import run_stage
 
-from boatyard.core import files, paths, splits
+from boatyard.core import files, paths, splits, tables
 from boatyard.curation import duplicate_groups
 from boatyard.evaluation import label_issues
 from boatyard.features import feature_files
@@ -11,11 +11,10 @@ from boatyard.features import feature_files
 def main() -> None:
     rows = splits.read_splits(paths.SPLITS)
     cached = feature_files.read(paths.FEATURES, rows)
-    groups = duplicate_groups.group_numbers(
-        [row.path for row in rows], duplicate_groups.read_table(paths.NEAR_DUPLICATES)
-    )
+    near = tables.read_rows(paths.NEAR_DUPLICATES, duplicate_groups.NearDuplicate)
+    groups = duplicate_groups.group_numbers([row.path for row in rows], near)
     found = label_issues.find(rows, cached.plain, groups, splits.class_names(rows))
-    label_issues.write(paths.SUSPECTS, found.issues)
+    tables.write_rows(paths.SUSPECTS, label_issues.LabelIssue, found.issues)
     metrics = {
         "photos": len(rows),
         "judged": found.checked,

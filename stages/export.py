@@ -10,9 +10,9 @@ from boatyard.models import model_file
 def main() -> None:
     network, header = model_file.load(paths.MODEL)
     validation = [paths.RAW / row.path for row in splits.read_splits(paths.SPLITS) if row.split == "validation"]
-    content, check = export(network, header, validation, paths.GRAPHS)
+    content, agreement = export(network, header, validation, paths.GRAPHS)
     files.write_bytes(paths.ONNX, content)
-    print(f"{paths.ONNX}: {check}")
+    print(f"{paths.ONNX}: {agreement}")
 
 
 if __name__ == "__main__":

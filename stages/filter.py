@@ -9,6 +9,7 @@ from tqdm import tqdm
 from boatyard import params
 from boatyard.core import files, machine, paths, tables
 from boatyard.curation import catalog, inspections
+from boatyard.curation.catalog import ClassCount, ImageSize, Photo, Rejected
 
 
 def main() -> None:
@@ -18,14 +19,14 @@ def main() -> None:
         inspected = inspections.inspect(paths.RAW, names, machine.workers(), cache)
         found = list(tqdm(inspected, "decoding", len(names), unit=" photos", disable=None))
     photos, rejected = catalog.select(found, settings.min_images, settings.keep, settings.drop)
-    catalog.write_catalog(paths.CATALOG, photos)
-    catalog.write_rejected(paths.REJECTED, rejected)
+    tables.write_rows(paths.CATALOG, Photo, photos)
+    tables.write_rows(paths.REJECTED, Rejected, rejected)
 
     images, kept = Counter(entry.label for entry in found), Counter(photo.label for photo in photos)
-    counts = [(label, images[label], kept[label]) for label in sorted(images)]
-    tables.write_csv(paths.CLASS_COUNTS, ["label", "images", "kept"], counts)
+    counts = [ClassCount(label, images[label], kept[label]) for label in sorted(images)]
+    tables.write_rows(paths.CLASS_COUNTS, ClassCount, counts)
     sizes = sorted(Counter((photo.width, photo.height) for photo in photos).items())
-    tables.write_csv(paths.IMAGE_SIZES, ["width", "height", "images"], [(*size, count) for size, count in sizes])
+    tables.write_rows(paths.IMAGE_SIZES, ImageSize, [ImageSize(*size, count) for size, count in sizes])
     reasons = catalog.reason_counts(rejected)
     leaks = catalog.count_leaks(found)
     metrics = {"images": len(found), "kept": len(photos), "classes": len(kept), "rejected": reasons, "leaks": leaks}

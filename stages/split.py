@@ -5,28 +5,30 @@ from boatyard.core.stage import run_stage
 from collections import Counter
 
 from boatyard import params
-from boatyard.core import files, paths, splits
-from boatyard.curation import catalog, duplicate_groups, leaks, near_duplicates, splitting
+from boatyard.core import files, paths, splits, tables
+from boatyard.curation import duplicate_groups, leaks, near_duplicates, splitting
+from boatyard.curation.catalog import Photo
 from boatyard.params.schema import StratifiedSplit
 
 
 def main() -> None:
     settings = params.load("split")
     split = settings.split
-    photos = catalog.read_catalog(paths.CATALOG)
+    photos = tables.read_rows(paths.CATALOG, Photo)
     hashes = [photo.phash for photo in photos]
     distance = split.near_duplicates if isinstance(split, StratifiedSplit) else near_duplicates.DISTANCE
     groups = near_duplicates.group(hashes, distance).tolist()
     rows = splitting.assign(photos, groups, split, settings.seed)
-    splits.write_splits(paths.SPLITS, rows)
+    tables.write_rows(paths.SPLITS, splits.Sample, rows)
 
     # check_labels must not use a copy as evidence for a photo's label, even if `distance` is small.
     copies = groups
     if distance < near_duplicates.DISTANCE:
         copies = near_duplicates.group(hashes, near_duplicates.DISTANCE).tolist()
-    duplicate_groups.write_table(paths.NEAR_DUPLICATES, duplicate_groups.table([row.path for row in photos], copies))
+    near = duplicate_groups.table([row.path for row in photos], copies)
+    tables.write_rows(paths.NEAR_DUPLICATES, duplicate_groups.NearDuplicate, near)
     found = leaks.find(photos, rows)
-    leaks.write_leaks(paths.LEAKS, found)
+    tables.write_rows(paths.LEAKS, leaks.Leak, found)
 
     counts, leaked = Counter(row.split for row in rows), Counter(leak.split for leak in found)
     sizes = [size for size in Counter(groups).values() if size > 1]

@@ -30,7 +30,7 @@ def tta_evaluate(here: Machine) -> None:
 
     found = tta_outputs.run(embeddings, model.head, validation, settings.tta.policies, *options, "TTA on validation")
     validated = tta_outputs.validate(found, splits.labels(validation, classes))
-    policy = tta.choose([tta.Candidate(name, views, validated[name]["loss"]) for name, views in found.views.items()])
+    policy = tta.choose({name: validated[name]["loss"] for name in found.views}, found.views)
 
     found = tta_outputs.run(embeddings, model.head, test, [policy], *options, "TTA on test")
     if distributed.rank() != 0:

@@ -51,31 +51,15 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         "standard input, one per line; default: -",
     )
     parser.add_argument("--model", type=Path, default=paths.ONNX, metavar="FILE", help=_MODEL_HELP)
-    parser.add_argument(
-        "--topk", type=_count, default=5, metavar="K", help="number of classes to print; default: %(default)s"
-    )
+    parser.add_argument("--topk", type=_count, default=5, metavar="K", help="number of classes; default: %(default)s")
     parser.add_argument("--format", choices=["table", "csv", "json", "jsonl"], default="table", help="default: table")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write to this file instead of standard output")
-    parser.add_argument(
-        "--tta",
-        dest="policy",
-        action="store_const",
-        const="chosen",
-        help=f"average several views of each photo, by the policy that tta_evaluate chose ({paths.TTA_METRICS})",
-    )
-    parser.add_argument(
-        "--tta-policy",
-        dest="policy",
-        choices=_TtaPolicies(),
-        metavar="POLICY",
-        help="the same, by this policy: %(choices)s",
-    )
-    parser.add_argument(
-        "--picture",
-        type=Path,
-        metavar="DIR",
-        help="also draw each photo with its probabilities, one PNG per photo, into DIR",
-    )
+    chosen = f"average several views of each photo, by the policy that tta_evaluate chose ({paths.TTA_METRICS})"
+    parser.add_argument("--tta", dest="policy", action="store_const", const="chosen", help=chosen)
+    by_policy = "the same, by this policy: %(choices)s"
+    parser.add_argument("--tta-policy", dest="policy", choices=_TtaPolicies(), metavar="POLICY", help=by_policy)
+    picture = "also draw each photo with its probabilities, one PNG per photo, into DIR"
+    parser.add_argument("--picture", type=Path, metavar="DIR", help=picture)
     parser.set_defaults(run=_predict)
 
 
@@ -101,12 +85,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", type=Path, default=paths.MODEL, metavar="FILE", help="default: %(default)s")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: the model's name with the suffix .onnx")
-    parser.add_argument(
-        "--photos",
-        nargs="+",
-        metavar="PATH",
-        help="photos or folders to check on; default: this repository's validation photos",
-    )
+    photos = "photos or folders to check on; default: this repository's validation photos"
+    parser.add_argument("--photos", nargs="+", metavar="PATH", help=photos)
     parser.set_defaults(run=_export)
 
 
@@ -121,10 +101,10 @@ def _export(chosen: argparse.Namespace) -> int:
         photos = find_photos.find(chosen.photos, sys.stdin)
     else:
         photos = [paths.RAW / row.path for row in splits.read_splits(paths.SPLITS) if row.split == "validation"]
-    content, check = export(network, header, photos, paths.GRAPHS if paths.WORK.is_dir() else None)
+    content, agreement = export(network, header, photos, paths.GRAPHS if paths.WORK.is_dir() else None)
     output = chosen.output or chosen.model.with_suffix(".onnx")
     files.write_bytes(output, content)
-    print(f"{output}: {check}")
+    print(f"{output}: {agreement}")
     return 0
 
 
@@ -133,9 +113,8 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "Open a web page to try the model on a photo. Requires Gradio (the extra 'serve'): pip install 'gradio>=6'"
     )
     parser.add_argument("--model", type=Path, default=paths.ONNX, metavar="FILE", help=_MODEL_HELP)
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; default: %(default)s, this machine only"
-    )
+    host = "address to listen on; default: %(default)s, this machine only"
+    parser.add_argument("--host", default="127.0.0.1", help=host)
     parser.add_argument("--port", type=int, default=7860, help="0: any free port; default: %(default)s")
     parser.set_defaults(run=_serve)
 

@@ -23,8 +23,8 @@ from ruamel.yaml import YAML
 from boatyard.compare import code_changes, command, results
 from boatyard.core import files, paths, tables
 from boatyard.core.errors import UserError
-from boatyard.core.splits import Sample, read_splits, write_splits
-from boatyard.curation.plot_tables import ClassCount
+from boatyard.core.splits import Sample, read_splits
+from boatyard.curation.catalog import ClassCount
 from boatyard.evaluation.predictions import Prediction, read_predictions, write_predictions
 
 REPOSITORY = Path(__file__).parents[2]
@@ -95,7 +95,7 @@ class Repository:
                 self.metrics(metrics, images=len(rows), top1=sum(row.right for row in rows) / len(rows))
 
     def splits(self, change: Callable[[list[Sample]], list[Sample]]) -> None:
-        write_splits(self.path(paths.SPLITS), change(read_splits(self.path(paths.SPLITS))))
+        tables.write_rows(self.path(paths.SPLITS), Sample, change(read_splits(self.path(paths.SPLITS))))
 
     def compare(self, name: str | None = None) -> str:
         """What the command prints."""

@@ -1,4 +1,4 @@
-"""Both sides of a comparison, read from real git repositories, and what is told where one can't be."""
+"""Both sides of a comparison, read from real git repositories, and the messages where one can't be."""
 
 import os
 import subprocess

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inspection_cache import in_memory
 from permissions import nobody
 from PIL import Image
 from properties import check_told, examples
 
+from boatyard.core import tables
 from boatyard.core.errors import UserError
 from boatyard.core.splits import split_of
 from boatyard.curation import catalog, inspections
@@ -224,7 +226,7 @@ def test_every_photo_is_kept_or_has_a_reason(
             4,
             [],
             [],
-            "1 class(es) left, but at least two are needed; lower filter.min_images (4), or change filter.keep and "
+            "1 class left, but at least two are needed; lower filter.min_images (4), or change filter.keep and "
             "filter.drop (photos per class: b 4, a 3)",
         ),
         (
@@ -232,7 +234,7 @@ def test_every_photo_is_kept_or_has_a_reason(
             1,
             [],
             ["b"],
-            "1 class(es) left, but at least two are needed; lower filter.min_images (1), or change filter.keep and "
+            "1 class left, but at least two are needed; lower filter.min_images (1), or change filter.keep and "
             "filter.drop (photos per class: a 3)",
         ),
         (
@@ -240,7 +242,7 @@ def test_every_photo_is_kept_or_has_a_reason(
             1,
             [],
             [],
-            "0 class(es) left, but at least two are needed; lower filter.min_images (1), or change filter.keep and "
+            "0 classes left, but at least two are needed; lower filter.min_images (1), or change filter.keep and "
             "filter.drop (photos per class: none)",
         ),
         (
@@ -248,7 +250,7 @@ def test_every_photo_is_kept_or_has_a_reason(
             1,
             [],
             [],
-            "0 class(es) left, but at least two are needed; lower filter.min_images (1), or change filter.keep and "
+            "0 classes left, but at least two are needed; lower filter.min_images (1), or change filter.keep and "
             "filter.drop (photos per class: none; 2 can't be read, such as a/1.heic: not a photo in a known format)",
         ),
         (
@@ -256,7 +258,7 @@ def test_every_photo_is_kept_or_has_a_reason(
             2,
             [],
             [],
-            "class 'b' has 2 photo(s), too few for train, validation and test; set filter.min_images to 3 or more, "
+            "class 'b' has 2 photos, too few for train, validation and test; set filter.min_images to 3 or more, "
             "or add photos",
         ),
     ],
@@ -306,7 +308,7 @@ def test_photos_are_listed_in_order_and_without_clutter(tmp_path: Path) -> None:
         "b/2.jpg",
         "b/nested",
     ]
-    [nested] = inspections.inspect(tmp_path, ["b/nested"], 1, inspections.in_memory())
+    [nested] = inspections.inspect(tmp_path, ["b/nested"], 1, in_memory())
     assert nested == Rejected("b/nested", "b", "unreadable: not a file")
 
 
@@ -325,7 +327,7 @@ def test_the_facts_of_a_photo(tmp_path: Path) -> None:
     (tmp_path / "cats/empty.jpg").write_bytes(b"")
     names = catalog.list_photos(tmp_path)
     assert names == ["cats/empty.jpg", "cats/on its side.png", "cats/plain.jpg"]
-    empty, side, plain = inspections.inspect(tmp_path, names, 2, inspections.in_memory())
+    empty, side, plain = inspections.inspect(tmp_path, names, 2, in_memory())
     assert empty == Rejected("cats/empty.jpg", "cats", "unreadable: empty file")
     content = (tmp_path / "cats/on its side.png").read_bytes()
     upright = Image.fromarray(np.rot90(pixels, -1))
@@ -350,9 +352,9 @@ def test_the_order_does_not_depend_on_the_workers(tmp_path: Path) -> None:
         # The first ones are slow to decode, the last ones fast.
         Image.new("RGB", (400 - 16 * number, 300), (number, 0, 0)).save(tmp_path / f"a/{number:02d}.png")
     names = catalog.list_photos(tmp_path)
-    alone = list(inspections.inspect(tmp_path, names, 1, inspections.in_memory()))
+    alone = list(inspections.inspect(tmp_path, names, 1, in_memory()))
     assert [entry.path for entry in alone] == names
-    assert list(inspections.inspect(tmp_path, names, 8, inspections.in_memory())) == alone
+    assert list(inspections.inspect(tmp_path, names, 8, in_memory())) == alone
 
 
 def test_a_photo_without_read_permission_is_unreadable(tmp_path: Path) -> None:
@@ -360,7 +362,7 @@ def test_a_photo_without_read_permission_is_unreadable(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "a/1.png")
     (tmp_path / "a/1.png").chmod(0)
     with nobody(tmp_path):
-        assert list(inspections.inspect(Path(), ["a/1.png"], 2, inspections.in_memory())) == [
+        assert list(inspections.inspect(Path(), ["a/1.png"], 2, in_memory())) == [
             Rejected("a/1.png", "a", "unreadable: damaged or unreadable (Permission denied)")
         ]
 
@@ -373,18 +375,18 @@ ODD = ['quo"te', "com,ma", "new\nline", "return\r", "größe 船 🛥", " blank 
 
 def test_the_catalogue_is_read_back_with_any_names(tmp_path: Path) -> None:
     photos = [Photo(f"{name}/{name}.jpg", name, 3, 4, "I;16", "ab" * 32, "cd" * 32) for name in ODD]
-    catalog.write_catalog(tmp_path / "catalog.csv", photos)
-    assert catalog.read_catalog(tmp_path / "catalog.csv") == photos
-    catalog.write_catalog(tmp_path / "one.csv", photos[1:2])
+    tables.write_rows(tmp_path / "catalog.csv", Photo, photos)
+    assert tables.read_rows(tmp_path / "catalog.csv", Photo) == photos
+    tables.write_rows(tmp_path / "one.csv", Photo, photos[1:2])
     assert (tmp_path / "one.csv").read_text(encoding="utf-8") == (
         f'path,label,width,height,mode,sha256,phash\n"com,ma/com,ma.jpg","com,ma",3,4,I;16,{"ab" * 32},{"cd" * 32}\n'
     )
 
 
-def test_rejected_photos_are_read_back_sorted(tmp_path: Path) -> None:
+def test_rejected_photos_are_read_back(tmp_path: Path) -> None:
     rejected = [Rejected(f"{name}/{name}", name, f"unreadable: damaged ({name})") for name in ODD]
-    catalog.write_rejected(tmp_path / "rejected.csv", rejected)
-    assert catalog.read_rejected(tmp_path / "rejected.csv") == sorted(rejected, key=lambda entry: entry.path)
-    catalog.write_rejected(tmp_path / "none.csv", [])
+    tables.write_rows(tmp_path / "rejected.csv", Rejected, rejected)
+    assert tables.read_rows(tmp_path / "rejected.csv", Rejected) == rejected
+    tables.write_rows(tmp_path / "none.csv", Rejected, [])
     assert (tmp_path / "none.csv").read_text() == "path,label,reason\n"
-    assert catalog.read_rejected(tmp_path / "none.csv") == []
+    assert tables.read_rows(tmp_path / "none.csv", Rejected) == []

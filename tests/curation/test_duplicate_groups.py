@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
+from boatyard.core import tables
 from boatyard.curation import duplicate_groups
 from boatyard.curation.duplicate_groups import NearDuplicate
 
@@ -38,5 +39,5 @@ def test_an_added_photo_does_not_change_the_other_rows() -> None:
 
 def test_the_table_is_read_back(tmp_path: Path) -> None:
     rows = [NearDuplicate('b/"1", x.png', "a/1\n"), NearDuplicate("a/1\n", "a/1\n")]
-    duplicate_groups.write_table(tmp_path / "near_duplicates.csv", rows)
-    assert duplicate_groups.read_table(tmp_path / "near_duplicates.csv") == rows
+    tables.write_rows(tmp_path / "near_duplicates.csv", NearDuplicate, rows)
+    assert tables.read_rows(tmp_path / "near_duplicates.csv", NearDuplicate) == rows

@@ -13,13 +13,16 @@ from pathlib import Path
 import drawn_photos
 import numpy as np
 import pytest
+from inspection_cache import in_memory
 from PIL import Image, ImageOps
 from ruamel.yaml import YAML
 
-from boatyard.core import splits
+from boatyard.core import splits, tables
 from boatyard.core.splits import Sample
-from boatyard.curation import catalog, duplicate_groups, inspections, leaks, near_duplicates, splitting
+from boatyard.curation import catalog, inspections, leaks, near_duplicates, splitting
 from boatyard.curation.catalog import Photo
+from boatyard.curation.duplicate_groups import NearDuplicate
+from boatyard.curation.leaks import Leak
 from boatyard.images.decoding import open_photo
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -116,7 +119,7 @@ def test_a_planted_leak_is_found_and_counted(tmp_path: Path) -> None:
 
     said = run(tmp_path, "split")
 
-    found = leaks.read_leaks(tmp_path / "data/leaks.csv")
+    found = tables.read_rows(tmp_path / "data/leaks.csv", Leak)
     leaked = {original for original, _ in planted.values()}
     assert {leak.path for leak in found} == leaked
     for leak in found:
@@ -127,7 +130,7 @@ def test_a_planted_leak_is_found_and_counted(tmp_path: Path) -> None:
     metrics = json.loads((tmp_path / "metrics/split.json").read_text(encoding="utf-8"))
     assert (metrics["leaked_test"], metrics["leaked_validation"]) == (len(leaked), 0)
     assert metrics["near_duplicate_photos"] == len(leaked) + len(planted)
-    alike = duplicate_groups.read_table(tmp_path / "data/near_duplicates.csv")
+    alike = tables.read_rows(tmp_path / "data/near_duplicates.csv", NearDuplicate)
     assert {row.path for row in alike} == leaked | planted.keys()
     first = {row.path: row.first for row in alike}
     assert all(first[copy] == first[original] for copy, (original, _) in planted.items())
@@ -146,12 +149,12 @@ def test_a_stratified_split_of_the_same_photos_has_no_leak(tmp_path: Path) -> No
 
     assert "LEAK" not in run(tmp_path, "split")
 
-    assert leaks.read_leaks(tmp_path / "data/leaks.csv") == []
+    assert tables.read_rows(tmp_path / "data/leaks.csv", Leak) == []
     assert json.loads((tmp_path / "metrics/split.json").read_text(encoding="utf-8"))["leaked_test"] == 0
     # If it keeps only equal hashes together, there is a leak, and the message names the setting that fixes it.
     set_params(tmp_path, {**stratified, "near_duplicates": 0})
     assert "split.near_duplicates keeps such photos in the same split" in run(tmp_path, "split")
-    assert leaks.read_leaks(tmp_path / "data/leaks.csv") != []
+    assert tables.read_rows(tmp_path / "data/leaks.csv", Leak) != []
 
 
 def photos(*hashes: str) -> list[Photo]:
@@ -188,7 +191,7 @@ def test_splits_without_near_duplicates_have_no_leak(tmp_path: Path) -> None:
         (tmp_path / label).mkdir()
         for number in range(12):
             drawn_photos.draw_photo(tmp_path, label, number)
-    decoded = inspections.inspect(tmp_path, catalog.list_photos(tmp_path), 2, inspections.in_memory())
+    decoded = inspections.inspect(tmp_path, catalog.list_photos(tmp_path), 2, in_memory())
     found = [photo for photo in decoded if isinstance(photo, Photo)]
     assert leaks.find(found, splitting.by_counts(found, 6, 3)) == []
 
@@ -196,5 +199,5 @@ def test_splits_without_near_duplicates_have_no_leak(tmp_path: Path) -> None:
 def test_the_table_is_read_back(tmp_path: Path) -> None:
     leak = leaks.Leak('b/"1", x.png', "b", "test", "a/2.png", "a", "train", "both", 24)
     written = [leak, replace(leak, path="b/3", bits=0)]
-    leaks.write_leaks(tmp_path / "leaks.csv", written)
-    assert leaks.read_leaks(tmp_path / "leaks.csv") == written
+    tables.write_rows(tmp_path / "leaks.csv", Leak, written)
+    assert tables.read_rows(tmp_path / "leaks.csv", Leak) == written

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from properties import check_told, examples
 from ruamel.yaml import YAML
 
-from boatyard.core import splits
+from boatyard.core import splits, tables
 from boatyard.core import splits as given_split
 from boatyard.core.errors import UserError
 from boatyard.core.splits import Sample
-from boatyard.curation import catalog, splitting
+from boatyard.curation import splitting
 from boatyard.curation.catalog import Photo
 
 REPOSITORY = Path(__file__).parents[2]
@@ -281,9 +281,9 @@ def test_every_photo_is_in_one_split_or_there_is_an_error_of_one_line(
 
 def test_splits_are_read_back(tmp_path: Path) -> None:
     rows = [Sample('a,"b"/new\nline.jpg', 'a,"b"', "train", "0" * 64), Sample("ü/1.jpg", "ü", "test", "1" * 64)]
-    splits.write_splits(tmp_path / "splits.csv", rows)
+    tables.write_rows(tmp_path / "splits.csv", Sample, rows)
     assert splits.read_splits(tmp_path / "splits.csv") == rows
-    splits.write_splits(tmp_path / "one.csv", rows[1:])
+    tables.write_rows(tmp_path / "one.csv", Sample, rows[1:])
     assert (tmp_path / "one.csv").read_text(encoding="utf-8") == (
         f"path,label,split,sha256\nü/1.jpg,ü,test,{'1' * 64}\n"
     )
@@ -345,7 +345,7 @@ def test_the_stage(
         Photo(entry.path, entry.label, 8, 8, "RGB", entry.sha256, text)
         for entry, text in zip(sorted(GIVEN, key=lambda entry: entry.path), hashes, strict=True)
     ]
-    catalog.write_catalog(Path("data/catalog.csv"), photos)
+    tables.write_rows(Path("data/catalog.csv"), Photo, photos)
     runpy.run_path(str(REPOSITORY / "stages/split.py"), run_name="__main__")
     counts = Counter(row.split for row in splits.read_splits(Path("data/splits.csv")))
     assert json.loads(Path("metrics/split.json").read_text()) == {**counts, **metrics}

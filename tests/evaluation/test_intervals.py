@@ -103,7 +103,7 @@ def test_bootstrap_is_the_same_for_the_same_seed_and_differs_for_another():
 def test_bootstrap_does_not_depend_on_how_memory_is_cut(monkeypatch):
     values = np.random.default_rng(0).random(300)
     whole = bootstrap(values, resamples=500, seed=1)
-    monkeypatch.setattr("boatyard.evaluation.intervals.CELLS", 900)  # 3 resamples at a time
+    monkeypatch.setattr("boatyard.evaluation.intervals._CELLS", 900)  # 3 resamples at a time
     assert bootstrap(values, resamples=500, seed=1) == pytest.approx(whole, abs=1e-12)
 
 

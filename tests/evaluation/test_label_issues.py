@@ -68,14 +68,14 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for stage in ("filter", "split", "featurize"):
         run(root, stage)
     printed = run(root, "check_labels")
-    count = len(label_issues.read(root / paths.SUSPECTS))
+    count = len(tables.read_rows(root / paths.SUSPECTS, LabelIssue))
     assert printed == f"{count} of 95 labels may be wrong (see data/suspects.csv)\n"
     return root
 
 
 @pytest.mark.slow
 def test_planted_label_errors_come_first(checked: Path) -> None:
-    found = label_issues.read(checked / paths.SUSPECTS)
+    found = tables.read_rows(checked / paths.SUSPECTS, LabelIssue)
     split_of = {row["path"]: row["split"] for row in tables.read_csv(checked / paths.SPLITS)}
 
     first = {issue.path: issue for issue in found[: len(WRONG)]}
@@ -182,7 +182,7 @@ def test_a_written_table_is_read_back(tmp_path: Path) -> None:
         LabelIssue('b/"1", x.png', "b", "test", "a", 0.75, 0.0625),
         LabelIssue("a/1", "a", "train", "b", 0.5, 0.25),
     ]
-    label_issues.write(tmp_path / "suspects.csv", written)
-    assert label_issues.read(tmp_path / "suspects.csv") == written
+    tables.write_rows(tmp_path / "suspects.csv", LabelIssue, written)
+    assert tables.read_rows(tmp_path / "suspects.csv", LabelIssue) == written
     with (tmp_path / "suspects.csv").open(encoding="utf-8", newline="") as file:
         assert next(csv.reader(file)) == ["path", "label", "split", "looks_like", "probability", "label_probability"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from properties import examples
 
 from boatyard.core.errors import UserError
-from boatyard.evaluation.predictions import Prediction, read_predictions, tabulate, top_classes, write_predictions
+from boatyard.evaluation.predictions import Prediction, ranked, read_predictions, tabulate, write_predictions
 
 bounded = examples(40)
 
@@ -80,8 +80,9 @@ def test_impossible_and_certain_answers():
 def test_top_classes_do_not_depend_on_how_photos_are_cut(photos):
     scores = -np.random.default_rng(photos).integers(0, 4, (photos, 7)).astype(np.float32)
     expected = np.argsort(-scores, axis=1, kind="stable")[:, :3]
-    assert (top_classes(scores, 3) == expected).all()
-    assert top_classes(scores, 50).shape == (photos, 7)
+    classes = [f"{number}" for number in range(7)]
+    assert [[int(label) for label, _ in row] for row in ranked(scores, classes, 3)] == expected.tolist()
+    assert {len(row) for row in ranked(scores, classes, 50)} == {7}
 
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=8)

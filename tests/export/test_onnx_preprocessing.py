@@ -30,8 +30,8 @@ def session(wanted: Preprocessing) -> onnxruntime.InferenceSession:
         <ir_version: 10, opset_import: ["" : {OPSET}, "boatyard" : 1]>
         view (uint8[height, width, 3] photo) => (uint8[1, 3, {size}, {size}] views)
         {{ views = boatyard.PlainView(photo) }}
-        {onnx_preprocessing.functions(wanted, OPSET)}
     """)
+    model.functions.extend(onnx_preprocessing.functions(wanted, OPSET))
     onnx.checker.check_model(model, full_check=True)
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 

@@ -87,7 +87,7 @@ def test_a_head_on_cached_embeddings_equals_the_whole_network(name: str, engine:
     (log_probabilities,) = embeddings.log_probabilities(trained, photos, NUMBERS)
 
     for photo, found in zip(photos, log_probabilities, strict=True):
-        views = np.stack(recipe.draw(paths.RAW / photo.path, photo.sha256, NUMBERS))
+        views = np.stack(recipe.open(paths.RAW / photo.path, photo.sha256, NUMBERS).views())
         assert np.array_equal(found, whole(views))
     assert len(np.unique(log_probabilities[..., 0])) > 3
 

@@ -18,7 +18,7 @@ from boatyard.features import embeddings, feature_files
 from boatyard.features.feature_files import Task
 from boatyard.features.store import FeatureStore
 from boatyard.images.decoding import open_photo
-from boatyard.images.views import PLAIN, Preprocessing, Recipe, plain_view, random_view
+from boatyard.images.views import PLAIN, Preprocessing, Recipe, plain_view
 from boatyard.models.backbones import Backbone
 from boatyard.models.engines.base import Engine
 from boatyard.models.engines.torch_engine import TorchEngine
@@ -136,7 +136,7 @@ def test_each_feature_is_the_networks_output_on_its_view(raw: Path, tmp_path: Pa
     for place, one in enumerate(training):
         photo = open_photo(raw / one.path)
         for number in (0, 1):
-            view = random_view(photo, RECIPE.preprocessing, AUGMENT, one.sha256, number, 3)
+            view = RECIPE.plan(photo, one.sha256, [number]).views()[0]
             assert np.array_equal(cached.views[place, number], network(view[None])[0])
 
 

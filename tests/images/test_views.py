@@ -17,7 +17,7 @@ from torchvision.transforms import InterpolationMode
 from boatyard.core.errors import UserError
 from boatyard.images import views
 from boatyard.images.decoding import open_photo
-from boatyard.images.views import PLAIN, Preprocessing, Recipe, View, plain_view, random_view
+from boatyard.images.views import PLAIN, Preprocessing, Recipe, View, plain_view
 from boatyard.params import schema
 
 SHA256 = "5e" * 32
@@ -61,6 +61,12 @@ def draw_view(width: int = 90, height: int = 60) -> Image.Image:
 def seen(photo: Image.Image, settings: schema.Augment, number: int = 0, size: int = 16, **changes: Any) -> View:
     options = {"sha256": SHA256, "seed": 0} | changes
     return random_view(photo, preprocessing(size), settings, number=number, **options)
+
+
+def random_view(
+    photo: Image.Image, wanted: Preprocessing, settings: schema.Augment, sha256: str, number: int, seed: int
+) -> View:
+    return Recipe(wanted, settings, seed).plan(photo, sha256, [number]).views()[0]
 
 
 def mirrored(view: View) -> list[View]:
@@ -486,12 +492,12 @@ def test_a_recipe_opens_a_photo_once_and_draws_its_views(tmp_path: Path) -> None
     draw_view().save(tmp_path / "x.png")
     settings = augment(scale=[0.5, 0.8])
     recipe = Recipe(preprocessing(12), settings, seed=5)
-    plain, first, third = recipe.draw(tmp_path / "x.png", SHA256, [PLAIN, 0, 2])
+    plain, first, third = recipe.open(tmp_path / "x.png", SHA256, [PLAIN, 0, 2]).views()
     assert (plain == plain_view(draw_view(), preprocessing(12))).all()
     assert (first == random_view(draw_view(), preprocessing(12), settings, SHA256, 0, 5)).all()
     assert (third == random_view(draw_view(), preprocessing(12), settings, SHA256, 2, 5)).all()
     with pytest.raises(UserError, match=r"y\.png passed the filter but can't be opened now"):
-        recipe.draw(tmp_path / "y.png", SHA256, [PLAIN])
+        recipe.open(tmp_path / "y.png", SHA256, [PLAIN]).views()
 
 
 def test_a_large_jpeg_is_decoded_no_larger_than_a_view_needs(tmp_path: Path) -> None:
@@ -503,9 +509,9 @@ def test_a_large_jpeg_is_decoded_no_larger_than_a_view_needs(tmp_path: Path) -> 
         whole = file.convert("RGB")
     assert open_photo(path, wanted.short_side).size == (600, 400)
 
-    found = recipe.draw(path, SHA256, [PLAIN, 0, 1])
+    found = recipe.open(path, SHA256, [PLAIN, 0, 1]).views()
 
-    expected = recipe.views(whole, SHA256, [PLAIN, 0, 1])
+    expected = recipe.plan(whole, SHA256, [PLAIN, 0, 1]).views()
     differences = np.abs(np.stack(found).astype(int) - np.stack(expected))
     assert differences.any()
     assert differences.mean() < 0.5
@@ -514,7 +520,7 @@ def test_a_large_jpeg_is_decoded_no_larger_than_a_view_needs(tmp_path: Path) -> 
 def test_mirrored_views_are_flips_of_the_plain_view() -> None:
     recipe = Recipe(preprocessing(12), augment(), seed=5)
     plain = plain_view(draw_view(), preprocessing(12))
-    found = recipe.views(draw_view(), SHA256, [views.HORIZONTAL, PLAIN, views.VERTICAL, views.BOTH])
+    found = recipe.plan(draw_view(), SHA256, [views.HORIZONTAL, PLAIN, views.VERTICAL, views.BOTH]).views()
     for view, expected in zip(found, [plain[:, :, ::-1], plain, plain[:, ::-1], plain[:, ::-1, ::-1]], strict=True):
         assert (view == expected).all()
     assert len({recipe.name(SHA256, number) for number in (PLAIN, *views.FLIPS, 0)}) == 5

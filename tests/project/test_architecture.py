@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from boatyard.core import import_graph
+from boatyard.params.dataset import SOURCES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -81,6 +82,17 @@ def work():
     }
     assert names <= import_graph.imports_of(source)
     assert "boatyard.models.network" not in import_graph.imports_of(source)
+
+
+def test_the_graph_sees_modules_that_are_imported_by_name() -> None:
+    any_engine = import_graph.imports_of('import_module(f"boatyard.models.engines.{name}")')
+    folder = import_graph.PACKAGE / "models/engines"
+
+    assert any_engine == {f"boatyard.models.engines.{path.stem}" for path in folder.glob("*.py")} - {
+        "boatyard.models.engines.__init__"
+    }
+    assert import_graph.imports_of('import_module(f"json.{name}")') == frozenset()
+    assert set(SOURCES.values()) <= {name.rpartition(".")[2] for name in import_graph.imports("boatyard.sources")}
 
 
 def test_a_closure_has_the_packages_around_its_modules() -> None:

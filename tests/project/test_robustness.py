@@ -18,16 +18,18 @@ import pytest
 import torch
 from block_photos import blocks_of
 from hostile_folders import SOUND, SPLIT_SOUND
+from inspection_cache import in_memory
 from permissions import nobody
 from ruamel.yaml import YAML
 from sources_drawing import sha256, tree, write
 from sources_server import certificate, encrypted, serving, trust
 
-from boatyard.core import errors
+from boatyard.core import errors, tables
 from boatyard.core.errors import UserError
 from boatyard.core.files import read_json
 from boatyard.core.splits import mark
 from boatyard.curation import catalog, inspections
+from boatyard.curation.catalog import Photo, Rejected
 from boatyard.images import decoding
 from boatyard.images.decoding import UnreadablePhoto, open_photo
 from boatyard.models import backbones, model_file
@@ -91,10 +93,10 @@ class Project:
         return tree(self.folder / "data/raw")
 
     def rejected(self) -> dict[str, str]:
-        return {entry.path: entry.reason for entry in catalog.read_rejected(Path("data/rejected.csv"))}
+        return {entry.path: entry.reason for entry in tables.read_rows(Path("data/rejected.csv"), Rejected)}
 
     def kept(self) -> list[str]:
-        return [entry.path for entry in catalog.read_catalog(Path("data/catalog.csv"))]
+        return [entry.path for entry in tables.read_rows(Path("data/catalog.csv"), Photo)]
 
 
 @pytest.fixture
@@ -110,7 +112,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 def test_a_file(tmp_path: Path, case: hostile_photos.Case) -> None:
     contents = {f"a/{number:03d}.jpg": content for number, content in enumerate(case.make())}
     write(tmp_path, contents)
-    found = list(inspections.inspect(tmp_path, sorted(contents), 2, inspections.in_memory()))
+    found = list(inspections.inspect(tmp_path, sorted(contents), 2, in_memory()))
     assert [entry.path for entry in found] == sorted(contents)
     for entry in found:
         if case.reasons:

@@ -20,7 +20,7 @@ from boatyard.core.files import write_bytes
 from boatyard.export import onnx_file
 from boatyard.models import model_file
 from boatyard.models.model_header import Header
-from boatyard.report import model_card
+from boatyard.report.markdown import model_card
 from boatyard.report.run import Run
 
 
@@ -35,7 +35,7 @@ def header(run: Run, **changes: object) -> Header:
 
 
 def test_its_numbers_are_the_runs(run: Run) -> None:
-    text = model_card.render(run, header(run))
+    text = model_card(run, header(run))
 
     assert f"**{100 * run.test['top1']:.1f} %**, 95 % interval" in text
     assert f"{run.test['images']} photos not used in training" in text
@@ -52,29 +52,27 @@ def test_it_describes_the_input(run: Run) -> None:
     size = pretend_run.PREPROCESSING.size
     squashed = replace(pretend_run.PREPROCESSING, crop="squash")
 
-    assert f"| input | the central square of a photo, {size} × {size} pixels, RGB |" in model_card.render(
-        run, header(run)
-    )
-    assert f"| input | the whole photo, squeezed to a square, {size} × {size} pixels, RGB |" in model_card.render(
+    assert f"| input | the central square of a photo, {size} × {size} pixels, RGB |" in model_card(run, header(run))
+    assert f"| input | the whole photo, squeezed to a square, {size} × {size} pixels, RGB |" in model_card(
         run, header(run, preprocessing=squashed)
     )
 
 
 def test_its_metadata_block_is_yaml(run: Run) -> None:
-    _, block, _ = model_card.render(run, header(run)).split("---\n", 2)
+    _, block, _ = model_card(run, header(run)).split("---\n", 2)
 
     assert YAML(typ="safe").load(block)["pipeline_tag"] == "image-classification"
 
 
 def test_many_classes_are_not_all_named_in_a_sentence(run: Run) -> None:
-    text = model_card.render(run, header(run, classes=[f"class {number}" for number in range(1000)]))
+    text = model_card(run, header(run, classes=[f"class {number}" for number in range(1000)]))
 
     assert "one of 1,000 classes: class 0, class 1," in text
     assert "class 19 and 980 more." in text
 
 
 def test_hostile_names_stay_text(run: Run) -> None:
-    text = model_card.render(run, header(run, classes=["<script>alert(1)", "[x](http://x)", "a|b", "`c`"]))
+    text = model_card(run, header(run, classes=["<script>alert(1)", "[x](http://x)", "a|b", "`c`"]))
 
     assert "<script" not in text
     assert "[x](" not in text
@@ -107,7 +105,7 @@ def test_its_code_runs_as_shown_and_agrees_with_boatyard(
     Image.fromarray(pixels).save(tmp_path / "photo.jpg", exif=exif)
     answer = Classifier.load(tmp_path / "model.onnx")(tmp_path / "photo.jpg")
 
-    blocks = re.findall(r"```python\n(.*?)\n```", model_card.render(run, about), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)\n```", model_card(run, about), re.DOTALL)
 
     assert len(blocks) == 2
     homes = {name: str(tmp_path / name) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}

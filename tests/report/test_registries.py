@@ -4,6 +4,7 @@ The stages evaluate, tta_evaluate and report run for real, on a small network wi
 """
 
 import contextlib
+import html
 import io
 import re
 import runpy
@@ -27,8 +28,8 @@ from boatyard.evaluation.metrics import METRICS, Metric
 from boatyard.evaluation.predictions import read_predictions, write_predictions
 from boatyard.params.tta_policies import POLICIES, Policy
 from boatyard.report import theme
-from boatyard.report.figure_registry import CHARTS, Chart
-from boatyard.report.figures import bars
+from boatyard.report.figure_registry import FIGURES, ReportFigure
+from boatyard.report.figures import bars, sheets
 
 REPOSITORY = Path(__file__).parents[2]
 ERROR_RATE = Metric(
@@ -40,17 +41,23 @@ ERROR_RATE = Metric(
 )
 EVERYTHING = Policy("the plain view, its mirror images and random ones", lambda flips, random: [*flips, *random])
 MIRRORED = Policy("the plain view and its first mirror image", lambda flips, random: flips[:1])
-TOY = Chart(lambda run: bars.per_class(run.results), on_page=True, title="A toy chart", caption="Drawn for a test.")
+CHART = ReportFigure(lambda run, _: bars.per_class(run.results), "training", "A toy chart", "Drawn for a test.")
+SHEET = ReportFigure(
+    lambda _, pictures: sheets.augmented_views(pictures.plain, pictures.plain, pictures.views[:4]),
+    "labels",
+    "A toy sheet of <photos>",
+    "Views for a test.",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _registered() -> Iterator[None]:
     METRICS.append(ERROR_RATE)
     POLICIES.update(everything=EVERYTHING, mirrored=MIRRORED)
-    CHARTS["toy"] = TOY
+    FIGURES.update(toy_chart=CHART, toy_sheet=SHEET)
     yield
     METRICS.remove(ERROR_RATE)
-    del POLICIES["everything"], POLICIES["mirrored"], CHARTS["toy"]
+    del POLICIES["everything"], POLICIES["mirrored"], FIGURES["toy_chart"], FIGURES["toy_sheet"]
 
 
 def run_stage(root: Path, name: str) -> None:
@@ -169,11 +176,25 @@ def test_a_policy_is_known_to_predict(root: Path, capsys: pytest.CaptureFixture[
     assert "flips, random, everything, mirrored" in " ".join(usage.split())
 
 
-def test_a_chart_is_a_file_and_on_the_page(root: Path, page: str) -> None:
-    assert (root / paths.FIGURES / "toy.png").read_bytes().startswith(b"\x89PNG")
-    section = page[page.index("<h3>A toy chart</h3>") :]
-    assert re.match(r'<h3>A toy chart</h3>\s*<figure class="chart"><div role="img" [^>]*><svg ', section)
-    assert "<figcaption>Drawn for a test.</figcaption>" in section
+@pytest.mark.parametrize(
+    ("name", "figure", "drawing"),
+    [("toy_chart", CHART, "<svg "), ("toy_sheet", SHEET, '<img src="data:image/jpeg;base64,')],
+)
+def test_a_figure_is_a_file_and_at_its_place_on_the_page(
+    root: Path, page: str, name: str, figure: ReportFigure, drawing: str
+) -> None:
+    assert (root / paths.FIGURES / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    (section,) = re.findall(rf'<section id="{figure.section}".*?</section>', page, re.DOTALL)
+    title = html.escape(figure.title)
+    shown = section.rpartition(f"<h3>{title}</h3>")[2]
+    assert re.match(rf'\s*<figure class="chart"><div role="img" aria-label="{title}">{drawing}', shown)
+    assert f"<figcaption>{figure.caption}</figcaption>" in shown
+    assert page.count(f"<h3>{title}</h3>") == 1
+
+
+def test_every_figure_names_a_section_of_the_page(page: str) -> None:
+    sections = set(re.findall(r'<section id="([^"]+)"', page))
+    assert {figure.section for figure in FIGURES.values()} - {""} <= sections
 
 
 def test_colours_are_in_the_theme_only() -> None:

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -31,8 +32,8 @@ from boatyard.curation.leaks import Leak
 from boatyard.evaluation import comparison
 from boatyard.evaluation.predictions import Prediction
 from boatyard.images.decoding import open_photo
-from boatyard.images.views import plain_view, random_view
-from boatyard.report import figure_registry, formatting, markdown, markdown_blocks, notices, page, pictures
+from boatyard.images.views import Recipe, plain_view
+from boatyard.report import figure_registry, formatting, markdown, markdown_blocks, page, pictures, templating
 from boatyard.report.run import Run
 
 REPOSITORY = Path(__file__).parents[2]
@@ -90,7 +91,7 @@ def shown(six: Path, run: Run) -> pictures.Pictures:
 
 
 def render(run: Run, shown: pictures.Pictures) -> str:
-    return page.render(run, shown, figure_registry.draw(run), pretend_run.PREPROCESSING)
+    return page.render(run, shown, figure_registry.draw(run, shown), pretend_run.PREPROCESSING)
 
 
 Cell = tuple[str, str | None]
@@ -266,13 +267,15 @@ def test_leaks_are_shown_with_their_photos_and_the_top1_without_them(leaking: Ru
     first = leaking.leaks[0]
     assert f"test: {first.label} {first.path} train: {first.like_label}, mirrored left to right {first.like}" in text
     assert "Some photos have near duplicates in another split." in text.partition("Data Training")[0]
-    assert f"**Leak:** {said}" in markdown.render(leaking)
+    assert f"**Leak:** {said}" in markdown.summary(leaking)
 
 
 def test_if_every_test_photo_leaks_there_is_no_top1_without_them(leaking: Run) -> None:
     tests = [leak for leak in leaking.leaks if leak.split == "test"]
     all_of_them = [replace(tests[0], path=prediction.path) for prediction in leaking.predictions]
-    assert "other test photos" not in notices.leaks(replace(leaking, leaks=all_of_them))
+    text = markdown.summary(replace(leaking, leaks=all_of_them))
+    assert "**Leak:** Near duplicates" in text
+    assert "other test photos" not in text
 
 
 def test_every_flip_has_a_text() -> None:
@@ -314,8 +317,8 @@ def test_few_label_issues_or_none(run: Run, shown: pictures.Pictures, number: in
     assert expected in text
     assert ("Not all of them are wrong" in text) == bool(number)
     assert "data/suspects.csv lists all" not in text
-    assert expected in markdown.render(few)
-    assert ("<details><summary>The" in markdown.render(few)) == bool(number)
+    assert expected in markdown.summary(few)
+    assert ("<details><summary>The" in markdown.summary(few)) == bool(number)
 
 
 def test_results_by_class_are_those_of_the_table_worst_first(parsed: Parsed, six: Path) -> None:
@@ -429,7 +432,7 @@ def test_tta_is_a_gain_only_if_significant(
     assert f'class="verdict {tone}"' in source
     assert f"{gain[3]} fixed, {gain[4]} broken" in text
     assert ("TTA helps:" in text.replace("that TTA helps:", "")) == (tone == "gain")
-    summary = markdown.render(changed)
+    summary = markdown.summary(changed)
     assert opening in summary
     assert ("TTA helps:" in summary.replace("that TTA helps:", "")) == (tone == "gain")
 
@@ -472,6 +475,14 @@ def test_the_page_is_valid_and_loads_nothing_else(which: str, request: pytest.Fi
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
     assert "clock" not in source
+
+
+def test_an_installed_package_has_every_template() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    package = REPOSITORY / "src/boatyard"
+    patterns = project["tool"]["setuptools"]["package-data"]["boatyard"]
+    packaged = {path for pattern in patterns for path in package.glob(pattern)}
+    assert set(templating.TEMPLATES.rglob("*.*")) <= packaged
 
 
 def test_only_the_pages_own_script_may_run(six: Path) -> None:
@@ -576,7 +587,7 @@ def test_the_views_are_those_of_training(six: Path, run: Run, shown: pictures.Pi
     assert shown.source.path == row.path
     assert len(shown.views) == 16
     for number in (0, 15):
-        view = random_view(photo, pretend_run.PREPROCESSING, augment, row.sha256, number, 0)
+        view = Recipe(pretend_run.PREPROCESSING, augment, 0).plan(photo, row.sha256, [number]).views()[0]
         assert np.array_equal(np.asarray(shown.views[number]).transpose(2, 0, 1), view)
     assert np.array_equal(np.asarray(shown.plain).transpose(2, 0, 1), plain_view(photo, pretend_run.PREPROCESSING))
 
@@ -626,12 +637,8 @@ def test_left_out_photos_are_grouped_by_reason() -> None:
         Rejected("c/8.png", "c", "rare_class: 1 photos, filter.min_images is 5"),
     ]
     rare, copies = page.left_out(rejected)
-    assert (rare.reason, rare.classes, [photo.path for photo in rare.photos]) == (
-        "rare_class",
-        [("a", 2), ("c", 1)],
-        ["a/8.png", "a/9.png", "c/8.png"],
-    )
-    assert (copies.reason, copies.classes) == ("duplicate", [("b", 1)])
+    assert rare == ("rare_class", [rejected[2], rejected[1], rejected[3]], [("a", 2), ("c", 1)])
+    assert copies == ("duplicate", [rejected[0]], [("b", 1)])
 
 
 def test_every_reason_has_a_text() -> None:

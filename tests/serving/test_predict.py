@@ -63,7 +63,7 @@ def test_a_large_jpeg_is_seen_everywhere_as_the_stages_see_it(photos: Path) -> N
     Image.fromarray(pixels).resize((1200, 800), Image.Resampling.BICUBIC).save(large, quality=90)
     header = model_header.read(paths.MODEL)
     sha256 = hashlib.sha256(large.read_bytes()).hexdigest()
-    (stages,) = header.recipe().draw(large, sha256, [PLAIN])
+    (stages,) = header.recipe().open(large, sha256, [PLAIN]).views()
 
     assert not np.array_equal(stages, plain_view(open_photo(large), header.preprocessing))  # it was decoded smaller
     for model in (paths.ONNX, paths.MODEL):
@@ -157,7 +157,7 @@ def test_tta_takes_the_views_that_the_stage_takes(photos: Path, capsys: pytest.C
 
     for policy, count in (("flips", 2), ("random", 5)):
         numbers = range(FIRST_TTA_VIEW, FIRST_TTA_VIEW + 4) if policy == "random" else []
-        views = recipe.draw(photo, sha256, [-1, *numbers])
+        views = recipe.open(photo, sha256, [-1, *numbers]).views()
         if policy == "flips":
             views.append(np.ascontiguousarray(views[0][:, :, ::-1]))
         assert len(views) == count

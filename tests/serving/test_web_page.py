@@ -107,10 +107,10 @@ def test_names_are_text(file: str) -> None:
     parts = {
         "answer": answer(HOSTILE, file, file)[1],
         "refusal": web_page.refusal(file, file),
-        "waiting": web_page.waiting(header),
-        "opening": web_page.opening(header),
+        "waiting": web_page.part("waiting", header),
+        "opening": web_page.part("opening", header),
         "examples": web_page.examples([Example(Path(file), file, picture)]),
-        "no card": web_page.no_card(Path(file)),
+        "no card": web_page.part("no_card", Path(file)),
     }
 
     for name, part in parts.items():
@@ -128,7 +128,7 @@ def test_names_are_text(file: str) -> None:
 def test_many_classes_are_not_all_named() -> None:
     header = Header([f"class {number:03d}" for number in range(101)], "net", 0, 0.0, PREPROCESSING, 1.0, {})
 
-    read = Reader(web_page.waiting(header))
+    read = Reader(web_page.part("waiting", header))
 
     assert len(set(re.findall(r"class \d{3}", read.text))) == 40
     assert "and 61 more" in read.text

@@ -9,7 +9,7 @@ from sources_drawing import photo, sha256, silent, tree, write
 
 from boatyard import sources
 from boatyard.core.errors import UserError
-from boatyard.params.dataset import FolderDataset, FoldersLayout
+from boatyard.params.dataset import SOURCES, FolderDataset, FoldersLayout
 
 
 def fetch(tmp_path: Path, root: str = ".") -> sources.Fetched:
@@ -163,7 +163,8 @@ def test_a_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
         fetch(tmp_path)
 
 
-def test_the_package_does_not_import_torch() -> None:
-    code = "import sys, boatyard.sources; print({'torch', 'torchvision'} & set(sys.modules))"
+def test_no_source_imports_torch_at_the_top() -> None:
+    names = ", ".join(f"boatyard.sources.{module}" for module in SOURCES.values())
+    code = f"import sys, {names}; print({{'torch', 'torchvision'}} & set(sys.modules))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "set()\n"

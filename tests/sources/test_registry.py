@@ -2,22 +2,28 @@
 
 import runpy
 import shutil
+import sys
+from collections.abc import Iterator
+from functools import reduce
+from importlib import import_module
+from operator import or_
 from pathlib import Path
-from typing import Any, Literal
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal, get_type_hints
 
 import pytest
 from pydantic import Field
+from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from sources_drawing import photo, tree, write
 
 from boatyard import params
 from boatyard.core.errors import UserError
 from boatyard.core.files import read_json
-from boatyard.params import dataset
-from boatyard.params.dataset import DatasetSection, Layout
+from boatyard.params.dataset import SOURCES, DatasetSection, Layout
 from boatyard.params.schema import Params
 from boatyard.params.types import PositiveCount
-from boatyard.sources import layouts, registry
+from boatyard.sources import layouts
 from boatyard.sources.interface import Listing, SourceFiles, Workspace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -49,13 +55,22 @@ def write_params(folder: Path, **changes: Any) -> Path:
 
 
 @pytest.fixture
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset, "SECTIONS", [*dataset.SECTIONS, ToyDataset])
-    monkeypatch.setitem(registry.SOURCES, ToyDataset, fetch_toy)
+def _registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The toy's entry and its module; then the schema is built anew, as at the next start of a stage."""
+    monkeypatch.setitem(SOURCES, ToyDataset, "toy")
+    monkeypatch.setitem(sys.modules, "boatyard.sources.toy", SimpleNamespace(fetch=fetch_toy))
+    with monkeypatch.context() as patch:
+        union = Annotated[reduce(or_, SOURCES), Field(discriminator="source")]
+        patch.setitem(Params.model_fields, "dataset", FieldInfo.from_annotation(union))
+        Params.model_rebuild(force=True)
+        yield
+    Params.model_rebuild(force=True)
 
 
-def test_each_section_has_a_source() -> None:
-    assert list(registry.SOURCES) == dataset.SECTIONS
+@pytest.mark.parametrize("section", SOURCES)
+def test_a_source_fetches_what_its_section_describes(section: type[DatasetSection]) -> None:
+    fetch = import_module(f"boatyard.sources.{SOURCES[section]}").fetch
+    assert get_type_hints(fetch) == {"dataset": section, "workspace": Workspace, "return": Listing}
 
 
 def test_an_unregistered_source_is_unknown(tmp_path: Path) -> None:

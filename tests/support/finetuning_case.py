@@ -62,7 +62,8 @@ class Blocks(nn.Module):
 def network(dropout: float = 0.0) -> Network:
     torch.manual_seed(0)
     embedder = Embedder(Backbone("blocks", Blocks(), 16, PREPROCESSING), PREPROCESSING)
-    return Network(embedder, head(16, 0, dropout, len(CLASSES))).eval().requires_grad_(False)
+    # Only a head with a hidden layer has dropout.
+    return Network(embedder, head(16, 8 if dropout else 0, dropout, len(CLASSES))).eval().requires_grad_(False)
 
 
 def rows(raw: Path) -> list[Sample]:

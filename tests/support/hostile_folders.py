@@ -219,13 +219,13 @@ CASES = [
     stops(
         "one class",
         "filter",
-        "1 class(es) left, but at least two are needed; lower filter.min_images (3), … (photos per class: a 3)",
+        "1 class left, but at least two are needed; lower filter.min_images (3), … (photos per class: a 3)",
         only("a/0.png", "a/1.png", "a/2.png"),
     ),
     stops(
         "one photo",
         "filter",
-        "0 class(es) left, but at least two are needed; lower filter.min_images (3), … (photos per class: a 1)",
+        "0 classes left, but at least two are needed; lower filter.min_images (3), … (photos per class: a 1)",
         only("a/0.png"),
     ),
     Case(

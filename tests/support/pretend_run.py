@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from boatyard import params
 from boatyard.core import files, paths, tables
-from boatyard.curation import leaks
+from boatyard.curation.leaks import Leak
 from boatyard.evaluation import label_issues
 from boatyard.images.views import Preprocessing
 from boatyard.models import model_header
@@ -100,7 +100,7 @@ def write(root: Path, gain: float = 0.004, low: float = -0.012, high: float = 0.
     files.write_json(
         root / paths.SPLIT_METRICS, {**counts, "near_duplicate_groups": 2, "near_duplicate_photos": 5, **leaked}
     )
-    leaks.write_leaks(root / paths.LEAKS, [])
+    tables.write_rows(root / paths.LEAKS, Leak, [])
     _suspects(root, splits, labels)
     stays = Counter(name.split("/")[0] for name in kept)
     tables.write_csv(
@@ -156,7 +156,7 @@ def _suspects(root: Path, splits: dict[str, str], labels: list[str]) -> None:
         looks = labels[(labels.index(label) + 1) % len(labels)]
         probability = 0.0005 + 0.4 * number / len(splits)
         rows.append(label_issues.LabelIssue(name, label, splits[name], looks, 0.99 - probability, probability))
-    label_issues.write(root / paths.SUSPECTS, rows)
+    tables.write_rows(root / paths.SUSPECTS, label_issues.LabelIssue, rows)
     photos = len(splits)
     top1 = (photos - len(rows)) / photos
     files.write_json(

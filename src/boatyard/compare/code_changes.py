@@ -54,8 +54,7 @@ def _ignored_names() -> list[str]:
     lines = [
         line for name in _IGNORE_FILES if Path(name).is_file() for line in Path(name).read_text("utf-8").splitlines()
     ]
-    names = [line.strip().rstrip("/").removeprefix("\\") for line in lines]
-    return [name for name, line in zip(names, lines, strict=True) if name and not line.startswith("#")]
+    return [line.strip().rstrip("/").removeprefix("\\") for line in lines if line.strip() and line[0] != "#"]
 
 
 def md5_of(content: bytes) -> str:

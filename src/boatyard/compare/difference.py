@@ -99,13 +99,7 @@ class Difference:
 
 
 def compare(before: Results, after: Results, tables: PhotoTables) -> Difference:
-    """Find all differences.
-
-    Args:
-        before: the side to compare with.
-        after: the side to evaluate.
-        tables: their photos.
-    """
+    """Find all differences of two sides and their photos."""
     identities = _sha256(tables.before, tables.after)
     plain, tta = paths.EVALUATE_METRICS.stem, paths.TTA_METRICS.stem
     test = _file_changes(before, after, plain, (before.predictions, after.predictions), identities)
@@ -118,12 +112,12 @@ def compare(before: Results, after: Results, tables: PhotoTables) -> Difference:
     return Difference(
         before=before,
         after=after,
-        params=_differing(before.params, after.params),
+        params=differing(before.params, after.params),
         test=test,
         tta=with_tta,
         tables=tables,
         photos=photos,
-        code=_differing(before.lock.code, after.lock.code) if before.lock.code and after.lock.code else [],
+        code=differing(before.lock.code, after.lock.code) if before.lock.code and after.lock.code else [],
     )
 
 
@@ -158,7 +152,7 @@ def _file_changes(
         after=new,
         photos=pairs.kind,
         metrics=metric_changes.paired(first, second, comparable, resamples=RESAMPLES, seed=SEED),
-        pairs=pairs.common,
+        pairs=len(pairs.before),
         relabelled=pairs.relabelled,
         top1=comparison.compare(first.right, second.right, resamples=RESAMPLES, seed=SEED),
         classes=comparison.per_class(first.predicted, second.predicted, first.actual, labels),
@@ -211,7 +205,7 @@ def _sha256(
     return {row.path: row.sha256 for row in before}, {row.path: row.sha256 for row in after}
 
 
-def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """The keys that only one side has, or that differ, in the order of the later side, removed ones last."""
     keys = [*after, *(key for key in before if key not in after)]
     return [key for key in keys if key not in before or key not in after or before[key] != after[key]]

@@ -12,7 +12,7 @@ from boatyard.compare.revision import Blob, Side, cached
 from boatyard.core import files, paths, tables
 from boatyard.core.errors import DamagedFile, UserError
 from boatyard.core.splits import Sample, read_splits
-from boatyard.curation.plot_tables import ClassCount
+from boatyard.curation.catalog import ClassCount
 from boatyard.evaluation.metrics import METRICS, TOP1_GAIN
 from boatyard.evaluation.predictions import Prediction, read_predictions
 from boatyard.report.formatting import leaves
@@ -33,7 +33,7 @@ _TABLES = (paths.PREDICTIONS, paths.TTA_PREDICTIONS, paths.CLASS_COUNTS)
 # The metrics files of the test photos.
 TEST_METRICS = (paths.EVALUATE_METRICS, paths.TTA_METRICS)
 
-_SMALL = [path.as_posix() for path in (*METRICS_FILES.values(), *_TABLES)]
+_SMALL = {path.as_posix() for path in (*METRICS_FILES.values(), *_TABLES)}
 
 # The files that a side is read from; all but data/splits.csv are in git.
 FILES = (paths.PARAMS, paths.LOCK, *METRICS_FILES.values(), *_TABLES, paths.SPLITS)
@@ -106,7 +106,9 @@ def read(side: Side) -> Results:
         counts=_read(side, paths.CLASS_COUNTS, lambda path: tables.read_rows(path, ClassCount)) or [],
         stale=lock.not_run(params),
         recoded=side.changed_code(lock.code),
-        altered=_other_than(side, {name: lock.sums[name] for name in _SMALL if name in lock.sums}),
+        altered=sorted(
+            name for name in _SMALL.intersection(lock.sums) if _md5(side, name) not in (None, lock.sums[name])
+        ),
         lock=lock,
     )
 
@@ -133,7 +135,7 @@ def read_photos(before: Results, after: Results) -> PhotoTables:
     Raises:
         UserError: a table is damaged, or DVC can't be opened.
     """
-    sums = [_sum(results) for results in (before, after)]
+    sums = [_md5(results.side, _NAME) or results.lock.sums.get(_NAME) for results in (before, after)]
     if sums[0] is not None and sums[0] == sums[1]:
         return PhotoTables(True, None, None, [])
     tables, missing = [], []
@@ -154,18 +156,13 @@ def _photos(side: Side, digest: str | None) -> tuple[list[Sample] | None, str]:
         return _read(side, paths.SPLITS, read_splits), ""
     if digest is None:
         return None, "its dvc.lock does not name it, so nothing can fetch it"
-    found = cached(digest)
-    if found.content is not None:
-        source = Blob(f"{side.name}:{_NAME}", found.content)
+    content, has_remote = cached(digest)
+    if content is not None:
+        source = Blob(f"{side.name}:{_NAME}", content)
         return _with_advice(side, lambda: read_splits(source)), ""
-    if not found.has_remote:
+    if not has_remote:
         return None, "it is not in DVC's cache here, and no remote is configured to fetch it from"
     return None, side.fetch(paths.SPLITS)
-
-
-def _sum(results: Results) -> str | None:
-    source = results.side.open(paths.SPLITS)
-    return results.lock.sums.get(_NAME) if source is None else md5_of(source.read_bytes())
 
 
 def _check(side: Side, path: Path, found: MetricsFile | None) -> None:
@@ -196,9 +193,7 @@ def _with_advice(side: Side, read: Callable[[], _Content]) -> _Content:
         raise UserError(f"{error.problem}; {side.repair}") from None
 
 
-def _other_than(side: Side, sums: Mapping[str, str]) -> list[str]:
-    """Those of the files that the side has with another MD5 sum."""
-    sources = {name: side.open(Path(name)) for name in sums}
-    return sorted(
-        name for name, source in sources.items() if source is not None and md5_of(source.read_bytes()) != sums[name]
-    )
+def _md5(side: Side, name: str) -> str | None:
+    """The MD5 sum of a file of the side, None where it has none."""
+    source = side.open(Path(name))
+    return None if source is None else md5_of(source.read_bytes())

@@ -8,7 +8,6 @@ on this machine; nothing is ever fetched from a remote.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from boatyard.compare import code_changes, git
 from boatyard.core import files, paths
@@ -24,42 +23,6 @@ _MAIN = (
 )
 
 
-class Side(Protocol):
-    """One side of a comparison."""
-
-    @property
-    def name(self) -> str:
-        """Its name in messages."""
-        ...
-
-    @property
-    def repair(self) -> str:
-        """What to do about a damaged file."""
-        ...
-
-    @property
-    def make(self) -> str:
-        """What to do about missing results."""
-        ...
-
-    @property
-    def rerun(self) -> str:
-        """What to do about results that do not match its files, a sentence."""
-        ...
-
-    def open(self, path: Path) -> files.Source | None:
-        """A file, by its path relative to this folder; None if there is none."""
-        ...
-
-    def changed_code(self, code: Mapping[str, str]) -> list[str]:
-        """The paths of code, files and folders, whose MD5 is not the given one, as far as that is known."""
-        ...
-
-    def fetch(self, path: Path) -> str:
-        """How to get a file that DVC manages."""
-        ...
-
-
 @dataclass(frozen=True)
 class WorkingTree:
     """The files in this folder, committed or not.
@@ -68,6 +31,8 @@ class WorkingTree:
         branch: its name; empty with a detached HEAD.
         head: the commit that is checked out.
         dirty: whether a file that git tracks differs from it.
+        name: in messages.
+        repair, make, rerun: what to do about a damaged file, missing results, results that do not match its files.
     """
 
     branch: str
@@ -79,12 +44,15 @@ class WorkingTree:
     rerun: str = "Run `dvc repro` before you rely on this."
 
     def open(self, path: Path) -> Path | None:
+        """A file, by its path relative to this folder; None if there is none."""
         return path if path.is_file() else None
 
     def changed_code(self, code: Mapping[str, str]) -> list[str]:
+        """The paths of code, files and folders, that do not have the given MD5, as far as that is known."""
         return sorted(path for path, md5 in code.items() if code_changes.digest(Path(path)) != md5)
 
     def fetch(self, path: Path) -> str:
+        """How to get a file that DVC manages."""
         return f"`dvc pull {path.as_posix()}` fetches it, if it was pushed"
 
 
@@ -104,7 +72,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit and those of its files that a comparison reads.
+    """A commit and those of its files that a comparison reads; its interface is that of `WorkingTree`.
 
     Attributes:
         sha: its full hash.
@@ -135,6 +103,9 @@ class Commit:
 
     def fetch(self, path: Path) -> str:
         return f"`dvc fetch --all-commits {path.as_posix()}` fetches it, if it was pushed"
+
+
+Side = WorkingTree | Commit
 
 
 def find(revision: str | None, wanted: Sequence[Path]) -> Commit:
@@ -170,16 +141,8 @@ def working_tree() -> WorkingTree:
     return WorkingTree(branch, head, bool(git.ask("status", "--porcelain", "--untracked-files=no")))
 
 
-@dataclass(frozen=True)
-class Cached:
-    """A file in DVC's cache: its content, None if it is not there, and whether there is a remote."""
-
-    content: bytes | None
-    has_remote: bool
-
-
-def cached(md5: str) -> Cached:
-    """Look a file up in DVC's cache on this machine.
+def cached(md5: str) -> tuple[bytes | None, bool]:
+    """A file in DVC's cache on this machine, None if it is not there, and whether there is a remote.
 
     Raises:
         UserError: DVC's settings can't be read.
@@ -194,7 +157,7 @@ def cached(md5: str) -> Cached:
             has_remote = bool(repo.config.get("remote"))
     except DvcException as error:
         raise UserError(f"DVC can't be opened here ({error}): fix .dvc/config") from None
-    return Cached(path.read_bytes() if path.is_file() else None, has_remote)
+    return path.read_bytes() if path.is_file() else None, has_remote
 
 
 def _check_repository() -> None:

@@ -3,8 +3,8 @@
 from typing import Any
 
 from boatyard.compare import bounded_markdown
-from boatyard.compare.bounded_markdown import NONE, short
-from boatyard.compare.difference import Difference
+from boatyard.compare.bounded_markdown import NONE, short, value
+from boatyard.compare.difference import Difference, differing
 from boatyard.compare.photo_changes import PhotoChanges
 from boatyard.compare.results import Results
 from boatyard.core import paths
@@ -96,20 +96,18 @@ def _counts(before: Results, after: Results) -> list[str]:
 def others(difference: Difference) -> list[str]:
     """Every metric without a row elsewhere, folded."""
     before, after = (_other_metrics(side) for side in (difference.before, difference.after))
-    keys = [*after, *(key for key in before if key not in after)]
-    changed = [key for key in keys if key not in before or key not in after or before[key] != after[key]]
+    changed = differing(before, after)
     rows = []
     for key in changed[: bounded_markdown.MAX_ROWS]:
         old, new = before.get(key), after.get(key)
-        rows.append(
-            [short(key), bounded_markdown.value(old), bounded_markdown.value(new), bounded_markdown.change(old, new)]
-        )
+        rows.append([short(key), value(old), value(new), bounded_markdown.change(old, new)])
     blocks = [table(["", "before", "after", "change"], rows, (1, 2, 3))] if rows else []
     blocks += bounded_markdown.not_shown(len(changed) - len(rows))
-    same = [f"{short(key)} {bounded_markdown.value(after[key])}" for key in keys if key not in changed]
+    same = [f"{short(key)} {value(after[key])}" for key in after if key not in changed]
     if same:
         blocks.append(f"Unchanged: {' · '.join(same[: bounded_markdown.MAX_ROWS])}.")
-    return folded(f"{len(changed):,} of {count(len(keys), 'other metric')} changed", *blocks) if keys else []
+    total = len(before.keys() | after.keys())
+    return folded(f"{len(changed):,} of {count(total, 'other metric')} changed", *blocks) if total else []
 
 
 def _other_metrics(results: Results) -> dict[str, Any]:
@@ -117,8 +115,8 @@ def _other_metrics(results: Results) -> dict[str, Any]:
     gain = {TOP1_GAIN.key, f"{TOP1_GAIN.key}_low", f"{TOP1_GAIN.key}_high"}
     hidden = {paths.EVALUATE_METRICS.stem: in_tables, paths.TTA_METRICS.stem: in_tables | gain}
     return {
-        f"{name}.{key}": value
+        f"{name}.{key}": figure
         for name, metrics in results.metrics.items()
-        for key, value in leaves(metrics).items()
+        for key, figure in leaves(metrics).items()
         if key not in hidden.get(name, ())
     }

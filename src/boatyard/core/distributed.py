@@ -86,7 +86,6 @@ def _work(work: Callable[[Machine], None], machine: Machine, local_rank: int, **
 
 
 def started_by_torchrun() -> bool:
-    """Whether torchrun started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
@@ -126,7 +125,6 @@ def shard(items: Items) -> Items:
 
 
 def barrier() -> None:
-    """Wait until every process has called this."""
     if size() > 1:
         _group().barrier()
 
@@ -141,10 +139,8 @@ def all_gather(value: str) -> list[str]:
 
 def all_sum(values: "Tensor") -> "Tensor":
     """The sum over all processes."""
-    if size() > 1:
-        group = _group()
-        # NCCL only sums tensors on a GPU.
-        moved = values.to("cuda" if group.get_backend() == "nccl" else "cpu")
-        group.all_reduce(moved)
-        return moved.to(values.device)
-    return values
+    if size() == 1:
+        return values
+    moved = values.to("cuda" if _group().get_backend() == "nccl" else "cpu")  # NCCL only sums tensors on a GPU
+    _group().all_reduce(moved)
+    return moved.to(values.device)

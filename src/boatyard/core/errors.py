@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 # Failed writes that are the machine's fault, whichever library made them.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -63,12 +62,10 @@ def run(main: Callable[[], None]) -> None:
             print("stopped", file=sys.stderr, flush=True)
             os._exit(130)  # a normal exit waits for threads, and one that decodes a large photo takes seconds
         if isinstance(error, UserError):
-            _exit(error)
-        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-            _exit(cannot_write(error.filename or "a file", error))
-        raise
-
-
-def _exit(error: UserError) -> NoReturn:
-    print(f"error: {one_line(str(error))}", file=sys.stderr)
-    sys.exit(2)
+            message = str(error)
+        elif isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            message = str(cannot_write(error.filename or "a file", error))
+        else:
+            raise
+        print(f"error: {one_line(message)}", file=sys.stderr)
+        sys.exit(2)

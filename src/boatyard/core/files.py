@@ -40,7 +40,8 @@ def replacing(path: Path) -> Iterator[Path]:
         _remove_leftovers(path)
         try:
             yield temporary
-            _sync(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())  # after a power cut, the name must not exist without the content
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -67,12 +68,6 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _sync(path: Path) -> None:
-    """Flush a file's content to the disk: after a power cut, the name must not exist without the content."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `path` whole or not at all."""
     with replacing(path) as temporary:
@@ -92,11 +87,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Source) -> dict[str, Any]:
-    """Read a metrics file.
-
-    Raises:
-        UserError: it is missing, or is not a JSON object.
-    """
+    """Read a metrics file; a `UserError` if it is missing or is not a JSON object."""
     try:
         value = json.loads(read_text(path))
     except json.JSONDecodeError as error:
@@ -109,25 +100,14 @@ def read_json(path: Source) -> dict[str, Any]:
 
 
 def read_yaml(path: Source) -> dict[str, Any]:
-    """Read a mapping from a YAML file, as DVC does (YAML 1.2).
-
-    Raises:
-        UserError: it is missing, is not YAML, or is not a mapping.
-    """
+    """Read a mapping from a YAML file, as DVC does (YAML 1.2); a `UserError` if it is missing or is not one."""
     # Imported here because no other reader needs it, and it takes longer to import than the rest of this module.
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+    text = read_text(path, missing="run from the repository's root", not_text="save it as UTF-8")
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_bytes().decode())
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: run from the repository's root") from None
-    except OSError as error:
-        raise UserError(f"{path} can't be read ({error.strerror}): fix its permissions") from None
-    except UnicodeDecodeError as error:
-        raise DamagedFile(
-            f"{path} is not UTF-8 text ({error.reason} at byte {error.start})", "save it as UTF-8"
-        ) from None
+        content = YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         place = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise DamagedFile(f"{path}{place}: not valid YAML ({error.problem})", "fix that line") from None
@@ -143,20 +123,23 @@ def read_yaml(path: Source) -> dict[str, Any]:
     return content
 
 
-def read_text(path: Source) -> str:
+def read_text(
+    path: Source,
+    missing: str = "run `dvc repro` to make it, or `dvc pull` to fetch it",
+    not_text: str = REGENERATE,
+) -> str:
     """A file's text, with the carriage returns that `Path.read_text` would replace.
 
-    Raises:
-        UserError: the file is missing, can't be read, or is not UTF-8.
+    `missing` and `not_text` say what to do if the file is missing or is not UTF-8; either is a `UserError`.
     """
     try:
         return path.read_bytes().decode()
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist: run `dvc repro` to make it, or `dvc pull` to fetch it") from None
+        raise UserError(f"{path} does not exist: {missing}") from None
     except OSError as error:
         raise UserError(f"{path} can't be read ({error.strerror}): fix its permissions") from None
     except UnicodeDecodeError as error:
-        raise DamagedFile(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})", REGENERATE) from None
+        raise DamagedFile(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})", not_text) from None
 
 
 def rounded(value: Any) -> Any:

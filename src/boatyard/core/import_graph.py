@@ -32,17 +32,15 @@ def path_of(module: str) -> Path:
 def imports(module: str, *, type_checking: bool = False) -> frozenset[str]:
     """The modules of this package that a module names in import statements, at the top or inside a function.
 
-    Imports under `if TYPE_CHECKING` count only if `type_checking` is set.
+    `import_module(f"boatyard.sources.{name}")` counts as an import of every module in that folder. Imports under `if
+    TYPE_CHECKING` count only if `type_checking` is set.
     """
-    return imports_of(path_of(module).read_text(encoding="utf-8"), type_checking=type_checking)
+    return _imports(ast.parse(_source(module)) if type_checking else _module(module))
 
 
 def imports_of(source: str, *, type_checking: bool = False) -> frozenset[str]:
     """`imports` of any Python source, such as a stage's script."""
-    tree = ast.parse(source)
-    if not type_checking:
-        tree = _RunCode().visit(tree)
-    return frozenset(name for name in _imported(tree) if _find(name))
+    return _imports(ast.parse(source) if type_checking else _parse(source))
 
 
 def closure(modules: Iterable[str]) -> list[str]:
@@ -60,42 +58,52 @@ def closure(modules: Iterable[str]) -> list[str]:
 
 @cache
 def code(module: str) -> str:
-    """What a module does, as text: the same whatever its comments, docstrings and layout say."""
-    return code_of(path_of(module).read_text(encoding="utf-8"))
+    """What a module does, as text: the same whatever its comments, docstrings, layout and type-only imports say."""
+    return ast.dump(_module(module))
 
 
 def code_of(source: str) -> str:
     """`code` of any Python source."""
+    return ast.dump(_parse(source))
+
+
+def _source(module: str) -> str:
+    return path_of(module).read_text(encoding="utf-8")
+
+
+@cache
+def _module(module: str) -> ast.Module:
+    return _parse(_source(module))
+
+
+def _parse(source: str) -> ast.Module:
+    """The syntax tree of what runs: without docstrings and without blocks under `if TYPE_CHECKING`."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _has_docstring(
-            node
-        ):
-            del node.body[0]
-    return ast.dump(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            del node.body[: ast.get_docstring(node, clean=False) is not None]
+        elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body.clear()
+    return tree
 
 
-def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    return ast.get_docstring(node, clean=False) is not None
+def _imports(tree: ast.Module) -> frozenset[str]:
+    return frozenset(name for name in _imported(tree) if _find(name))
 
 
-class _RunCode(ast.NodeTransformer):
-    """Leaves out what only a type checker reads."""
-
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        only_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-        return None if only_types else self.generic_visit(node)
-
-
-def _imported(tree: ast.AST) -> Iterator[str]:
+def _imported(tree: ast.Module) -> Iterator[str]:
     """What import statements name: of `from a import b` the module a.b, or a where there is no such module."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                name = f"{node.module}.{alias.name}"
-                yield name if _find(name) else node.module
+        match node:
+            case ast.Import(names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(str(module), names):
+                for alias in names:
+                    name = f"{module}.{alias.name}"
+                    yield name if _find(name) else module
+            case ast.Call(ast.Name("import_module"), [ast.JoinedStr([ast.Constant(str(prefix)), *_])]):
+                folder = PACKAGE.parent.joinpath(*prefix.rstrip(".").split("."))
+                yield from (_name(path) for path in folder.glob("*.py") if path.name != "__init__.py")
 
 
 @cache

@@ -20,9 +20,7 @@ def lock(stage: str, path: Path) -> Iterator[None]:
     DVC keeps its own processes apart. But if `dvc repro` alone is killed, the stage that it started goes on, and the
     next `dvc repro` would start another process that writes the same files.
 
-    Args:
-        stage: its name, for the message.
-        path: the lock file, which is kept; it contains the id of the process that took the lock last.
+    The lock file stays, with the id of the process that took the lock last.
 
     Raises:
         UserError: another process has the lock, or the file can't be written.
@@ -49,9 +47,6 @@ def take(path: Path) -> FileLock | None:
 
     On a file system without locks nothing is locked, and DVC's own locks must do: a lock that is a mere file, which
     filelock offers there, would outlive a killed process.
-
-    Raises:
-        OSError: the file can't be opened.
     """
     lock = FileLock(path, blocking=False, fallback_to_soft=False)
     try:

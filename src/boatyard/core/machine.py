@@ -21,18 +21,10 @@ _NAMES = ("DEVICE", "ENGINE", "WORKERS", "PRECISION", "PROCESSES")
 
 @dataclass(frozen=True)
 class Machine:
-    """The settings as values; `read` takes them from the environment.
-
-    Attributes:
-        device: as torch names it.
-        engine: name of an engine, unchecked until `boatyard.models.engines.registry.resolve`; None: the default.
-        precision: of fine-tuning and of engines that have a choice: 'fp32', 'bf16' or 'fp16'.
-        workers: threads that decode photos and run the CPU engine.
-        processes: processes that share a stage's work on this machine.
-    """
+    """The settings as values; `read` takes them from the environment."""
 
     device: str = "cpu"
-    engine: str | None = None
+    engine: str | None = None  # the default; a name is unchecked until `boatyard.models.engines.registry.resolve`
     precision: str = "fp32"
     workers: int = 1
     processes: int = 1
@@ -54,16 +46,12 @@ def read() -> Machine:
 
 
 def workers() -> int:
-    """How many threads to use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return _count("WORKERS", cores)
 
 
 def device() -> str:
-    """The device that runs networks, as torch names it.
-
-    Torch, which takes seconds to import, is asked only if there may be a GPU.
-    """
+    """The device that runs networks. Torch, which takes seconds to import, is asked only if there may be a GPU."""
     value = _setting("DEVICE")
     if value == "cpu" or (value is None and not _may_have_gpu()):
         return "cpu"
@@ -80,7 +68,6 @@ def device() -> str:
 
 
 def precision(device: str) -> str:
-    """The precision of fine-tuning and of engine torch on `device`: 'fp32', 'bf16' or 'fp16'."""
     value = _setting("PRECISION")
     if value is None:
         if kind(device) != "cuda":
@@ -96,7 +83,6 @@ def precision(device: str) -> str:
 
 
 def processes(device: str) -> int:
-    """How many processes share the work of a stage on this machine: one per GPU."""
     if kind(device) != "cuda":
         return _count("PROCESSES", 1)
     import torch
@@ -112,7 +98,6 @@ def processes(device: str) -> int:
 
 
 def kind(device: str) -> str:
-    """A device without its number: 'cpu', 'cuda', …"""
     return device.split(":", 1)[0]
 
 

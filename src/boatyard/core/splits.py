@@ -5,7 +5,6 @@ A published split is a prefix of the file names in data/raw: `train__a.jpg`.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +24,6 @@ class Sample:
     label: str
     split: str
     sha256: str
-
-
-def write_splits(path: Path, samples: Iterable[Sample]) -> None:
-    """Write data/splits.csv."""
-    tables.write_rows(path, Sample, samples)
 
 
 def read_splits(path: files.Source) -> list[Sample]:

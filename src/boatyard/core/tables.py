@@ -46,11 +46,7 @@ class _Lines(list[str]):
 
 
 def read_csv(path: files.Source) -> list[dict[str, str]]:
-    """Read a table with a header row: a mapping per row, every cell as text.
-
-    Raises:
-        UserError: the file is missing, or is not a table.
-    """
+    """Read a table with a header row: a mapping per row, every cell as text; a `UserError` if it is not a table."""
     lines = _lines(path)
     _, columns = next(lines, (0, []))
     return [dict(zip(columns, cells, strict=True)) for _, cells in lines]

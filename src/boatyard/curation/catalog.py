@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from boatyard.core import tables
 from boatyard.core.errors import UserError
 from boatyard.core.file_names import is_clutter
 from boatyard.core.splits import split_of
@@ -36,6 +35,24 @@ class Rejected:
     reason: str
 
 
+@dataclass(frozen=True)
+class ClassCount:
+    """A row of plots/class_counts.csv: photos of a class as found, and as kept by the filter (0: it is left out)."""
+
+    label: str
+    images: int
+    kept: int
+
+
+@dataclass(frozen=True)
+class ImageSize:
+    """A row of plots/image_sizes.csv: the number of kept photos of this size, in pixels."""
+
+    width: int
+    height: int
+    images: int
+
+
 # Which copy of a photo to keep if a data set has it in several of its published splits: the first of these.
 _KEPT_FIRST = ("test", "validation", "train", "")
 
@@ -53,7 +70,7 @@ def list_photos(raw: Path) -> list[str]:
 def select(
     found: Sequence[Photo | Rejected], min_images: int, keep: Sequence[str], drop: Sequence[str]
 ) -> tuple[list[Photo], list[Rejected]]:
-    """Choose the photos to keep, sorted by path; also return the others with their reasons.
+    """Choose the photos to keep; also return the others with their reasons. Both are sorted by path.
 
     Rejected are, in this order: photos that can't be read; classes dropped by name, or not among those to keep; photos
     under two labels, all copies, since neither label can be trusted; copies of a photo under one label; classes with
@@ -83,23 +100,17 @@ def select(
     copies: dict[str, list[Photo]] = defaultdict(list)
     for photo in kept:
         copies[photo.sha256].append(photo)
-    two_labels, duplicate = {}, {}
+    of_copies: dict[str, str] = {}
     for same in copies.values():
-        if len({photo.label for photo in same}) > 1:
-            two_labels.update(_two_label_reasons(same))
-        else:
-            duplicate.update(_duplicate_reasons(same))
-    reject(two_labels)
-    reject(duplicate)
+        one_label = len({photo.label for photo in same}) == 1
+        of_copies |= _duplicate_reasons(same) if one_label else _two_label_reasons(same)
+    reject(of_copies)
     counts = Counter(photo.label for photo in kept)
-    rare = {
-        photo.path: f"rare_class: {counts[photo.label]} photos, filter.min_images is {min_images}"
-        for photo in kept
-        if counts[photo.label] < min_images
-    }
-    reject(rare)
+    few = f"photos, filter.min_images is {min_images}"
+    rare = {label: f"rare_class: {count} {few}" for label, count in counts.items() if count < min_images}
+    reject({photo.path: rare[photo.label] for photo in kept if photo.label in rare})
     _check_classes(counts, min_images, unreadable)
-    return kept, rejected
+    return kept, sorted(rejected, key=lambda photo: photo.path)
 
 
 def _duplicate_reasons(same: Sequence[Photo]) -> dict[str, str]:
@@ -107,10 +118,10 @@ def _duplicate_reasons(same: Sequence[Photo]) -> dict[str, str]:
     first = min(same, key=lambda photo: (_KEPT_FIRST.index(_published_split(photo)), photo.path))
     reasons = {}
     for photo in same:
-        if photo is not first:
-            here, there = _published_split(photo), _published_split(first)
-            leak = f", a leak: the data set has it in {here} and in {there}" if here and there and here != there else ""
-            reasons[photo.path] = f"duplicate: same bytes as {first.path}{leak}"
+        here, there = _published_split(photo), _published_split(first)
+        leak = f", a leak: the data set has it in {here} and in {there}" if here and there and here != there else ""
+        reasons[photo.path] = f"duplicate: same bytes as {first.path}{leak}"
+    del reasons[first.path]
     return reasons
 
 
@@ -149,14 +160,16 @@ def _check_classes(counts: Counter[str], min_images: int, unreadable: Sequence[R
         others = f"; {len(unreadable)} can't be read, such as {unreadable[0].path}: {reason}"
     if len(kept) < 2:
         found = ", ".join(f"{label} {count}" for label, count in counts.most_common(10)) or "none"
+        left = "1 class" if kept else "0 classes"
         raise UserError(
-            f"{len(kept)} class(es) left, but at least two are needed; lower filter.min_images ({min_images}), "
+            f"{left} left, but at least two are needed; lower filter.min_images ({min_images}), "
             f"or change filter.keep and filter.drop (photos per class: {found}{others})"
         )
     label, count = min(kept.items(), key=lambda item: (item[1], item[0]))
     if count < SMALLEST_CLASS:
+        photos = "1 photo" if count == 1 else f"{count} photos"
         raise UserError(
-            f"class {label!r} has {count} photo(s), too few for train, validation and test; "
+            f"class {label!r} has {photos}, too few for train, validation and test; "
             f"set filter.min_images to {SMALLEST_CLASS} or more, or add photos{others}"
         )
 
@@ -165,23 +178,3 @@ def reason_counts(rejected: Iterable[Rejected]) -> dict[str, int]:
     """The number of rejected photos for each of `REASONS`."""
     counts = Counter(photo.reason.split(":", 1)[0] for photo in rejected)
     return {reason: counts[reason] for reason in REASONS}
-
-
-def write_catalog(path: Path, photos: Iterable[Photo]) -> None:
-    """Write data/catalog.csv."""
-    tables.write_rows(path, Photo, photos)
-
-
-def read_catalog(path: Path) -> list[Photo]:
-    """Read data/catalog.csv."""
-    return tables.read_rows(path, Photo)
-
-
-def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
-    """Write data/rejected.csv, sorted by path."""
-    tables.write_rows(path, Rejected, sorted(rejected, key=lambda photo: photo.path))
-
-
-def read_rejected(path: Path) -> list[Rejected]:
-    """Read data/rejected.csv."""
-    return tables.read_rows(path, Rejected)

@@ -2,19 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-from boatyard.core import tables
 
 
 @dataclass(frozen=True)
 class NearDuplicate:
     """A photo that has near duplicates: a row of data/near_duplicates.csv.
 
-    Attributes:
-        path: the photo's path.
-        first: the path of its group's first photo, which identifies the group: a number would change with every photo
-            that is added or removed.
+    `first` is the path of its group's first photo. It identifies the group: a number would change with every photo that
+    is added or removed.
     """
 
     path: str
@@ -22,12 +17,7 @@ class NearDuplicate:
 
 
 def table(paths: Sequence[str], groups: Sequence[int]) -> list[NearDuplicate]:
-    """The photos of each group of two or more, group by group.
-
-    Args:
-        paths: of n photos.
-        groups: n group numbers, from `near_duplicates.group`.
-    """
+    """The photos of each group of two or more, group by group; `groups` are from `near_duplicates.group`."""
     members: dict[int, list[str]] = {}
     for path, group in zip(paths, groups, strict=True):
         members.setdefault(group, []).append(path)
@@ -39,13 +29,3 @@ def group_numbers(paths: Sequence[str], rows: Iterable[NearDuplicate]) -> list[i
     first = {row.path: row.first for row in rows}
     numbers: dict[str, int] = {}
     return [numbers.setdefault(first.get(path, path), len(numbers)) for path in paths]
-
-
-def write_table(path: Path, rows: Iterable[NearDuplicate]) -> None:
-    """Write data/near_duplicates.csv."""
-    tables.write_rows(path, NearDuplicate, rows)
-
-
-def read_table(path: Path) -> list[NearDuplicate]:
-    """Read data/near_duplicates.csv."""
-    return tables.read_rows(path, NearDuplicate)

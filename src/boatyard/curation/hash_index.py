@@ -38,9 +38,7 @@ _CORRELATION = 4
 class Part:
     """Every `stride`-th bit from bit `start` on, so that neighbouring frequencies, which are correlated, are separated.
 
-    Attributes:
-        start, stride: which bits of the 256.
-        radius: the number of them that may differ, 0 or 1.
+    `radius`, 0 or 1, is the number of these bits that may differ.
     """
 
     start: int

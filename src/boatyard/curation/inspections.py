@@ -11,9 +11,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from boatyard.core import cache_keys
 from boatyard.core.errors import UserError, cannot_write
@@ -30,12 +29,35 @@ CREATE TABLE IF NOT EXISTS contents (
     sha256 TEXT PRIMARY KEY, width INTEGER, height INTEGER, mode TEXT, phash TEXT
 ) WITHOUT ROWID;
 """
-_LIBRARIES = ("pillow",)
 _BATCH = 1000  # photos between commits, which a killed run may lose
 
 
-@dataclass(frozen=True)
-class Facts:
+def inspect(raw: Path, names: Sequence[str], workers: int, cache: "InspectionCache") -> Iterator[Photo | Rejected]:
+    """Inspect the named photos, in this order. Results are read from the cache and added to it.
+
+    A photo that can't be decoded is returned as `Rejected`.
+    """
+
+    def inspect_one(name: str) -> Photo | Rejected:
+        label = name.split("/", 1)[0]
+        try:
+            sha256 = cache.sha256(raw / name)
+            facts = cache.facts(sha256)
+            if facts is None:
+                image, mode = inspect_photo(raw / name)
+                facts = Facts(image.width, image.height, mode, phash(image))
+                cache.store(sha256, facts)
+        except UnreadablePhoto as error:
+            return Rejected(name, label, f"unreadable: {error}")
+        except OSError as error:
+            return Rejected(name, label, f"unreadable: damaged or unreadable ({error.strerror})")
+        return Photo(name, label, facts.width, facts.height, facts.mode, sha256, facts.phash)
+
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(inspect_one, names)
+
+
+class Facts(NamedTuple):
     """What decoding shows of a photo: its size in pixels, upright; the mode of its file; its perceptual hash."""
 
     width: int
@@ -44,39 +66,8 @@ class Facts:
     phash: str
 
 
-def inspect(raw: Path, names: Sequence[str], workers: int, cache: "InspectionCache") -> Iterator[Photo | Rejected]:
-    """Inspect the named photos, in this order. Results are read from the cache and added to it.
-
-    A photo that can't be decoded is returned as `Rejected`.
-    """
-    with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(lambda name: _inspect_one(raw, name, cache), names)
-
-
-def _inspect_one(raw: Path, name: str, cache: "InspectionCache") -> Photo | Rejected:
-    label = name.split("/", 1)[0]
-    try:
-        sha256, facts = _facts(raw / name, cache)
-    except UnreadablePhoto as error:
-        return Rejected(name, label, f"unreadable: {error}")
-    except OSError as error:
-        return Rejected(name, label, f"unreadable: damaged or unreadable ({error.strerror})")
-    return Photo(name, label, facts.width, facts.height, facts.mode, sha256, facts.phash)
-
-
-def _facts(path: Path, cache: "InspectionCache") -> tuple[str, Facts]:
-    """A photo's sha256 and its facts."""
-    sha256 = cache.sha256(path)
-    facts = cache.facts(sha256)
-    if facts is None:
-        image, mode = inspect_photo(path)
-        facts = Facts(image.width, image.height, mode, phash(image))
-        cache.store(sha256, facts)
-    return sha256, facts
-
-
 class InspectionCache:
-    """A SQLite database of photos' hashes and facts, for any number of threads. `cached` and `in_memory` create it."""
+    """A SQLite database of photos' hashes and facts, for any number of threads; `cached` opens one."""
 
     def __init__(self, database: sqlite3.Connection):
         self._database, self._lock, self._changes = database, threading.Lock(), 0
@@ -106,8 +97,7 @@ class InspectionCache:
         return Facts(*row) if row else None
 
     def store(self, sha256: str, facts: Facts) -> None:
-        values = (facts.width, facts.height, facts.mode, facts.phash)
-        self._write("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?)", sha256, *values)
+        self._write("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?)", sha256, *facts)
 
     def _row(self, query: str, key: str) -> Any:
         with self._lock:
@@ -121,62 +111,48 @@ class InspectionCache:
                 self._database.commit()
 
 
-def in_memory() -> InspectionCache:
-    """An empty cache that is not saved."""
-    return InspectionCache(sqlite3.connect(":memory:", check_same_thread=False))
-
-
 def cache_key() -> str:
     """The name of a cache: it changes with everything except the photo's content that affects its facts."""
-    return cache_keys.key(libraries=_LIBRARIES, code=__name__)
+    return cache_keys.key(libraries=("pillow",), code=__name__)
 
 
 @contextmanager
 def cached(folder: Path, key: str) -> Iterator[InspectionCache]:
-    """Open the cache with this name in a folder.
-
-    A damaged file is replaced by an empty one.
+    """Open the cache with this name in a folder; a damaged file is replaced by an empty one.
 
     Raises:
         UserError: the folder can't be written, or its files can't be locked.
     """
     path = folder / f"{key}.sqlite"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        database = _opened(path)
-    except OSError as error:  # here only: an OSError of the block below is not the database's
-        raise cannot_write(path, error) from error
-    except sqlite3.OperationalError as error:
-        raise _refused(path, error) from error
-    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            database = _opened(path)
+        except OSError as error:  # here only: an OSError of the block below is not the database's
+            raise cannot_write(path, error) from error
         try:
             yield InspectionCache(database)
         finally:
             database.commit()
             database.close()
     except sqlite3.OperationalError as error:
-        raise _refused(path, error) from error
-
-
-def _refused(path: Path, error: sqlite3.OperationalError) -> UserError:
-    if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_PROTOCOL")) or "LOCK" in error.sqlite_errorname:
-        return UserError(
-            f"{path} can't be locked ({error}): end the process that has it open, or put the repository on a file "
-            "system that has file locks"
-        )
-    return cannot_write(path, error)
+        if "LOCK" in error.sqlite_errorname or error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_PROTOCOL")):
+            raise UserError(
+                f"{path} can't be locked ({error}): end the process that has it open, or put the repository on a file "
+                "system that has file locks"
+            ) from error
+        raise cannot_write(path, error) from error
 
 
 def _opened(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, check_same_thread=False)
     try:
-        sound = database.execute("PRAGMA quick_check").fetchone() == ("ok",)
+        if database.execute("PRAGMA quick_check").fetchone() == ("ok",):
+            return database
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError:
-        sound = False
-    if sound:
-        return database
+        pass  # not a database at all
     database.close()
     path.unlink()
     path.with_name(f"{path.name}-journal").unlink(missing_ok=True)  # the next database would apply it

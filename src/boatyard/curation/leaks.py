@@ -1,10 +1,8 @@
 """Leaks: photos of validation or test that are near duplicates of photos in an earlier split."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from boatyard.core import tables
 from boatyard.core.splits import Sample
 from boatyard.curation import near_duplicates
 from boatyard.curation.catalog import Photo
@@ -15,11 +13,9 @@ _EARLIER = {"validation": ("train",), "test": ("train", "validation")}
 
 @dataclass(frozen=True)
 class Leak:
-    """A photo of validation or test, and the nearest photo of an earlier split: a row of data/leaks.csv.
+    """A photo of validation or test, and the nearest photo (`like`) of an earlier split: a row of data/leaks.csv.
 
     Attributes:
-        path, label, split: of the photo.
-        like, like_label, like_split: of the photo in the earlier split.
         flip: how one is mirrored relative to the other, one of `near_duplicates.FLIPS`.
         bits: the bits of 256 in which their perceptual hashes differ.
     """
@@ -37,12 +33,7 @@ class Leak:
 def find(photos: Sequence[Photo], rows: Sequence[Sample]) -> list[Leak]:
     """The photos of validation and test that are within `near_duplicates.DISTANCE` bits of one in an earlier split.
 
-    Args:
-        photos: the catalogue.
-        rows: the photos' splits.
-
-    Returns:
-        One leak for each such photo, test first, then by path.
+    One leak for each such photo, test first, then by path.
     """
     phash = {photo.path: photo.phash for photo in photos}
     leaks = []
@@ -56,13 +47,3 @@ def find(photos: Sequence[Photo], rows: Sequence[Sample]) -> list[Leak]:
                 about = row.path, row.label, split, like.path, like.label, like.split
                 leaks.append(Leak(*about, match.flip, match.bits))
     return leaks
-
-
-def write_leaks(path: Path, leaks: Iterable[Leak]) -> None:
-    """Write data/leaks.csv."""
-    tables.write_rows(path, Leak, leaks)
-
-
-def read_leaks(path: Path) -> list[Leak]:
-    """Read data/leaks.csv."""
-    return tables.read_rows(path, Leak)

@@ -36,21 +36,15 @@ def group(hashes: Sequence[str], distance: int) -> NDArray[np.int64]:
     all others. So the cost is never much more than that of comparing all pairs.
     `benchmarks/near_duplicates.py --hashes N` measures it.
 
-    Args:
-        hashes: one per photo, from `perceptual_hash.phash`.
-        distance: bits; 0 links only equal hashes.
-
     Returns:
-        int64 [n]: each photo's group, numbered in order of first appearance.
+        int64 [n]: the group of each hash of `perceptual_hash.phash`, numbered in order of first appearance.
     """
     if not hashes:
         return np.empty(0, np.int64)
     unique, node = np.unique(words(hashes), axis=0, return_inverse=True)
     component = _link(np.ascontiguousarray(unique.T), distance)[node.ravel()]
     _, first, inverse = np.unique(component, return_index=True, return_inverse=True)
-    rank = np.empty_like(first)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse].astype(np.int64)
+    return np.argsort(np.argsort(first))[inverse]
 
 
 def _link(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
@@ -59,7 +53,7 @@ def _link(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
     links = _Links(count)
     parts = hash_index.choose_parts(count, count, count * (count - 1) // 2, distance)
     dense = np.zeros(count, bool) if parts else np.ones(count, bool)
-    candidates = np.zeros(count, np.int64)
+    candidates = np.zeros(count, np.int64)  # that the index has found for each photo
     for part in parts:
         _link_many(hashes, distance, part, links)
     for part in parts:
@@ -106,10 +100,7 @@ def _link_by_part(
     links: "_Links",
     candidates: NDArray[np.int64],
 ) -> None:
-    """Link the near pairs of n hashes [4, n] that agree in a part, except for dense ones.
-
-    `candidates`, the number of candidates that the index has found for each photo so far, is increased.
-    """
+    """Link the near pairs of n hashes [4, n] that agree in a part, except for dense ones; count up `candidates`."""
     count = hashes.shape[1]
     keys = part.keys(hashes)
     component = links.components()
@@ -218,12 +209,10 @@ def nearest(hashes: Sequence[str], others: Sequence[str], distance: int) -> list
         flat = np.stack(_bits(left[:, some, None], right[:, None]), axis=2).reshape(len(some), cells)
         cell = flat.argmin(axis=1)
         best[some] = np.take_along_axis(flat, cell[:, None], axis=1)[:, 0] * np.int64(cells) + cell
-    matches: list[Match | None] = []
-    for number in best.tolist():
-        differing, cell = divmod(number, cells)
-        index, flip = divmod(cell, len(FLIPS))
-        matches.append(Match(int(unique[index]), differing, FLIPS[flip]) if differing <= distance else None)
-    return matches
+    found, nearest_cell = np.divmod(best, cells)
+    index, mirrored = np.divmod(nearest_cell, len(FLIPS))
+    matches = map(Match, unique[index].tolist(), found.tolist(), [FLIPS[number] for number in mirrored])
+    return [match if match.bits <= distance else None for match in matches]
 
 
 def _near(
@@ -235,8 +224,7 @@ def _near(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], list[NDArray[np.int64]]]:
     """The pairs, of p, that are near under any of `FLIPS`: hash `rows[k]` of [4, n] and hash `columns[k]` of [4, m].
 
-    Returns:
-        q rows, q columns, and for each flip the number of differing bits, int64 [q].
+    Returns q rows, q columns, and for each flip the number of differing bits, int64 [q].
     """
     # No flip changes the first word, which excludes most pairs.
     likely = np.bitwise_count(left[0, rows] ^ right[0, columns]) <= distance

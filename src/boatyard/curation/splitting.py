@@ -15,7 +15,7 @@ def assign(photos: Sequence[Photo], groups: Sequence[int], split: Split, seed: i
     """Assign each photo to a split, as the `split` section of params.yaml says; `groups` are those of near duplicates.
 
     Raises:
-        UserError: a class has no photo in one of the splits.
+        UserError: a class has no photo in one of the splits, or there are no published splits.
     """
     match split:
         case StratifiedSplit():
@@ -42,24 +42,25 @@ def stratified(photos: Sequence[Photo], groups: Sequence[int], fractions: Strati
 
     Returns:
         n rows, sorted by path.
-
-    Raises:
-        UserError: a class has no photo in one of the splits.
     """
+
+    def rank(photo: Photo) -> str:
+        return hashlib.blake2b(f"{seed} {photo.sha256}".encode(), digest_size=16).hexdigest()
+
     members: dict[int, list[Photo]] = defaultdict(list)
-    for photo, number in zip(photos, groups, strict=True):
+    for photo, number in sorted(zip(photos, groups, strict=True), key=lambda pair: rank(pair[0])):
         members[number].append(photo)
-    units: dict[str, list[tuple[str, list[Photo]]]] = defaultdict(list)
+    by_class: dict[str, list[list[Photo]]] = defaultdict(list)
     for group in members.values():
-        first = min(group, key=lambda photo: _rank(photo.sha256, seed))
-        units[first.label].append((_rank(first.sha256, seed), group))
+        by_class[group[0].label].append(group)
     rows = []
-    for label, ranked in units.items():
-        ranked.sort(key=lambda unit: unit[0])
-        sizes = [sum(photo.label == label for photo in group) for _, group in ranked]
+    for label, ranked in by_class.items():
+        sizes = [sum(photo.label == label for photo in group) for group in ranked]
         position, total = 0, sum(sizes)
-        for size, (_, group) in zip(sizes, ranked, strict=True):
-            split = _split_at((position + size / 2) / total, fractions)
+        for size, group in zip(sizes, ranked, strict=True):
+            middle = (position + size / 2) / total
+            in_train, in_validation = middle <= fractions.train, middle <= fractions.train + fractions.validation
+            split = "train" if in_train else "validation" if in_validation else "test"
             rows += [Sample(photo.path, photo.label, split, photo.sha256) for photo in group]
             position += size
     _check_each_class_in_each_split(
@@ -71,11 +72,7 @@ def stratified(photos: Sequence[Photo], groups: Sequence[int], fractions: Strati
 
 
 def by_counts(photos: Sequence[Photo], train: int, validation: int) -> list[Sample]:
-    """Per class, in file-name order: the first `train` photos, the next `validation`, the rest for test.
-
-    Raises:
-        UserError: a class has no photo in one of the splits.
-    """
+    """Per class, in file-name order: the first `train` photos, the next `validation`, the rest for test."""
     rows = []
     seen: Counter[str] = Counter()
     for photo in sorted(photos, key=lambda photo: photo.path):
@@ -90,11 +87,7 @@ def by_counts(photos: Sequence[Photo], train: int, validation: int) -> list[Samp
 
 
 def published(photos: Sequence[Photo]) -> list[Sample]:
-    """The splits in which the data set is published.
-
-    Raises:
-        UserError: there are none, or a class has no photo in one of the splits.
-    """
+    """The splits in which the data set is published."""
     rows = [Sample(photo.path, photo.label, split_of(PurePosixPath(photo.path).name), photo.sha256) for photo in photos]
     without = next((row.path for row in rows if not row.split), None)
     if without:
@@ -104,16 +97,6 @@ def published(photos: Sequence[Photo]) -> list[Sample]:
         )
     _check_each_class_in_each_split(rows, "add photos, name the class in filter.drop, or choose another split.method")
     return sorted(rows, key=lambda row: row.path)
-
-
-def _split_at(middle: float, fractions: StratifiedSplit) -> str:
-    if middle <= fractions.train:
-        return "train"
-    return "validation" if middle <= fractions.train + fractions.validation else "test"
-
-
-def _rank(sha256: str, seed: int) -> str:
-    return hashlib.blake2b(f"{seed} {sha256}".encode(), digest_size=16).hexdigest()
 
 
 def _check_each_class_in_each_split(rows: Iterable[Sample], fix: str) -> None:

@@ -2,6 +2,8 @@
 
 Ties between equally probable classes go to the class that comes first, everywhere: in the predicted class and in the
 rank of the right one. A prediction is right exactly where that rank is 0.
+
+Log-probabilities are float [n, k], labels class indices [n]; `checks.check` raises a ValueError if they are not.
 """
 
 import math
@@ -54,16 +56,7 @@ class Answers:
 
     @classmethod
     def from_log_probabilities(cls, log_probabilities: Floats, actual: Integers, *, bins: int) -> "Answers":
-        """The answers behind a classifier's output.
-
-        Args:
-            log_probabilities: [n, k].
-            actual: class indices [n].
-            bins: of the calibration error.
-
-        Raises:
-            ValueError: see `checks.check`.
-        """
+        """The answers behind a classifier's output."""
         rank = ranks(log_probabilities, actual)
         confidence = np.exp(log_probabilities.max(axis=1).astype(np.float64))
         return cls(
@@ -80,13 +73,7 @@ class Answers:
     def from_predictions(cls, predictions: Sequence[Prediction], classes: Sequence[str], *, bins: int) -> "Answers":
         """The answers in a table of predictions. Losses come from rounded probabilities: at most 14.5 nats.
 
-        Args:
-            predictions: n ≥ 1 rows.
-            classes: every label in them, in any order.
-            bins: of the calibration error.
-
-        Raises:
-            KeyError: a label is not among `classes`.
+        `classes` contains every label in them, in any order; there is at least one prediction.
         """
         index = {label: number for number, label in enumerate(classes)}
         plain = [row.predicted if row.plain_predicted is None else row.plain_predicted for row in predictions]
@@ -111,15 +98,7 @@ class Answers:
 
 
 def ranks(log_probabilities: Floats, actual: Integers) -> NDArray[np.int64]:
-    """Number of classes that come before the right one: int64 [n], 0 where the prediction is right.
-
-    Args:
-        log_probabilities: [n, k].
-        actual: class indices [n].
-
-    Raises:
-        ValueError: see `checks.check`.
-    """
+    """Number of classes that come before the right one: int64 [n], 0 where the prediction is right."""
     check(log_probabilities, actual)
     own = np.take_along_axis(log_probabilities, actual[:, None], axis=1)
     higher = (log_probabilities > own).sum(axis=1)
@@ -132,9 +111,6 @@ def losses(log_probabilities: Floats, actual: Integers) -> NDArray[np.float64]:
 
     A probability below 2.2e-16 counts as that, as in scikit-learn's `log_loss` of float64: one photo costs at most
     36.04 nats, and the mean stays finite.
-
-    Raises:
-        ValueError: see `checks.check`.
     """
     check(log_probabilities, actual)
     own = log_probabilities[np.arange(actual.size), actual].astype(np.float64)

@@ -39,12 +39,13 @@ def per_class(
 
     Args:
         log_probabilities: [n, k].
-        actual: class indices [n]; every class has a photo, as the split stage makes sure.
+        actual: class indices [n].
         classes: k names.
         train_images: k counts of training photos.
 
     Raises:
-        ValueError: not k names or not k counts, or a class without a photo; see `checks.check` too.
+        ValueError: not k names or not k counts; a class without a photo, which the split stage rules out; those of
+            `checks.check`.
     """
     count = log_probabilities.shape[1]
     if not len(classes) == len(train_images) == count:
@@ -54,29 +55,26 @@ def per_class(
     if not tests.all():
         raise ValueError(f"class {classes[int(tests.argmin())]!r} has no test photo")
     predicted = np.bincount(log_probabilities.argmax(axis=1), minlength=count)
-    return [
-        _class_result(label, images, rank[actual == number], loss[actual == number], int(predicted[number]))
-        for number, (label, images) in enumerate(zip(classes, train_images, strict=True))
-    ]
-
-
-def _class_result(label: str, train_images: int, rank: Integers, loss: Floats, predicted: int) -> ClassResult:
-    """From the class's own photos' ranks and losses, and the number of photos that it was predicted for."""
-    right = int((rank == 0).sum())
-    interval = wilson(right, rank.size)
-    return ClassResult(
-        label=label,
-        train_images=train_images,
-        test_images=rank.size,
-        top1=right / rank.size,
-        top1_low=interval.low,
-        top1_high=interval.high,
-        top3=float((rank < 3).mean()),
-        top5=float((rank < 5).mean()),
-        loss=float(loss.mean()),
-        precision=right / predicted if predicted else None,
-        f1=2 * right / (rank.size + predicted),
-    )
+    results = []
+    for number, label in enumerate(classes):
+        own, images, answers = rank[actual == number], int(tests[number]), int(predicted[number])
+        right = int((own == 0).sum())
+        interval = wilson(right, images)
+        result = ClassResult(
+            label=label,
+            train_images=train_images[number],
+            test_images=images,
+            top1=right / images,
+            top1_low=interval.low,
+            top1_high=interval.high,
+            top3=float((own < 3).mean()),
+            top5=float((own < 5).mean()),
+            loss=float(loss[actual == number].mean()),
+            precision=right / answers if answers else None,
+            f1=2 * right / (images + answers),
+        )
+        results.append(result)
+    return results
 
 
 def confusion_matrix(actual: Integers, predicted: Integers, classes: int) -> NDArray[np.int64]:

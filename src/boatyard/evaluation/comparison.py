@@ -60,13 +60,9 @@ def compare(before: NDArray[np.bool_], after: NDArray[np.bool_], *, resamples: i
     """
     _check(before, after)
     gains = after.astype(np.int64) - before
-    if gains.any():
-        interval = bootstrap(gains, resamples=resamples, seed=seed)
-    else:
-        # No resample differs from another, and the bootstrap would claim certainty. A few photos only bound how many
-        # are fixed, or broken.
-        most = wilson(0, gains.size).high
-        interval = Interval(-most, most)
+    most = wilson(0, gains.size).high
+    # Without a change no resample would differ from another: the bootstrap would claim certainty.
+    interval = bootstrap(gains, resamples=resamples, seed=seed) if gains.any() else Interval(-most, most)
     return Comparison(
         images=gains.size,
         top1_gain=float(gains.mean()),
@@ -168,13 +164,7 @@ class ClassChange:
 
 
 def per_class(before: Integers, after: Integers, actual: Integers, classes: Sequence[str]) -> list[ClassChange]:
-    """The change in each class, in the order of `classes`.
-
-    Args:
-        before: predicted class indices [n], of the plain view or of the earlier classifier.
-        after: the same photos' class indices [n], with TTA or of the later classifier.
-        actual: class indices [n].
-        classes: their names.
+    """The change in each class, in the order of `classes`, from class indices [n] predicted before and after.
 
     Raises:
         ValueError: no photo, or not three arrays [n].
@@ -182,18 +172,10 @@ def per_class(before: Integers, after: Integers, actual: Integers, classes: Sequ
     _check(before, after, actual)
     rows = []
     for number, label in enumerate(classes):
-        own = actual == number
-        was_right, is_right = before[own] == number, after[own] == number
-        rows.append(
-            ClassChange(
-                label=label,
-                images=was_right.size,
-                before=float(was_right.mean()) if was_right.size else None,
-                after=float(is_right.mean()) if was_right.size else None,
-                fixed=int((is_right & ~was_right).sum()),
-                broken=int((was_right & ~is_right).sum()),
-            )
-        )
+        was_right, is_right = (predicted[actual == number] == number for predicted in (before, after))
+        old, new = (float(right.mean()) if right.size else None for right in (was_right, is_right))
+        fixed, broken = int((is_right & ~was_right).sum()), int((was_right & ~is_right).sum())
+        rows.append(ClassChange(label, was_right.size, old, new, fixed, broken))
     return rows
 
 
@@ -211,10 +193,10 @@ class TtaClassResult:
 
     @classmethod
     def of(cls, change: ClassChange) -> "TtaClassResult":
-        """The row of a class, given how TTA changes it.
+        """The row of a class.
 
         Raises:
-            ValueError: it has no test photo. The split stage makes sure that every class has one.
+            ValueError: it has no test photo, which the split stage rules out.
         """
         if change.before is None or change.after is None:
             raise ValueError(f"class {change.label!r} has no test photo")

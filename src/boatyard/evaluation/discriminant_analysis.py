@@ -47,7 +47,8 @@ def out_of_fold(
     found = np.full((len(labels), classes), -np.inf)
     for fold in np.unique(folds):
         held = np.flatnonzero(folds == fold)
-        others = total.without(_sums(features, labels, held, classes, centre))
+        out = _sums(features, labels, held, classes, centre)
+        others = _Sums(*(whole - part for whole, part in zip(total, out, strict=True)))
         if not others.images.any():
             continue
         weights, bias = _fit(others, shrinkage)
@@ -63,9 +64,6 @@ class _Sums(NamedTuple):
     images: Floats
     sums: Floats
     products: Floats
-
-    def without(self, other: "_Sums") -> "_Sums":
-        return _Sums(*(mine - theirs for mine, theirs in zip(self, other, strict=True)))
 
 
 def _sums(features: NDArray[np.float32], labels: Integers, places: Integers, classes: int, centre: Floats) -> _Sums:

@@ -12,8 +12,8 @@ LEVEL = 0.95
 
 _Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 
-# Draws in memory at once: 8 MB of 64-bit counts.
-CELLS = 1 << 20
+# Numbers in memory at once: 8 MB.
+_CELLS = 1 << 20
 
 
 class Interval(NamedTuple):
@@ -44,35 +44,28 @@ def wilson(successes: int, trials: int) -> Interval:
 def newcombe(before: tuple[int, int], after: tuple[int, int]) -> Interval:
     """Newcombe's interval for the difference of two independent proportions, after minus before.
 
-    It combines the two Wilson intervals (Newcombe, Statistics in Medicine 1998, method 10).
-
-    Args:
-        before: successes and trials.
-        after: successes and trials.
-
-    Raises:
-        ValueError: see `wilson`.
+    It combines their Wilson intervals (Newcombe, Statistics in Medicine 1998, method 10). Either proportion is given as
+    (successes, trials).
     """
     p1, p2 = before[0] / before[1], after[0] / after[1]
     (low1, high1), (low2, high2) = wilson(*before), wilson(*after)
     return Interval(p2 - p1 - math.hypot(p2 - low2, high1 - p1), p2 - p1 + math.hypot(high2 - p2, p1 - low1))
 
 
+def batches(resamples: int, numbers: int) -> Iterator[int]:
+    """How many resamples to compute at a time, so that memory stays bounded, if each takes some numbers."""
+    step = max(1, _CELLS // numbers)
+    return (min(step, resamples - start) for start in range(0, resamples, step))
+
+
 def draws(photos: int, *, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
     """How often each photo is drawn in each resample of the bootstrap, for metrics that are not a mean over photos.
-
-    Args:
-        photos: n ≥ 1.
-        resamples: their number.
-        seed: ≥ 0.
 
     Yields:
         float64 [r, n], a few resamples at a time, so that memory stays bounded; each row adds up to n.
     """
     generator = np.random.default_rng(seed)
-    step = max(1, CELLS // photos)
-    for start in range(0, resamples, step):
-        rows = min(step, resamples - start)
+    for rows in batches(resamples, photos):
         drawn = generator.integers(photos, size=(rows, photos)) + photos * np.arange(rows)[:, None]
         yield np.bincount(drawn.ravel(), minlength=rows * photos).reshape(rows, photos).astype(np.float64)
 
@@ -103,14 +96,9 @@ def bootstrap(values: NDArray[Any], *, resamples: int, seed: int) -> Interval:
         seed: ≥ 0; the same values, resamples and seed give the same interval.
     """
     outcomes, counts = np.unique(values, return_counts=True)
-    generator = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    step = max(1, CELLS // outcomes.size)
-    for start in range(0, resamples, step):
-        stop = min(start + step, resamples)
-        draws = generator.multinomial(values.size, counts / values.size, size=stop - start)
-        means[start:stop] = draws @ outcomes.astype(np.float64) / values.size
-    return percentiles(means)
+    generator, shares = np.random.default_rng(seed), counts / values.size
+    drawn = (generator.multinomial(values.size, shares, size=rows) for rows in batches(resamples, outcomes.size))
+    return percentiles(np.concatenate([rows @ outcomes.astype(np.float64) / values.size for rows in drawn]))
 
 
 def accuracy_interval(right: NDArray[np.bool_], *, resamples: int, seed: int) -> Interval:

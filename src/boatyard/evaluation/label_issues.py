@@ -6,14 +6,13 @@ the photos labelled with it. That many photos with the lowest probability of the
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boatyard.core import files, tables
+from boatyard.core import files
 from boatyard.core.splits import Sample, labels
 from boatyard.evaluation import discriminant_analysis, temperature
 from boatyard.evaluation.checks import blocks
@@ -136,13 +135,3 @@ def issue_count(log_probabilities: NDArray[np.float64], actual: NDArray[np.int64
         confident = np.where(probabilities >= threshold, probabilities, -1.0)
         found += int(((confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != actual[rows])).sum())
     return found
-
-
-def write(path: Path, issues: Iterable[LabelIssue]) -> None:
-    """Write data/suspects.csv."""
-    tables.write_rows(path, LabelIssue, issues)
-
-
-def read(path: Path) -> list[LabelIssue]:
-    """Read data/suspects.csv."""
-    return tables.read_rows(path, LabelIssue)

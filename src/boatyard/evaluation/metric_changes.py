@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from boatyard.evaluation.answers import Answers
 from boatyard.evaluation.comparison import compare, excludes_zero
-from boatyard.evaluation.intervals import CELLS, LEVEL, Interval, draws, newcombe, percentiles
+from boatyard.evaluation.intervals import LEVEL, Interval, batches, draws, newcombe, percentiles
 from boatyard.evaluation.metrics import Metric, Values
 
 # With fewer photos on either side the bootstrap of a loss or of a macro average is too narrow: in simulations, 95 %
@@ -50,17 +50,10 @@ def paired(
 
     A change is significant if the 95 % interval of a bootstrap over photos excludes 0, and if randomly swapping the two
     answers to each photo rarely (p < 0.05) changes the metric as much (Fisher's randomisation test; for proportions it
-    is McNemar's exact test).
-
-    Args:
-        before: on n ≥ 1 photos.
-        after: on the same photos, in the same order.
-        metrics: what to compare.
-        resamples: of the bootstrap, and of the randomisation test.
-        seed: of both.
+    is McNemar's exact test). `resamples` and `seed` are those of either.
 
     Raises:
-        ValueError: not the same classes in the same order.
+        ValueError: the answers are not to photos of the same classes in the same order.
     """
     if not np.array_equal(before.actual, after.actual):
         raise ValueError("the answers are not to the same photos")
@@ -87,12 +80,7 @@ def unpaired(
 ) -> dict[str, Change]:
     """The change of each metric between two test sets: Newcombe's interval for proportions, else two bootstraps.
 
-    Args:
-        before: on n ≥ 1 photos.
-        after: on m ≥ 1 other photos.
-        metrics: what to compare.
-        resamples: of each bootstrap.
-        seed: of the first bootstrap; the second uses the next one.
+    The second bootstrap uses the next seed.
     """
     sizes, resampled = (before.actual.size, after.actual.size), [metric for metric in metrics if not metric.correct]
     old = _resample(resampled, before, draws(sizes[0], resamples=resamples, seed=seed))
@@ -140,7 +128,6 @@ def _swaps(photos: int, resamples: int, seed: int, second: bool) -> Iterator[NDA
         gives the second side the answers that the first side did not get.
     """
     generator = np.random.default_rng(seed)
-    step = max(1, CELLS // (2 * photos))
-    for start in range(0, resamples, step):
-        swapped = generator.integers(2, size=(min(step, resamples - start), photos)) == 1
+    for rows in batches(resamples, 2 * photos):
+        swapped = generator.integers(2, size=(rows, photos)) == 1
         yield np.concatenate([swapped == second, swapped != second], axis=1).astype(np.float64)

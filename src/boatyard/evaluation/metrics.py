@@ -157,13 +157,7 @@ def shown(classes: int) -> list[Metric]:
 
 
 def summary(answers: Answers, *, resamples: int, seed: int) -> dict[str, int | float]:
-    """The metrics as the metrics files record them, in order.
-
-    Args:
-        answers: to n photos.
-        resamples: of the bootstrap that the 95 % intervals come from.
-        seed: of the bootstrap.
-    """
+    """The metrics as the metrics files record them; 95 % intervals come from a bootstrap with this seed."""
     found: dict[str, int | float] = {"images": answers.actual.size}
     for metric in METRICS:
         found[metric.key] = metric.value(answers)

@@ -10,6 +10,8 @@ from boatyard.evaluation.predictions import Prediction
 # paired interval is the narrower one if the two classifiers' errors correlate by more than 0.5.
 MIN_COMMON = 0.5
 
+Kind = Literal["same", "common", "other"]
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -18,14 +20,12 @@ class Pairs:
     Attributes:
         kind: the 'same' photos, the 'common' ones of two tables that differ, or 'other' photos, with too few in common.
         before, after: the tables' rows; of the same photos in the same order unless `kind` is 'other'.
-        common: number of photos in both tables with the same label.
         relabelled: number of photos in both tables with different labels.
     """
 
-    kind: Literal["same", "common", "other"]
+    kind: Kind
     before: Sequence[Prediction]
     after: Sequence[Prediction]
-    common: int
     relabelled: int
 
 
@@ -37,23 +37,17 @@ def match(
     A photo that was relabelled is left out of the pairs: the same prediction may be right under one label and wrong
     under the other.
 
-    Args:
-        before: the rows of one table.
-        after: the rows of the other table.
-        identities: for each table, the identity of a photo (such as its SHA-256) by its path. A path without one is its
-            own identity.
+    `identities` gives, for each table, the identity of a photo (such as its SHA-256) by its path; a path without one is
+    its own identity.
     """
     old, new = (
         {names.get(row.path, row.path): row for row in rows}
         for names, rows in zip(identities, (before, after), strict=True)
     )
-    shared = [key for key in old if key in new]
-    same_label = [key for key in shared if old[key].actual == new[key].actual]
-    relabelled = len(shared) - len(same_label)
-    if len(same_label) == len(before) == len(after):
-        kind: Literal["same", "common", "other"] = "same"
-    elif same_label and len(same_label) >= MIN_COMMON * max(len(before), len(after)):
-        kind = "common"
-    else:
-        return Pairs("other", before, after, len(same_label), relabelled)
-    return Pairs(kind, [old[key] for key in same_label], [new[key] for key in same_label], len(same_label), relabelled)
+    shared = [(row, new[key]) for key, row in old.items() if key in new]
+    pairs = [(row, now) for row, now in shared if row.actual == now.actual]
+    relabelled = len(shared) - len(pairs)
+    if not pairs or len(pairs) < MIN_COMMON * max(len(before), len(after)):
+        return Pairs("other", before, after, relabelled)
+    kind: Kind = "same" if len(pairs) == len(before) == len(after) else "common"
+    return Pairs(kind, [row for row, _ in pairs], [now for _, now in pairs], relabelled)

@@ -1,12 +1,11 @@
 """Tables of predictions, one row per photo: plots/predictions.csv and plots/tta_predictions.csv."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from boatyard.core import files, tables
 from boatyard.core.errors import DamagedFile
@@ -40,24 +39,18 @@ class Prediction:
         return self.predicted == self.actual
 
 
-def top_classes(log_probabilities: Floats, count: int) -> NDArray[np.int64]:
-    """Indices of the most probable classes, the most probable first, ties in class order: int64 [n, min(count, k)]."""
-    chunks = [
-        np.argsort(-log_probabilities[rows], axis=1, kind="stable")[:, :count].copy()
-        for rows in blocks(len(log_probabilities))
-    ]
-    return np.concatenate(chunks).astype(np.int64, copy=False)
-
-
 def ranked(log_probabilities: Floats, classes: Sequence[str], count: int) -> list[tuple[tuple[str, float], ...]]:
-    """The most probable classes of n photos with their probabilities, the most probable first.
+    """The `count` most probable classes of n photos with their probabilities, the most probable first.
+
+    Ties are in class order. Probabilities are computed in float64.
 
     Args:
-        log_probabilities: [n, k]; probabilities are computed from them in float64.
+        log_probabilities: [n, k].
         classes: k names.
-        count: number of classes to return; fewer if there are not as many.
+        count: number of classes to return; all if there are fewer.
     """
-    top = top_classes(log_probabilities, count)
+    some = (np.argsort(-log_probabilities[rows], axis=1, kind="stable") for rows in blocks(len(log_probabilities)))
+    top = np.concatenate([order[:, :count].copy() for order in some])  # a copy, to free the rest
     shares = np.exp(np.take_along_axis(log_probabilities, top, axis=1).astype(np.float64))
     shares = np.minimum(shares, 1.0)  # rounding can lift a certain answer slightly above 1
     return [
@@ -113,9 +106,13 @@ def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
     """
     if not predictions:
         raise ValueError("no photo was predicted")
-    with_plain = predictions[0].plain_predicted is not None
-    columns = _columns(len(predictions[0].top), with_plain)
-    tables.write_csv(path, columns, (list(_cells(prediction, with_plain)) for prediction in predictions))
+    plain = [_PLAIN] if predictions[0].plain_predicted is not None else []
+    top = [f"{name}{rank}" for rank in range(1, len(predictions[0].top) + 1) for name in ("label", "probability")]
+    rows = (
+        [getattr(row, column) for column in _COLUMNS] + list(chain(*row.top)) + [getattr(row, name) for name in plain]
+        for row in predictions
+    )
+    tables.write_csv(path, [*_COLUMNS, *top, *plain], rows)
 
 
 def read_predictions(path: files.Source) -> list[Prediction]:
@@ -128,19 +125,6 @@ def read_predictions(path: files.Source) -> list[Prediction]:
         return [_parse(row) for row in tables.read_csv(path)]
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedFile(f"{path} is not a table of predictions ({error})", files.REGENERATE) from error
-
-
-def _columns(top: int, with_plain: bool) -> list[str]:
-    ranked = [f"{name}{rank}" for rank in range(1, top + 1) for name in ("label", "probability")]
-    return [*_COLUMNS, *ranked, *([_PLAIN] if with_plain else [])]
-
-
-def _cells(prediction: Prediction, with_plain: bool) -> Iterator[Any]:
-    yield from (getattr(prediction, column) for column in _COLUMNS)
-    for label, probability in prediction.top:
-        yield from (label, probability)
-    if with_plain:
-        yield prediction.plain_predicted
 
 
 def _parse(row: dict[str, str]) -> Prediction:

@@ -1,6 +1,6 @@
 """Test-time augmentation: which views of a photo are averaged, their mean, and the choice of a policy."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,26 +31,17 @@ def mean_probabilities(log_probabilities: Floats) -> NDArray[np.float64]:
     return np.asarray(total - np.log(log_probabilities.shape[1]), np.float64)
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A policy, the number of views that it averages, and its mean cross entropy on the validation photos, in nats."""
-
-    policy: str
-    views: int
-    loss: float
-
-
-def choose(candidates: Sequence[Candidate]) -> str:
-    """The policy with the lowest validation loss; on a tie the one with the fewest views, then the first.
+def choose(losses: Mapping[str, float], views: Mapping[str, int]) -> str:
+    """The policy with the lowest loss on validation; on a tie the one with the fewest views, then the first.
 
     Losses tie if they are written the same in a metrics file, so that a machine's last-bit rounding decides nothing.
 
     Raises:
-        ValueError: no candidate, or a loss that is not finite.
+        ValueError: no policy, or a loss that is not finite.
     """
-    if not candidates or not all(np.isfinite(candidate.loss) for candidate in candidates):
-        raise ValueError(f"no policy can be chosen from {list(candidates)}")
-    return min(candidates, key=lambda candidate: (round(candidate.loss, files.DIGITS), candidate.views)).policy
+    if not losses or not all(np.isfinite(loss) for loss in losses.values()):
+        raise ValueError(f"no policy can be chosen from {dict(losses)}")
+    return min(losses, key=lambda policy: (round(losses[policy], files.DIGITS), views[policy]))
 
 
 @dataclass(frozen=True)

@@ -42,14 +42,7 @@ def run(
 ) -> PolicyOutputs:
     """Compute the views that the policies need, and average the head's probabilities over them.
 
-    Args:
-        embeddings: of the model's backbone.
-        head: of the model.
-        samples: n photos.
-        policies: see `tta.plan`.
-        views: see `tta.plan`.
-        augment: see `tta.plan`.
-        title: of the progress bar.
+    For `policies`, `views` and `augment` see `tta.plan`; `title` is that of the progress bar.
     """
     plan = tta.plan(policies, views, augment)
     embeddings.fill([Task(sample, plan.numbers) for sample in samples], title)

@@ -1,7 +1,6 @@
 """Exporting a model to one ONNX file, which must agree with the model on real photos."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,25 +23,7 @@ TOLERANCE = 1e-4
 PHOTOS = 32  # to check on, enough for every kind of photo that a dataset usually has
 
 
-@dataclass(frozen=True)
-class Check:
-    """The comparison of an exported file with its model.
-
-    Attributes:
-        photos: their number.
-        difference: the largest of any class's probability.
-        changed: photos with another most probable class.
-    """
-
-    photos: int
-    difference: float
-    changed: int
-
-    def __str__(self) -> str:
-        return f"on {self.photos} photos, no probability differs from the model's by more than {TOLERANCE:g}"
-
-
-def export(network: Network, header: Header, photos: Sequence[Path], graphs: Path | None) -> tuple[bytes, Check]:
+def export(network: Network, header: Header, photos: Sequence[Path], graphs: Path | None) -> tuple[bytes, str]:
     """The content of an ONNX file that maps a photo to probabilities, checked on real photos.
 
     Args:
@@ -50,6 +31,9 @@ def export(network: Network, header: Header, photos: Sequence[Path], graphs: Pat
         header: of the model; it goes into the file.
         photos: files to check on, at least one; of more than `PHOTOS`, about that many are used, evenly spaced.
         graphs: folder that caches exported backbones, if any.
+
+    Returns:
+        The content, and a sentence that says what was checked.
 
     Raises:
         UserError: a probability differs from the network's own by more than `TOLERANCE`, a photo can't be read, or the
@@ -59,25 +43,25 @@ def export(network: Network, header: Header, photos: Sequence[Path], graphs: Pat
     backbone, head = FrozenBackbone.of(network.embedder), head_weights(network.head)
     graph = onnx_graphs.of_network(backbone, head, header.preprocessing.shape, graphs)
     content = onnx_file.build(graph, header)
-    check = compare(content, network, header, photos)
-    if not check.difference <= TOLERANCE:
+    difference = largest_difference(content, network, header, photos)
+    if not difference <= TOLERANCE:  # NaN is not either
         raise UserError(
-            f"not exported: on {check.photos} photos, a probability of the ONNX file differs from the model's by "
-            f"{check.difference:.2g}, more than {TOLERANCE:g}; please report this with the name of the backbone "
+            f"not exported: on {len(photos)} photos, a probability of the ONNX file differs from the model's by "
+            f"{difference:.2g}, more than {TOLERANCE:g}; please report this with the name of the backbone "
             f"({header.backbone})"
         )
-    return content, check
+    return content, f"on {len(photos)} photos, no probability differs from the model's by more than {TOLERANCE:g}"
 
 
 @torch.inference_mode()
-def compare(content: bytes, network: Network, header: Header, photos: Sequence[Path]) -> Check:
-    """Compare the file, given each photo's pixels, with PyTorch, given the plain view of the same pixels.
+def largest_difference(content: bytes, network: Network, header: Header, photos: Sequence[Path]) -> float:
+    """Between a probability of the file, given a photo's pixels, and PyTorch's, given its plain view.
 
     Raises:
         UserError: a photo can't be read.
     """
     run = session(content)
-    difference, changed = 0.0, 0
+    difference = 0.0
     for path in photos:
         try:
             photo = open_photo(path)
@@ -89,5 +73,4 @@ def compare(content: bytes, network: Network, header: Header, photos: Sequence[P
         expected = network(view)[0].double().exp().numpy()
         (found,) = run.run([onnx_file.PROBABILITIES], {onnx_file.PHOTO: np.asarray(photo)})
         difference = float(np.maximum(difference, np.abs(found - expected).max()))  # NaN stays
-        changed += int(found.argmax() != expected.argmax())
-    return Check(len(photos), difference, changed)
+    return difference

@@ -16,8 +16,9 @@ This module does not import torch.
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
-from onnx import TensorProto, helper, parser
+from onnx import TensorProto, helper, numpy_helper
 from onnx.utils import Extractor
 
 from boatyard.core.errors import UserError
@@ -41,36 +42,25 @@ def build(network: bytes, header: Header) -> bytes:
     """
     model = onnx.load_from_string(network)
     _remove_origin(model)
-    wrapping = _wrapping(header, model.opset_import[0].version)
-    model.functions.extend(wrapping.functions)
+    model.functions.extend(onnx_preprocessing.functions(header.preprocessing, model.opset_import[0].version))
     model.opset_import.append(helper.make_opsetid(onnx_preprocessing.DOMAIN, 1))
-    graph, (before, *after) = model.graph, wrapping.graph.node
-    nodes = [before, *graph.node, *after]
+    graph, one = model.graph, f"{PROBABILITIES}_of_one"
+    graph.initializer.append(numpy_helper.from_array(np.array([0]), f"{PROBABILITIES}_axes"))
+    nodes = [
+        helper.make_node(onnx_preprocessing.NAME, [PHOTO], [VIEWS], domain=onnx_preprocessing.DOMAIN),
+        *graph.node,
+        helper.make_node("Exp", [OUTPUT], [one]),
+        helper.make_node("Squeeze", [one, f"{PROBABILITIES}_axes"], [PROBABILITIES]),
+    ]
     graph.value_info.extend([*graph.input, *graph.output])  # so that `read` finds the network again
     del graph.node[:], graph.input[:], graph.output[:]
     graph.node.extend(nodes)
-    graph.input.extend(wrapping.graph.input)
-    graph.output.extend(wrapping.graph.output)
-    graph.name = wrapping.graph.name
+    graph.input.append(helper.make_tensor_value_info(PHOTO, TensorProto.UINT8, ["height", "width", 3]))
+    graph.output.append(helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, [len(header.classes)]))
+    graph.name = "classifier"
     helper.set_model_props(model, model_header.encode(header))
     onnx.checker.check_model(model, full_check=True)
-    content: bytes = model.SerializeToString(deterministic=True)
-    return content
-
-
-def _wrapping(header: Header, opset: int) -> onnx.ModelProto:
-    """The nodes around the network: the first makes the view, the others the probabilities."""
-    return parser.parse_model(f"""
-        <ir_version: 10, opset_import: ["" : {opset}, "{onnx_preprocessing.DOMAIN}" : 1]>
-        classifier (uint8[height, width, 3] {PHOTO}) => (float[{len(header.classes)}] {PROBABILITIES})
-        {{
-            {VIEWS} = {onnx_preprocessing.DOMAIN}.{onnx_preprocessing.NAME}({PHOTO})
-            {PROBABILITIES}_of_one = Exp({OUTPUT})
-            {PROBABILITIES}_axes = Constant <value = int64[1] {{0}}> ()
-            {PROBABILITIES} = Squeeze({PROBABILITIES}_of_one, {PROBABILITIES}_axes)
-        }}
-        {onnx_preprocessing.functions(header.preprocessing, opset)}
-    """)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _remove_origin(model: onnx.ModelProto) -> None:

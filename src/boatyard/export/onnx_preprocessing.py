@@ -9,78 +9,78 @@ One limit: if a photo is over 100 times as tall as wide, Pillow resizes the colu
 values then differ by some tens.
 """
 
+import math
+from collections.abc import Callable
+from functools import partialmethod
+from typing import Any
+
+import numpy as np
+from onnx import FunctionProto, NodeProto, TensorProto, helper, numpy_helper
+
 from boatyard.core.errors import UserError
 from boatyard.images.views import Preprocessing
 
 DOMAIN, NAME = "boatyard", "PlainView"
 
+_ONE = float(2**22)  # Pillow's fixed-point 1: weights have 32 − 8 − 2 binary digits after the point
+
+
+class _Value:
+    """A value of an ONNX function. `op` and the operators append a node to the function and return its output."""
+
+    def __init__(self, nodes: list[NodeProto], name: str):
+        self.nodes, self.name = nodes, name
+
+    def op(self, kind: str, *others: Any, outputs: int = 1, domain: str = "", **attributes: Any) -> Any:
+        """Of this value and others; a float is a float64 constant, an integer or a list of them an int64 one."""
+        inputs = [value if isinstance(value, _Value) else self.constant(value) for value in (self, *others)]
+        results = [_Value(self.nodes, f"{kind}_{len(self.nodes)}_{number}") for number in range(outputs)]
+        arguments, names = ([value.name for value in values] for values in (inputs, results))
+        self.nodes.append(helper.make_node(kind, arguments, names, None, None, domain, **attributes))
+        return results[0] if outputs == 1 else results
+
+    def constant(self, value: float | list[int]) -> Any:
+        tensor = numpy_helper.from_array(np.array(value))
+        name = f"constant_{len(self.nodes)}"
+        self.nodes.append(helper.make_node("Constant", [], [name], value=tensor))
+        return _Value(self.nodes, name)
+
+    def to(self, kind: int) -> Any:
+        return self.op("Cast", to=kind)
+
+    __add__, __sub__ = partialmethod(op, "Add"), partialmethod(op, "Sub")
+    __mul__, __truediv__ = partialmethod(op, "Mul"), partialmethod(op, "Div")
+    __lt__ = partialmethod(op, "Less")
+
+
+def _bilinear(x: _Value) -> Any:
+    return (x.constant(1.0) - x).op("Max", 0.0)
+
+
+def _bicubic(x: _Value) -> Any:
+    """Keys 1981 with a = −1/2."""
+    near = (x * 1.5 - 2.5) * x * x + 1.0
+    far = (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5
+    return (x < 1.0).op("Where", near, (x < 2.0).op("Where", far, 0.0))
+
+
+def _lanczos(x: _Value) -> Any:
+    """sinc(x) sinc(x / 3)."""
+    angle, third = x * math.pi, x / 3.0 * math.pi
+    product = angle.op("Sin") / angle * (third.op("Sin") / third)
+    return (x < 3.0).op("Where", x.op("Equal", 0.0).op("Where", 1.0, product), 0.0)
+
+
 # Weight of a pixel at the distance x ≥ 0, in pixels of the smaller image, and the distance from which on it is 0.
-_KERNELS = {
-    "bilinear": (
-        1.0,
-        """
-        falling = Sub(one, x)
-        weight = Max(falling, zero)
-        """,
-    ),
-    # Keys 1981 with a = −1/2: (1.5 x − 2.5) x² + 1 up to 1, then −0.5 (((x − 5) x + 8) x − 4) up to 2.
-    "bicubic": (
-        2.0,
-        """
-        near_3 = Constant <value = double {1.5}> ()
-        near_2 = Constant <value = double {2.5}> ()
-        near_a = Mul(near_3, x)
-        near_b = Sub(near_a, near_2)
-        near_c = Mul(near_b, x)
-        near_d = Mul(near_c, x)
-        near = Add(near_d, one)
-        far_2 = Constant <value = double {5.0}> ()
-        far_1 = Constant <value = double {8.0}> ()
-        far_0 = Constant <value = double {4.0}> ()
-        a = Constant <value = double {-0.5}> ()
-        far_a = Sub(x, far_2)
-        far_b = Mul(far_a, x)
-        far_c = Add(far_b, far_1)
-        far_d = Mul(far_c, x)
-        far_e = Sub(far_d, far_0)
-        far = Mul(far_e, a)
-        is_near = Less(x, one)
-        is_far = Less(x, two)
-        beyond_near = Where(is_far, far, zero)
-        weight = Where(is_near, near, beyond_near)
-        """,
-    ),
-    # sinc(x) sinc(x / 3) up to 3.
-    "lanczos": (
-        3.0,
-        """
-        pi = Constant <value = double {3.141592653589793}> ()
-        three = Constant <value = double {3.0}> ()
-        angle = Mul(x, pi)
-        sine = Sin(angle)
-        wave = Div(sine, angle)
-        third = Div(x, three)
-        third_angle = Mul(third, pi)
-        third_sine = Sin(third_angle)
-        window = Div(third_sine, third_angle)
-        product = Mul(wave, window)
-        at_centre = Equal(x, zero)
-        inside_lobes = Where(at_centre, one, product)
-        is_lobe = Less(x, three)
-        weight = Where(is_lobe, inside_lobes, zero)
-        """,
-    ),
+_KERNELS: dict[str, tuple[Callable[[Any], Any], float]] = {
+    "bilinear": (_bilinear, 1.0),
+    "bicubic": (_bicubic, 2.0),
+    "lanczos": (_lanczos, 3.0),
 }
 
-_SIDE = """
-        short_side = Min(height_double, width_double)
-        crop = Constant <value = double {{{crop!r}}}> ()
-        side = Mul(crop, short_side)
-"""
 
-
-def functions(preprocessing: Preprocessing, opset: int) -> str:
-    """The function `PlainView`, and two that it calls, in ONNX's textual syntax.
+def functions(preprocessing: Preprocessing, opset: int) -> list[FunctionProto]:
+    """The function `PlainView`, and two that it calls.
 
     It maps a photo, uint8 [height, width, 3], to a view, uint8 [1, 3, size, size].
 
@@ -97,132 +97,71 @@ def functions(preprocessing: Preprocessing, opset: int) -> str:
             f"a backbone that resizes by {preprocessing.interpolation!r} can't be exported to ONNX, only by {known}; "
             "choose another model.backbone"
         )
-    support, kernel = _KERNELS[preprocessing.interpolation]
-    # The sides of `Preprocessing.box`, which is in the centre of the photo.
-    if preprocessing.crop == "squash":
-        sides, across, down = "", "width_double", "height_double"
-    else:
-        sides, across, down = _SIDE.format(crop=preprocessing.crop), "side", "side"
-    header = f'<domain: "{DOMAIN}", opset_import: ["" : {opset}, "{DOMAIN}" : 1]>'
-    return f"""
-    {header}
-    {NAME} (photo) => (views)
-    {{
-        shape = Shape(photo)
-        first = Constant <value = int64 {{0}}> ()
-        second = Constant <value = int64 {{1}}> ()
-        height = Gather(shape, first)
-        width = Gather(shape, second)
-        height_double = Cast <to = {_DOUBLE}> (height)
-        width_double = Cast <to = {_DOUBLE}> (width)
-        {sides}
-        column_weights, left, right = {DOMAIN}.Weights(width, {across})
-        row_weights, top, bottom = {DOMAIN}.Weights(height, {down})
-        starts = Concat <axis = 0> (top, left)
-        ends = Concat <axis = 0> (bottom, right)
-        middle = Slice(photo, starts, ends)
-        planes = Transpose <perm = [2, 0, 1]> (middle)
-        pixels = Cast <to = {_DOUBLE}> (planes)
-        by_column = Transpose <perm = [1, 0]> (column_weights)
-        row_sums = MatMul(pixels, by_column)
-        rows = {DOMAIN}.Levels(row_sums)
-        column_sums = MatMul(row_weights, rows)
-        columns = {DOMAIN}.Levels(column_sums)
-        view = Cast <to = {_UINT8}> (columns)
-        axes = Constant <value = int64[1] {{0}}> ()
-        views = Unsqueeze(view, axes)
-    }}
-    {header}
-    Levels (sums) => (levels)
-    {{
-        half = Constant <value = double {{{_ONE / 2!r}}}> ()
-        one = Constant <value = double {{{_ONE!r}}}> ()
-        black = Constant <value = double {{0.0}}> ()
-        white = Constant <value = double {{255.0}}> ()
-        shifted = Add(sums, half)
-        scaled = Div(shifted, one)
-        whole = Floor(scaled)
-        levels = Clip(whole, black, white)
-    }}
-    {header}
-    Weights (length, side) => (weights, start, end)
-    {{
-        zero = Constant <value = double {{0.0}}> ()
-        half = Constant <value = double {{0.5}}> ()
-        one = Constant <value = double {{1.0}}> ()
-        two = Constant <value = double {{2.0}}> ()
-        size = Constant <value = double {{{float(preprocessing.size)!r}}}> ()
-        axis = Constant <value = int64 {{1}}> ()
-        axes = Constant <value = int64[1] {{1}}> ()
-        outer_axes = Constant <value = int64[1] {{0}}> ()
-        last_column = Constant <value = int64[1] {{-1}}> ()
-        beyond = Constant <value = int64[1] {{{2**63 - 1}}}> ()
-        long = Cast <to = {_DOUBLE}> (length)
+    kernel, reach = _KERNELS[preprocessing.interpolation]
+    size = float(preprocessing.size)
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid(DOMAIN, 1)]
 
-        margins = Sub(long, side)
-        margin = Div(margins, two)
-        far_edge = Add(margin, side)
-        low_double = Max(margin, zero)
-        high_double = Min(far_edge, long)
-        low_float = Cast <to = {_FLOAT}> (low_double)
-        high_float = Cast <to = {_FLOAT}> (high_double)
-        span_float = Sub(high_float, low_float)
-        span = Cast <to = {_DOUBLE}> (span_float)
-        low = Cast <to = {_DOUBLE}> (low_float)
+    def function(name: str, inputs: list[str], body: Callable[..., list[Any]]) -> FunctionProto:
+        nodes: list[NodeProto] = []
+        outputs = [output.name for output in body(*(_Value(nodes, input) for input in inputs))]
+        return helper.make_function(DOMAIN, name, inputs, outputs, nodes, opsets)
 
-        scale = Div(span, size)
-        stretch = Max(scale, one)
-        reach = Constant <value = double {{{support!r}}}> ()
-        support = Mul(reach, stretch)
-        outputs = Range(zero, size, one)
-        outputs_middle = Add(outputs, half)
-        offsets = Mul(outputs_middle, scale)
-        centres_flat = Add(low, offsets)
-        centres = Unsqueeze(centres_flat, axes)
-        first_a = Sub(centres, support)
-        first_b = Add(first_a, half)
-        first_c = Floor(first_b)
-        first = Max(first_c, zero)
-        last_a = Add(centres, support)
-        last_b = Add(last_a, half)
-        last_c = Floor(last_b)
-        last = Min(last_c, long)
+    return [
+        function(NAME, ["photo"], lambda photo: [_plain_view(photo, preprocessing.crop)]),
+        function("Levels", ["sums"], lambda sums: [_levels(sums)]),
+        function("Weights", ["length", "side"], lambda length, side: _weights(length, side, size, kernel, reach)),
+    ]
 
-        inputs = Range(zero, long, one)
-        distances_a = Sub(inputs, centres)
-        distances_b = Add(distances_a, half)
-        shrink = Div(one, stretch)
-        distances = Mul(distances_b, shrink)
-        x = Abs(distances)
-        {kernel}
-        before = Less(inputs, first)
-        not_before = Not(before)
-        not_after = Less(inputs, last)
-        inside = And(not_before, not_after)
-        raw = Where(inside, weight, zero)
-        sums = CumSum(raw, axis)
-        total = Slice(sums, last_column, beyond, axes)
-        shares = Div(raw, total)
-        one_fixed = Constant <value = double {{{_ONE!r}}}> ()
-        scaled = Mul(shares, one_fixed)
-        sizes = Abs(scaled)
-        sizes_half = Add(sizes, half)
-        rounded = Floor(sizes_half)
-        signs = Sign(scaled)
-        whole = Mul(signs, rounded)
 
-        start_double = ReduceMin <keepdims = 0> (first)
-        end_double = ReduceMax <keepdims = 0> (last)
-        start_scalar = Cast <to = {_INT64}> (start_double)
-        end_scalar = Cast <to = {_INT64}> (end_double)
-        start = Unsqueeze(start_scalar, outer_axes)
-        end = Unsqueeze(end_scalar, outer_axes)
-        weights = Slice(whole, start, end, axes)
-    }}
+def _plain_view(photo: _Value, crop: float | str) -> Any:
+    shape = photo.op("Shape")
+    height, width = shape.op("Gather", 0), shape.op("Gather", 1)
+    down, across = height.to(TensorProto.DOUBLE), width.to(TensorProto.DOUBLE)
+    if crop != "squash":  # as `Preprocessing.box`
+        down = across = down.op("Min", across) * crop
+    column_weights, left, right = width.op("Weights", across, outputs=3, domain=DOMAIN)
+    row_weights, top, bottom = height.op("Weights", down, outputs=3, domain=DOMAIN)
+    middle = photo.op("Slice", top.op("Concat", left, axis=0), bottom.op("Concat", right, axis=0))
+    pixels = middle.op("Transpose", perm=[2, 0, 1]).to(TensorProto.DOUBLE)
+    rows = pixels.op("MatMul", column_weights.op("Transpose", perm=[1, 0])).op("Levels", domain=DOMAIN)
+    columns = row_weights.op("MatMul", rows).op("Levels", domain=DOMAIN)
+    return columns.to(TensorProto.UINT8).op("Unsqueeze", [0])
+
+
+def _levels(sums: Any) -> Any:
+    """Sums of pixels with fixed-point weights, rounded to the levels 0 … 255."""
+    return ((sums + _ONE / 2) / _ONE).op("Floor").op("Clip", 0.0, 255.0)
+
+
+def _weights(length: _Value, side: Any, size: float, kernel: Callable[[Any], Any], reach: float) -> list[Any]:
+    """The fixed-point weights [size, end − start] of the pixels that a view of `side` pixels in the centre shows.
+
+    Returns:
+        The weights, and the first of these pixels and that after the last, int64 [1].
     """
+    long = length.to(TensorProto.DOUBLE)
+    margin = (long - side) / 2.0
+    # Pillow's box is in float32.
+    low, high = (edge.to(TensorProto.FLOAT) for edge in (margin.op("Max", 0.0), (margin + side).op("Min", long)))
+    scale = (high - low).to(TensorProto.DOUBLE) / size
+    stretch = scale.op("Max", 1.0)
+    support = stretch * reach
+    outputs = long.constant(0.0).op("Range", size, 1.0)
+    centres = (low.to(TensorProto.DOUBLE) + (outputs + 0.5) * scale).op("Unsqueeze", [1])
+    first = (centres - support + 0.5).op("Floor").op("Max", 0.0)
+    last = (centres + support + 0.5).op("Floor").op("Min", long)
 
+    inputs = long.constant(0.0).op("Range", long, 1.0)
+    weight = kernel(((inputs - centres + 0.5) * (long.constant(1.0) / stretch)).op("Abs"))
+    inside = (inputs < first).op("Not").op("And", inputs < last)
+    raw = inside.op("Where", weight, 0.0)
+    # The last of the running sums: added in Pillow's order.
+    total = raw.op("CumSum", 1).op("Slice", [-1], [2**63 - 1], [1])
+    fixed = raw / total * _ONE
+    rounded = fixed.op("Sign") * (fixed.op("Abs") + 0.5).op("Floor")
 
-# Pillow's fixed-point 1: weights have 32 − 8 − 2 binary digits after the point.
-_ONE = float(2**22)
-# onnx.TensorProto's numbers of the types.
-_FLOAT, _UINT8, _INT64, _DOUBLE = 1, 2, 7, 11
+    start, end = (
+        edge.to(TensorProto.INT64).op("Unsqueeze", [0])
+        for edge in (first.op("ReduceMin", keepdims=0), last.op("ReduceMax", keepdims=0))
+    )
+    return [rounded.op("Slice", start, end, [1]), start, end]

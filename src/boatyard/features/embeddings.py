@@ -71,8 +71,7 @@ class Embeddings:
     """The embeddings of one backbone, cached in the work folder.
 
     Args:
-        backbone: the network.
-        recipe: how views are drawn.
+        backbone, recipe: the network, and how its views are drawn.
         raw: folder of the photos.
         machine: where the network runs, and by which engine.
         cache: folder of the feature stores.

@@ -40,15 +40,7 @@ def wanted(rows: Sequence[Sample], views: int) -> list[Task]:
 
 
 def write(folder: Path, rows: Sequence[Sample], views: int, width: int, read_rows: ReadRows) -> None:
-    """Write data/features/.
-
-    Args:
-        folder: to write to.
-        rows: the photos.
-        views: random views of each training photo.
-        width: dimension of an embedding.
-        read_rows: returns the embeddings.
-    """
+    """Write data/features/, with so many random `views` of each training photo."""
     # It comes back last, so that the arrays of two runs are not mistaken for those of one.
     (folder / "photos.csv").unlink(missing_ok=True)
     training = [row for row in rows if row.split == "train"]
@@ -74,25 +66,15 @@ def _write_array(
 
 @dataclass(frozen=True)
 class Features:
-    """The features of the photos of data/splits.csv, memory-mapped.
-
-    Attributes:
-        rows: the n photos.
-        plain: float32 [n, width].
-        views: float32 [train photos, views, width].
-    """
+    """The features of the n photos of data/splits.csv, memory-mapped."""
 
     rows: list[Sample]
-    plain: NDArray[np.float32]
-    views: NDArray[np.float32]
+    plain: NDArray[np.float32]  # [n, width]
+    views: NDArray[np.float32]  # [train photos, views, width]
 
 
 def read(folder: Path, rows: list[Sample]) -> Features:
-    """Open data/features/.
-
-    Raises:
-        UserError: it is missing or damaged, or belongs to other photos or another split.
-    """
+    """Open data/features/; a `UserError` if it is missing, damaged, or of other photos or another split than `rows`."""
     stored = tables.read_csv(folder / "photos.csv")
     if [(row.sha256, row.split) for row in rows] != [(row["sha256"], row["split"]) for row in stored]:
         raise UserError(f"{folder} belongs to other photos than data/splits.csv: run `dvc repro featurize`")
@@ -112,17 +94,11 @@ def _opened(path: Path, dimensions: int, count: int) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Examples:
-    """Features and labels.
+    """Features and labels of n photos among m; an epoch uses one view of each photo."""
 
-    Attributes:
-        features: float32 [m, views, width], may be memory-mapped; an epoch uses one view of each photo.
-        labels: of n of the m photos, int64 [n].
-        places: indices of the n photos among the m, int64 [n]; None: all.
-    """
-
-    features: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    places: NDArray[np.int64] | None = None
+    features: NDArray[np.float32]  # [m, views, width], may be memory-mapped
+    labels: NDArray[np.int64]  # [n]
+    places: NDArray[np.int64] | None = None  # indices of the n photos among the m, [n]; None: all
 
     def rows(self, which: NDArray[np.int64] | slice, view: int) -> NDArray[np.float32]:
         """One view of some of the n photos, in memory: float32 [some, width]."""

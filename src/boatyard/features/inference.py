@@ -28,18 +28,18 @@ def run(
     memory at once: their views, or, for an engine that draws them itself, all their pixels. An item without views gets
     an output without rows, [0, 0].
 
-    Args:
-        engine: runs the network.
-        items: anything that identifies a photo.
-        views_of: opens the photo, called in the worker threads; its views, each uint8 [3, s, s], or what to draw of it.
-        workers: number of threads.
+    `views_of` is called in the worker threads. It opens the photo that an item identifies, and returns its views, each
+    uint8 [3, s, s], or what to draw of it.
     """
 
     def open_item(item: Item) -> Any:
         return engine.open(views_of(item))
 
+    def run_one(item: Item) -> Output:
+        return _stack([engine.start([view])()[0] for view in engine.views([open_item(item)])])
+
     if engine.batch == 1 and engine.calls >= workers:
-        yield from _map_ahead(items, lambda item: _run_one(engine, open_item(item)), workers, engine.ahead * workers)
+        yield from _map_ahead(items, run_one, workers, engine.ahead * workers)
         return
     counts: deque[int] = deque()  # views of each item that is not complete
     undrawn: list[Any] = []
@@ -72,10 +72,6 @@ def run(
     for start in range(0, len(views), engine.batch):
         running.append(engine.start(views[start : start + engine.batch]))
     yield from completed(0)
-
-
-def _run_one(engine: Engine, opened: Any) -> Output:
-    return _stack([engine.start([view])()[0] for view in engine.views([opened])])
 
 
 def _stack(rows: list[Output]) -> Output:

@@ -39,9 +39,8 @@ class FeatureStore:
     Args:
         folder: of the parts; it is created if necessary.
         width: dimension of an embedding; stores of several widths can share a folder.
-        rank: the number of this process among those that share the work.
-        size: their number. They never write the same part, even if the file system has no locks, which keep separate
-            runs apart.
+        rank, size: the number of this process among those that share the work, and how many they are. They never write
+            the same part, even if the file system has no locks, which keep separate runs apart.
         report: is called with one line about damage in the files. Only rank 0 does that, and clears the damage up.
 
     Raises:
@@ -64,25 +63,22 @@ class FeatureStore:
 
     def reopen(self) -> None:
         """Find what other processes have added."""
+        own = [self._own[0]] if self._own else []
         paths = self._folder.glob(f"index{self.width}.*.bin")
-        own = self._own[0] if self._own else None
-        numbers = {int(path.stem.rpartition(".")[2]) for path in paths} - ({own.number} if own else set())
-        self._parts = [own] if own else []
-        self._parts += [_Part(self._folder, self.width, number) for number in sorted(numbers)]
+        numbers = {int(path.stem.rpartition(".")[2]) for path in paths} - {part.number for part in own}
+        self._parts = own + [_Part(self._folder, self.width, number) for number in sorted(numbers)]
 
     def __contains__(self, key: str) -> bool:
         hashed = _hash(key)
         return any(hashed in part.places for part in self._parts)
 
     def add(self, keys: Sequence[str], rows: Rows) -> None:
-        """Append rows [n, width] under n new keys.
-
-        Raises:
-            UserError: they can't be written, for example because the disk is full.
-        """
+        """Append rows [n, width] under n new keys; a `UserError` if they can't be written."""
         try:
-            if not self._own:
-                self._own = self._first_free()
+            if not self._own:  # the first part that no other process writes
+                numbers = count(self._rank, self._size)
+                number, lock = next((number, lock) for number in numbers if (lock := self._take_lock(number)))
+                self._own = _Part(self._folder, self.width, number), lock
                 self.reopen()
             self._own[0].add([_hash(key) for key in keys], rows)
         except OSError as error:
@@ -108,11 +104,9 @@ class FeatureStore:
                 if self._rank == 0:
                     self._report_damage(part.rows_path)
             missing = sorted({*missing} - {*found} | {found[at] for at in damaged})
+        if missing and was_damaged:
+            raise DamagedRows(f"{self._folder} is damaged (a checksum does not match): run again, and check the disk")
         if missing:
-            if was_damaged:
-                raise DamagedRows(
-                    f"{self._folder} is damaged (a checksum does not match): run again, and check the disk"
-                )
             raise KeyError(names[missing[0]])
         return rows
 
@@ -134,12 +128,6 @@ class FeatureStore:
         finally:
             lock.release()
         return True
-
-    def _first_free(self) -> tuple["_Part", FileLock]:
-        """The first part that no other process writes, and the lock on it."""
-        numbers = count(self._rank, self._size)
-        number, lock = next((number, lock) for number in numbers if (lock := self._take_lock(number)))
-        return _Part(self._folder, self.width, number), lock
 
     def _take_lock(self, number: int) -> FileLock | None:
         return locking.take(self._folder / f"lock{self.width}.{number}")
@@ -167,7 +155,7 @@ class _Part:
 
     def add(self, keys: Sequence[bytes], rows: Rows) -> None:
         rows = np.ascontiguousarray(rows, np.float32)
-        checksums = [_crc(key, row) for key, row in zip(keys, rows, strict=True)]
+        checksums = [_crc(key + row.tobytes()) for key, row in zip(keys, rows, strict=True)]
         contents = [key + checksum for key, checksum in zip(keys, checksums, strict=True)]
         for path in (self.rows_path, self.index_path):
             path.touch()
@@ -186,7 +174,7 @@ class _Part:
         stored = np.memmap(self.rows_path, np.float32, "r", shape=(self._count, self._width))
         rows = np.array(stored[places])
         checked = enumerate(zip(keys, places, rows, strict=True))
-        return rows, [at for at, (key, place, row) in checked if _crc(key, row) != self._checksums[place]]
+        return rows, [at for at, (key, place, row) in checked if _crc(key + row.tobytes()) != self._checksums[place]]
 
     def delete(self, places: Iterable[int]) -> None:
         with self.index_path.open("r+b") as file:
@@ -199,11 +187,8 @@ def _hash(key: str) -> bytes:
     return hashlib.blake2b(key.encode(), digest_size=_HASH).digest()
 
 
-def _crc(content: bytes, row: Rows | None = None) -> bytes:
-    checksum = zlib.crc32(content)
-    if row is not None:
-        checksum = zlib.crc32(row.data, checksum)
-    return checksum.to_bytes(4, "little")
+def _crc(content: bytes) -> bytes:
+    return zlib.crc32(content).to_bytes(4, "little")
 
 
 def _record(content: bytes) -> bytes:

@@ -59,22 +59,14 @@ def open_photo(path: Path, short_side: int | None = None) -> Image.Image:
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """The part of `open_photo` that follows decoding. Idempotent.
-
-    Raises:
-        UnreadablePhoto: its pixels have 32 bits.
-    """
+    """The part of `open_photo` that follows decoding, idempotent; `UnreadablePhoto` if its pixels have 32 bits."""
     rgb = _to_rgb(_upright(image))
     rgb.info = {}  # Pillow copies the EXIF, by which an upright photo would be rotated again
     return rgb
 
 
 def open_checked(path: Path, short_side: int | None = None) -> Image.Image:
-    """`open_photo` for a photo that passed the filter.
-
-    Raises:
-        UserError: it can't be opened any more.
-    """
+    """`open_photo` for a photo that passed the filter; a `UserError` if it can't be opened any more."""
     try:
         return open_photo(path, short_side)
     except UnreadablePhoto as error:

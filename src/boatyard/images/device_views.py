@@ -10,7 +10,7 @@ may differ by 1.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, groupby
 
 import numpy as np
 import torch
@@ -83,21 +83,14 @@ class _Axis:
 
 @dataclass(frozen=True)
 class _Job:
-    """A view to draw of the photo whose pixels begin at `start`.
+    """A view to draw."""
 
-    Attributes:
-        inner: the axis that is resized first.
-        outer: the other axis.
-        lines: the range of lines along the outer axis that are resized.
-        transposed: inner is the vertical axis.
-    """
-
-    start: int
+    start: int  # of the photo's pixels
     spec: ViewSpec
-    inner: _Axis
+    inner: _Axis  # the axis that is resized first
     outer: _Axis
-    lines: tuple[int, int]
-    transposed: bool
+    lines: tuple[int, int]  # the range of lines along the outer axis that are resized
+    transposed: bool  # inner is the vertical axis
 
     @classmethod
     def of(cls, start: int, photo: Tensor, spec: ViewSpec, preprocessing: Preprocessing) -> "_Job":
@@ -112,20 +105,19 @@ class _Job:
 def _batches(jobs: Sequence[_Job], size: int) -> Iterator[list[int]]:
     """Batches of jobs, as indices: with the same side length, all rotated or none, and similar numbers of lines."""
 
-    def kind(place: int) -> tuple[int, bool, int]:
-        spec, (first, last) = jobs[place].spec, jobs[place].lines
-        return spec.side, bool(spec.angle), last - first
+    def kind(place: int) -> tuple[int, bool]:
+        return jobs[place].spec.side, bool(jobs[place].spec.angle)
 
-    part: list[int] = []
-    for place in sorted(range(len(jobs)), key=kind):
-        side, rotated, lines = kind(place)
-        if part and (
-            kind(part[0])[:2] != (side, rotated) or (len(part) + 1) * max(lines * side, size * size) > _BATCH_PIXELS
-        ):
-            yield part
-            part = []
-        part.append(place)
-    if part:
+    def lines(place: int) -> int:
+        return jobs[place].lines[1] - jobs[place].lines[0]
+
+    for (side, _), places in groupby(sorted(range(len(jobs)), key=lambda place: (kind(place), lines(place))), kind):
+        part: list[int] = []
+        for place in places:
+            if part and (len(part) + 1) * max(lines(place) * side, size * size) > _BATCH_PIXELS:
+                yield part
+                part = []
+            part.append(place)
         yield part
 
 
@@ -146,22 +138,18 @@ def _resized(pixels: Tensor, jobs: Sequence[_Job], interpolation: str) -> Tensor
         count = max(last - first for first, last in (job.lines for job in jobs))
         firsts, lasts = (column([job.lines[end] for job in jobs]) for end in (0, 1))
         lines = torch.minimum(firsts + torch.arange(count, device=device).view(1, -1, 1), lasts - 1)
-        places, weights = _weights(inner, side, interpolation, device)
-        # [jobs, lines, side, 3]
         lines = starts + lines * outer_strides
         sums = torch.full((len(jobs), count, side, 3), _ONE // 2, dtype=torch.int32, device=device)
-        for place, weight in zip(places.unbind(2), weights.unbind(2), strict=True):
+        for place, weight in _weights(inner, side, interpolation, device):
             sums += pixels[lines + place[:, None] * inner_strides] * weight[:, None, :, None]
-        resized = _levels(sums)
-        places, weights = _weights(outer, side, interpolation, device)
-        places = (places - firsts).clamp_(max=count - 1)  # those without weight may be out of range
+        resized = _levels(sums)  # [jobs, lines, side, 3]
         which = torch.arange(len(jobs), device=device)[:, None]
         sums = torch.full((len(jobs), side, side, 3), _ONE // 2, dtype=torch.int32, device=device)
-        for place, weight in zip(places.unbind(2), weights.unbind(2), strict=True):
-            sums += resized[which, place] * weight[:, :, None, None]
+        for place, weight in _weights(outer, side, interpolation, device):
+            line = (place - firsts[:, 0]).clamp_(max=count - 1)  # one without weight may be out of range
+            sums += resized[which, line] * weight[:, :, None, None]
         view = _levels(sums)
-    transposed = [index for index, job in enumerate(jobs) if job.transposed]
-    if transposed:
+    if transposed := [index for index, job in enumerate(jobs) if job.transposed]:
         view[transposed] = view[transposed].transpose(1, 2)
     return view
 
@@ -179,8 +167,10 @@ def _nearest(axes: Sequence[_Axis], side: int, device: torch.device) -> Tensor:
     return torch.from_numpy(np.add.accumulate(steps, axis=1).astype(np.int64).clip(0, last)).to(device)
 
 
-def _weights(axes: Sequence[_Axis], side: int, interpolation: str, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The photo's pixels for each pixel of the view, and their weights: int64 and int32 [axes, side, taps]."""
+def _weights(
+    axes: Sequence[_Axis], side: int, interpolation: str, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Tap by tap, a pixel of the photo for each pixel of the view, and its weight: int64 and int32 [axes, side]."""
 
     def column(numbers: Sequence[float], kind: torch.dtype) -> Tensor:
         return torch.tensor(numbers, dtype=kind, device=device)[:, None]
@@ -203,7 +193,7 @@ def _weights(axes: Sequence[_Axis], side: int, interpolation: str, device: torch
         total += weight
     fixed = raw / torch.where(total == 0, 1.0, total)[..., None] * _ONE
     weights = torch.where(fixed < 0, fixed - 0.5, fixed + 0.5).int()
-    return torch.minimum(places, length[..., None] - 1), weights
+    return zip(torch.minimum(places, length[..., None] - 1).unbind(2), weights.unbind(2), strict=True)
 
 
 def _kernel(x: Tensor, interpolation: str) -> Tensor:
@@ -251,8 +241,7 @@ def _jittered(images: Tensor, jobs: Sequence[_Job]) -> Tensor:
     images = _blended(images, [job.spec.brightness for job in jobs], lambda images: torch.zeros_like(images))
     images = _blended(images, [job.spec.contrast for job in jobs], _mean_grey)
     images = _blended(images, [job.spec.saturation for job in jobs], _grey)
-    shifted = [index for index, job in enumerate(jobs) if job.spec.hue is not None]
-    if shifted:
+    if shifted := [index for index, job in enumerate(jobs) if job.spec.hue is not None]:
         shifts = torch.tensor([jobs[index].spec.hue for index in shifted], device=images.device)
         images[shifted] = _hue_shifted(images[shifted], shifts.view(-1, 1, 1))
     return images
@@ -298,14 +287,9 @@ def _hue_shifted(images: Tensor, shifts: Tensor) -> Tensor:
     sector = place.floor()
     rest = (place - sector).float()
     share = _over(saturation.double(), 255).float()
-    low, falling, rising = (
-        _rounded(value.double() * part)
-        for part in (
-            1.0 - share.double(),
-            1.0 - (share * rest).double(),
-            1.0 - share.double() * (1.0 - rest.double()),
-        )
-    )
+    low = _rounded(value.double() * (1.0 - share.double()))
+    falling = _rounded(value.double() * (1.0 - (share * rest).double()))
+    rising = _rounded(value.double() * (1.0 - share.double() * (1.0 - rest.double())))
     sector = (sector.long() % 6)[..., None]
     sectors = (
         [value, falling, low, low, rising, value],  # red

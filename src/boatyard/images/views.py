@@ -39,19 +39,14 @@ _OVERSAMPLING = 4
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The preprocessing that a backbone expects.
+    """The preprocessing that a backbone expects."""
 
-    Attributes:
-        size: side of the square view, pixels.
-        crop: the plain view's side as a fraction of the photo's short side; 'squash': the whole photo, resized to a
-            square without keeping its aspect.
-        interpolation: 'nearest', 'bilinear', 'bicubic' or 'lanczos'.
-        mean, std: per channel R, G, B, of values in [0, 1]. The network applies them; views are uint8.
-    """
-
-    size: int
+    size: int  # side of the square view, pixels
+    # The plain view's side as a fraction of the photo's short side; 'squash': the whole photo, resized to a square
+    # without keeping its aspect.
     crop: float | Literal["squash"]
-    interpolation: str
+    interpolation: str  # one of `RESAMPLING`
+    # Per channel R, G, B, of values in [0, 1]. The network applies them; views are uint8.
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
@@ -88,31 +83,23 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class ViewSpec:
-    """The parameters of a view, with all random draws made; drawing it is arithmetic on the photo's pixels.
+    """The parameters of a view, with all random draws made; drawing it is arithmetic on the photo's pixels."""
 
-    Attributes:
-        box: the part of the photo to crop, in the photo's pixels.
-        side: of the square that the crop is resized to, pixels.
-        angle: degrees by which the square is rotated clockwise about its centre. The view is then its central part;
-            pixels from outside are black. At 0 the view is the whole square.
-        brightness, contrast, saturation: factors; 1 changes nothing.
-        hue: the shift in 256ths of the colour circle; None leaves colours unchanged.
-        flips: axes of [3, height, width] that are mirrored at the end.
-    """
-
-    box: Box
-    side: int
+    box: Box  # the part of the photo to crop
+    side: int  # of the square that the crop is resized to, pixels
+    # Degrees by which the square is rotated clockwise about its centre. The view is then its central part; pixels from
+    # outside are black. At 0 the view is the whole square.
     angle: float = 0.0
-    brightness: float = 1.0
+    brightness: float = 1.0  # a factor, as the next two
     contrast: float = 1.0
     saturation: float = 1.0
-    hue: int | None = None
-    flips: tuple[int, ...] = ()
+    hue: int | None = None  # shift in 256ths of the colour circle; None leaves colours unchanged
+    flips: tuple[int, ...] = ()  # axes of [3, height, width] that are mirrored at the end
 
 
 def plain_view(photo: Photo, preprocessing: Preprocessing) -> View:
     """The part of an RGB photo that `Preprocessing.box` gives, resized in one step: uint8 [3, size, size]."""
-    return draw_view(photo, plain_spec(photo.width, photo.height, preprocessing), preprocessing)
+    return plain_views(photo, preprocessing).views()[0]
 
 
 def plain_views(photo: Photo, preprocessing: Preprocessing) -> "PhotoViews":
@@ -123,62 +110,6 @@ def plain_views(photo: Photo, preprocessing: Preprocessing) -> "PhotoViews":
 def plain_spec(width: int, height: int, preprocessing: Preprocessing) -> ViewSpec:
     """The plain view of a photo of this size."""
     return ViewSpec(_inside(preprocessing.box(width, height), width, height), preprocessing.size)
-
-
-def random_view(
-    photo: Photo, preprocessing: Preprocessing, augment: "Augment", sha256: str, number: int, seed: int
-) -> View:
-    """A random view of an RGB photo: uint8 [3, size, size], the same for the same arguments on any machine."""
-    spec = random_spec(photo.width, photo.height, preprocessing, augment, sha256, number, seed)
-    return draw_view(photo, spec, preprocessing)
-
-
-def random_spec(
-    photo_width: int,
-    photo_height: int,
-    preprocessing: Preprocessing,
-    augment: "Augment",
-    sha256: str,
-    number: int,
-    seed: int,
-) -> ViewSpec:
-    """The random view of a photo of this size: the same for the same arguments.
-
-    A crop with the area and aspect of `augment` (Szegedy et al. 2015; the area is a fraction of the photo's) is
-    resized, rotated about its centre, cropped to its central part as the plain view is, mirrored, and colour-jittered.
-    A crop that does not fit into the photo is scaled down, with the same aspect. If the plain view is the whole photo
-    resized to a square, the aspect of `augment` is a factor on the photo's own, and the central crop is left out. All
-    draws are made whether they are used or not, so that changing one setting does not change the draws of the others.
-    """
-    draw = _uniform(f"{seed} {sha256} {number}", 11)
-    area = _between(augment.scale, draw[0]) * photo_width * photo_height
-    aspect = math.exp(_between([math.log(limit) for limit in augment.aspect], draw[1]))
-    crop = preprocessing.crop
-    if crop == "squash":
-        aspect, crop = aspect * photo_width / photo_height, 1.0
-    width, height = math.sqrt(area * aspect), math.sqrt(area / aspect)
-    fit = min(1.0, photo_width / width, photo_height / height)
-    width, height = width * fit, height * fit
-    left, top = draw[2] * (photo_width - width), draw[3] * (photo_height - height)
-    angle = (2 * draw[4] - 1) * augment.rotation
-    if angle:
-        side = round(preprocessing.size / crop)
-        box = (left, top, left + width, top + height)
-    else:
-        side = preprocessing.size
-        inset_x, inset_y = width * (1 - crop) / 2, height * (1 - crop) / 2
-        box = (left + inset_x, top + inset_y, left + width - inset_x, top + height - inset_y)
-    flips = [(-2, augment.vertical_flip and draw[6] < 0.5), (-1, augment.horizontal_flip and draw[5] < 0.5)]
-    return ViewSpec(
-        _inside(box, photo_width, photo_height),
-        side,
-        angle,
-        brightness=_between([1 - augment.brightness, 1 + augment.brightness], draw[7]),
-        contrast=_between([1 - augment.contrast, 1 + augment.contrast], draw[8]),
-        saturation=_between([1 - augment.saturation, 1 + augment.saturation], draw[9]),
-        hue=round(_between([-augment.hue, augment.hue], draw[10]) * 256) if augment.hue else None,
-        flips=tuple(axis for axis, mirrored in flips if mirrored),
-    )
 
 
 def draw_view(photo: Photo, spec: ViewSpec, preprocessing: Preprocessing) -> View:
@@ -227,40 +158,62 @@ class Recipe:
         settings = hashlib.blake2b(f"{self.augment!r} {self.seed}".encode(), digest_size=8).hexdigest()
         return f"{sha256} {number} {settings}"
 
-    def draw(self, path: Path, sha256: str, numbers: Sequence[int]) -> list[View]:
-        """Open a photo and draw the views with the given numbers.
-
-        Raises:
-            UserError: the photo can't be opened.
-        """
-        return self.open(path, sha256, numbers).views()
-
     def open(self, path: Path, sha256: str, numbers: Sequence[int]) -> PhotoViews:
-        """Open a photo and plan the views with the given numbers, without drawing them.
-
-        Raises:
-            UserError: the photo can't be opened.
-        """
+        """`plan` for a photo in a file; a `UserError` if it can't be opened."""
         return self.plan(open_checked(path, self.preprocessing.short_side), sha256, numbers)
 
-    def views(self, photo: Photo, sha256: str, numbers: Sequence[int]) -> list[View]:
-        """The views of an RGB photo with the given numbers: random ones from 0; `PLAIN`; those of `FLIPS`."""
-        return self.plan(photo, sha256, numbers).views()
-
     def plan(self, photo: Photo, sha256: str, numbers: Sequence[int]) -> PhotoViews:
-        """The same views, not yet drawn."""
-        return PhotoViews(photo, self.specs(photo.width, photo.height, sha256, numbers), self.preprocessing)
+        """The views of an RGB photo with these numbers, not yet drawn: random ones from 0; `PLAIN`; those of `FLIPS`.
 
-    def specs(self, width: int, height: int, sha256: str, numbers: Sequence[int]) -> list[ViewSpec]:
-        """The parameters of these views, for a photo of this size."""
-        plain = plain_spec(width, height, self.preprocessing)
+        A view is the same for the same photo, number and recipe on any machine.
+        """
+        plain = plain_spec(photo.width, photo.height, self.preprocessing)
 
         def spec(number: int) -> ViewSpec:
             if number < 0:
                 return replace(plain, flips=FLIPS.get(number, ()))
-            return random_spec(width, height, self.preprocessing, self.augment, sha256, number, self.seed)
+            return self._random(photo.width, photo.height, f"{self.seed} {sha256} {number}")
 
-        return list(map(spec, numbers))
+        return PhotoViews(photo, list(map(spec, numbers)), self.preprocessing)
+
+    def _random(self, photo_width: int, photo_height: int, key: str) -> ViewSpec:
+        """The random view of a photo of this size.
+
+        A crop with the area and aspect of `augment` (Szegedy et al. 2015; the area is a fraction of the photo's) is
+        resized, rotated about its centre, cropped to its central part as the plain view is, mirrored, and
+        colour-jittered. A crop that does not fit into the photo is scaled down, with the same aspect. If the plain view
+        is the whole photo resized to a square, the aspect of `augment` is a factor on the photo's own, and the central
+        crop is left out. All draws are made whether they are used or not, so that changing one setting does not change
+        the draws of the others.
+        """
+        augment, crop, draw = self.augment, self.preprocessing.crop, _uniform(key, 11)
+        area = _between(augment.scale, draw[0]) * photo_width * photo_height
+        aspect = math.exp(_between([math.log(limit) for limit in augment.aspect], draw[1]))
+        if crop == "squash":
+            aspect, crop = aspect * photo_width / photo_height, 1.0
+        width, height = math.sqrt(area * aspect), math.sqrt(area / aspect)
+        fit = min(1.0, photo_width / width, photo_height / height)
+        width, height = width * fit, height * fit
+        left, top = draw[2] * (photo_width - width), draw[3] * (photo_height - height)
+        angle = (2 * draw[4] - 1) * augment.rotation
+        if angle:
+            side = round(self.preprocessing.size / crop)
+            box = (left, top, left + width, top + height)
+        else:
+            side = self.preprocessing.size
+            inset_x, inset_y = width * (1 - crop) / 2, height * (1 - crop) / 2
+            box = (left + inset_x, top + inset_y, left + width - inset_x, top + height - inset_y)
+        flips = [(-2, augment.vertical_flip and draw[6] < 0.5), (-1, augment.horizontal_flip and draw[5] < 0.5)]
+        return ViewSpec(
+            _inside(box, photo_width, photo_height),
+            side,
+            angle,
+            brightness=_between([1 - augment.brightness, 1 + augment.brightness], draw[7]),
+            contrast=_between([1 - augment.contrast, 1 + augment.contrast], draw[8]),
+            saturation=_between([1 - augment.saturation, 1 + augment.saturation], draw[9]),
+            hue=round(_between([-augment.hue, augment.hue], draw[10]) * 256) if augment.hue else None,
+            flips=tuple(axis for axis, mirrored in flips if mirrored),
+        )
 
 
 def _inside(box: Box, width: int, height: int) -> Box:

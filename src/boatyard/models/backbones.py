@@ -138,7 +138,7 @@ def _lite(name: str, weights: str, file: Path) -> _Parts:
         published = _read_state(file)
         _load_into(network, dict(zip(network.state_dict(), published.values(), strict=True)), name)
     elif weights != "none":
-        _load_into(network, _read_state(_local(file, "efficientnet_lite* has 'default' and 'none'")), weights)
+        _load_own(network, file, weights, "efficientnet_lite* has 'default' and 'none'")
     config = resolve_model_data_config(network)
     network.reset_classifier(0)
     return network, _timm_preprocessing(config, _LITE_MEAN, _LITE_STD), () if weights == "none" else (file,)
@@ -167,7 +167,7 @@ def _timm(name: str, weights: str, file: Path) -> _Parts:
     local = weights not in ("default", "none")
     if local:
         known = "timm's models have 'default' and 'none', and tags in the name (timm/resnet50.a1_in1k)"
-        _load_into(network, _read_state(_local(file, known)), weights)
+        _load_own(network, file, weights, known)
     config = resolve_model_data_config(network)
     network.reset_classifier(0)
     # timm does not say where it keeps the files that it downloads.
@@ -193,21 +193,18 @@ def _torchvision(name: str, weights: str, file: Path, size: int | None) -> _Part
     transforms = (chosen or published.DEFAULT).transforms()
     one_size = name.startswith("vit_")
     side = size if size and one_size else transforms.crop_size[0]
-    extra: dict[str, Any] = {}
-    if chosen is None and one_size:
-        extra = {"image_size": side}
-    elif chosen is None and name in ("googlenet", "inception_v3"):
-        # Published weights switch transform_input on, and a saved model must be built as it was trained. init_weights
-        # is torchvision's default, which it warns about.
-        extra = {"transform_input": True, "init_weights": True}
     if chosen:
         file = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(chosen.url).path).name)
         network = _published(name, chosen, file)
     else:
+        extra: dict[str, Any] = {"image_size": side} if one_size else {}
+        if name in ("googlenet", "inception_v3"):
+            # Published weights switch transform_input on, and a saved model must be built as it was trained.
+            # init_weights is torchvision's default, which it warns about.
+            extra = {"transform_input": True, "init_weights": True}
         network = models.get_model(name, weights=None, **extra)
-    if not chosen and weights != "none":
-        names = ", ".join(["default", *published.__members__, "none"])
-        _load_into(network, _read_state(_local(file, f"{name} has {names}")), weights)
+        if weights != "none":
+            _load_own(network, file, weights, f"{name} has {', '.join(['default', *published.__members__, 'none'])}")
     _cut_torchvision(network)
     preprocessing = Preprocessing(
         side,
@@ -255,12 +252,12 @@ def _cut_torchvision(network: nn.Module) -> None:
     setattr(network.get_submodule(parent), child, nn.Identity())
 
 
-def _local(file: Path, known: str) -> Path:
+def _load_own(network: nn.Module, file: Path, weights: str, known: str) -> None:
     if not file.is_file():
         raise UserError(
             f"model.weights: {file.name!r} is neither published weights nor a file in {file.parent}; {known}"
         )
-    return file
+    _load_into(network, _read_state(file), weights)
 
 
 def _read_state(path: Path) -> Mapping[str, Tensor]:

@@ -89,12 +89,12 @@ def decode(metadata: Mapping[str, str], source: str) -> Header:
             header = _HEADER.validate_json(metadata[KEY], strict=True)
             _check(header)
             return header
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise _damaged(source, f"{place}: {first['msg']}") from None
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise _damaged(source, str(error)) from None
+        reason = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise UserError(f"{source} has damaged metadata ({reason[:200]}): train or fetch the model again") from None
     raise UserError(
         f"{source} has format {str(version)[:20]}, but this version reads {FORMAT}: use the version that wrote it"
     )
@@ -153,7 +153,3 @@ def mismatch(path: Path, error: Exception) -> UserError:
     """The error for a model file with weights that do not match its header."""
     reason = " ".join(str(error).split())[-200:]
     return UserError(f"{path} does not contain the network that its header describes ({reason}): train it again")
-
-
-def _damaged(source: str, reason: str) -> UserError:
-    return UserError(f"{source} has damaged metadata ({reason[:200]}): train or fetch the model again")

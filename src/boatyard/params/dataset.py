@@ -1,24 +1,16 @@
 """The `dataset` section: where the photos come from, and how folders or a table label them.
 
-A new source is a subclass of `DatasetSection` in `SECTIONS`, and a line in `boatyard.sources.registry`.
+A new source is a subclass of `DatasetSection`, a module of `boatyard.sources` with a function `fetch`, and one entry of
+`SOURCES` that names both.
 """
 
 import re
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import unquote
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    GetJsonSchemaHandler,
-    PlainValidator,
-    SerializeAsAny,
-    TypeAdapter,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from boatyard.params.types import Count, Licence, PositiveCount, RelativePath, Section, Sha256, possible
 
@@ -176,25 +168,17 @@ class KaggleDataset(DatasetSection):
     layout: Layout
 
 
-SECTIONS: list[type[DatasetSection]] = [PypiDataset, FolderDataset, UrlDataset, TorchvisionDataset, KaggleDataset]
+# The registry of sources: each section, and the module of boatyard.sources that fetches what it describes. It is named,
+# not imported, because every stage imports this file, and a change to a source must rerun no stage but download.
+SOURCES: dict[type[DatasetSection], str] = {
+    PypiDataset: "pypi",
+    FolderDataset: "folder",
+    UrlDataset: "url",
+    TorchvisionDataset: "torchvision_datasets",
+    KaggleDataset: "kaggle",
+}
 
-
-TAG = "source"  # the key that selects a section
-
-
-def _union() -> TypeAdapter[DatasetSection]:
-    """A union of `SECTIONS`, those that were added since this module was imported too."""
-    union: Any = Annotated[reduce(or_, SECTIONS), Field(discriminator=TAG)]
-    return TypeAdapter(union)
-
-
-def _validate(value: object) -> DatasetSection:
-    return _union().validate_python(value)
-
-
-class _UnionJsonSchema:
-    def __get_pydantic_json_schema__(self, _: object, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return handler(_union().core_schema)
-
-
-Dataset = Annotated[SerializeAsAny[DatasetSection], PlainValidator(_validate), _UnionJsonSchema()]
+if TYPE_CHECKING:
+    Dataset = DatasetSection
+else:
+    Dataset = Annotated[reduce(or_, SOURCES), Field(discriminator="source")]

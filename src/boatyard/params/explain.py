@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, cast, get_args
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from boatyard.params import dataset
 from boatyard.params.schema import RENAMED, Params
 from boatyard.params.types import Section
 
@@ -18,24 +17,16 @@ _EXPECTED = {
     "string_type": "text in quotes",
     "bool_type": "true or false",
     "list_type": "a list, as in [a, b]",
-    "dict_type": "a section of keys",
-    "model_type": "a section of keys",
-    "model_attributes_type": "a section of keys",
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a section of keys"),
 }
 
 
 class _Place(NamedTuple):
-    """Where a problem is.
+    """Where a problem is."""
 
-    Attributes:
-        key: the key of params.yaml, with its sections.
-        section: the section that the key is in; None inside a list or a free mapping.
-        kinds: where the key takes one of several kinds of section, those by the value of their tag, such as `source`.
-    """
-
-    key: str
-    section: type[Section] | None
-    kinds: dict[str, type[Section]]
+    key: str  # of params.yaml, with its sections
+    section: type[Section] | None  # that the key is in; None inside a list or a free mapping
+    kinds: dict[str, type[Section]]  # if the key takes one of several kinds of section: by the value of their tag
 
 
 def explain(error: ValidationError) -> str:
@@ -132,12 +123,10 @@ def _locate(loc: tuple[int | str, ...]) -> _Place:
 
 
 def _kinds(field: FieldInfo) -> dict[str, type[Section]]:
-    kinds, tag = get_args(field.annotation), field.discriminator
-    if field.annotation is dataset.DatasetSection:
-        kinds, tag = tuple(dataset.SECTIONS), dataset.TAG
+    tag = field.discriminator
     if not isinstance(tag, str):
         return {}
-    return {get_args(kind.model_fields[tag].annotation)[0]: kind for kind in kinds}
+    return {get_args(kind.model_fields[tag].annotation)[0]: kind for kind in get_args(field.annotation)}
 
 
 def _is_type_name(part: str) -> bool:

@@ -157,6 +157,15 @@ _PATIENCE = "{range} epochs without a better validation loss before training sto
 _WARMUP = "{range} epochs in which the learning rate rises; fewer than epochs"
 
 
+S = TypeVar("S", "Train", "Finetune")
+
+
+def _warmup_ends(section: S) -> S:
+    if 0 < section.epochs <= section.warmup:
+        raise ValueError(f"warmup is {section.warmup} of {section.epochs} epochs; make it less than epochs")
+    return section
+
+
 class Train(Section):
     epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(examples=[100], description="{range} at most")
     patience: PositiveCount = Field(examples=[10], description=_PATIENCE)
@@ -173,9 +182,7 @@ class Train(Section):
         examples=["none"], description="{range}: every class has the same weight, however rare"
     )
 
-    @model_validator(mode="after")
-    def _warmup_ends(self) -> Self:
-        return _warmup_ends(self, self.epochs, self.warmup)
+    _ends = model_validator(mode="after")(_warmup_ends)
 
 
 class Finetune(Section):
@@ -199,18 +206,7 @@ class Finetune(Section):
         examples=[1.0], description="{range} · gradient clipping: the largest norm"
     )
 
-    @model_validator(mode="after")
-    def _warmup_ends(self) -> Self:
-        return _warmup_ends(self, self.epochs, self.warmup) if self.epochs else self
-
-
-S = TypeVar("S", bound=Section)
-
-
-def _warmup_ends(section: S, epochs: int, warmup: int) -> S:
-    if warmup >= epochs:
-        raise ValueError(f"warmup is {warmup} of {epochs} epochs; make it less than epochs")
-    return section
+    _ends = model_validator(mode="after")(_warmup_ends)
 
 
 class Evaluate(Section):

@@ -1,9 +1,9 @@
-"""The registry of the report's figures: one entry of `CHARTS` or `SHEETS` adds one.
+"""The registry of the report's figures: one entry of `FIGURES` adds one.
 
-Each is written to plots/figures as PNG, for `dvc plots diff`; the page shows charts as SVG where their entry says so.
+Each is written to plots/figures as PNG, for `dvc plots diff`, and the page shows those that have a section.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
@@ -13,57 +13,65 @@ from boatyard.report.figures import bars, charts, sheets, style
 from boatyard.report.pictures import Pictures
 from boatyard.report.run import Run
 
+Drawing = Figure | Image.Image
+
 
 @dataclass(frozen=True)
-class Chart:
-    """A figure drawn from numbers.
+class ReportFigure:
+    """A figure of the report.
 
     Attributes:
-        draw: makes it.
-        on_page: whether the page shows it as well.
-        title, caption: of a chart that the page's template has no place for; the page shows it after the results.
+        draw: makes it, from numbers or from photos.
+        section: id of the page's section that ends with it, after those before it in the registry; empty: only a PNG.
+        title, caption: on the page. For more than a drawing with a caption, such as a table next to it or photos that
+            rearrange on a phone, add the template figures/<name>.html.j2.
     """
 
-    draw: Callable[[Run], Figure]
-    on_page: bool = False
+    draw: Callable[[Run, Pictures], Drawing]
+    section: str = ""
     title: str = ""
     caption: str = ""
 
 
-CHARTS = {
-    "class_counts": Chart(lambda run: bars.class_counts(run.counts)),
-    "image_sizes": Chart(lambda run: charts.image_sizes(run.sizes), on_page=True),
-    "curves": Chart(lambda run: charts.curves(run.history, run.training["best_epoch"]), on_page=True),
-    "confusion_matrix": Chart(lambda run: charts.confusion_matrix(run.labels, run.confusion), on_page=True),
-    "per_class": Chart(lambda run: bars.per_class(run.results)),
-    "accuracy_vs_count": Chart(lambda run: charts.accuracy_vs_count(run.results), on_page=True),
-    "reliability": Chart(lambda run: charts.reliability(run.bins), on_page=True),
-    "tta_vs_plain": Chart(lambda run: bars.tta_vs_plain(run.tta_results)),
-}
-
-# Figures made of photos.
-SHEETS: dict[str, Callable[[Pictures], Image.Image]] = {
-    "sample_grid": lambda pictures: sheets.sample_grid(
-        [(label, [picture.image for picture in chosen]) for label, chosen in pictures.samples]
+FIGURES = {
+    "class_counts": ReportFigure(lambda run, _: bars.class_counts(run.counts)),
+    "image_sizes": ReportFigure(lambda run, _: charts.image_sizes(run.sizes), "data", "Sizes"),
+    "sample_grid": ReportFigure(
+        lambda _, pictures: sheets.sample_grid(
+            [(label, [picture.image for picture in chosen]) for label, chosen in pictures.samples]
+        ),
+        "data",
+        "Samples",
     ),
-    "augmented_views": lambda pictures: sheets.augmented_views(pictures.source.image, pictures.plain, pictures.views),
-    "mistakes": lambda pictures: sheets.mistakes([(mistake, picture.image) for mistake, picture in pictures.mistakes]),
+    "augmented_views": ReportFigure(
+        lambda _, pictures: sheets.augmented_views(pictures.source.image, pictures.plain, pictures.views),
+        "data",
+        "Random views of one training photo",
+    ),
+    "curves": ReportFigure(lambda run, _: charts.curves(run.history, run.training["best_epoch"]), "training"),
+    "confusion_matrix": ReportFigure(
+        lambda run, _: charts.confusion_matrix(run.labels, run.confusion), "results", "Confusion matrix"
+    ),
+    "per_class": ReportFigure(lambda run, _: bars.per_class(run.results), "results", "Results by class"),
+    "accuracy_vs_count": ReportFigure(
+        lambda run, _: charts.accuracy_vs_count(run.results), "results", "Accuracy and number of training photos"
+    ),
+    "reliability": ReportFigure(lambda run, _: charts.reliability(run.bins), "results", "Calibration"),
+    "mistakes": ReportFigure(
+        lambda _, pictures: sheets.mistakes([(mistake, picture.image) for mistake, picture in pictures.mistakes]),
+        "mistakes",
+    ),
+    "tta_vs_plain": ReportFigure(
+        lambda run, _: bars.tta_vs_plain(run.tta_results), "tta", "Test-time augmentation by class"
+    ),
 }
 
 
-def draw(run: Run) -> dict[str, Figure]:
-    """The charts by name."""
-    return {name: chart.draw(run) for name, chart in CHARTS.items()}
+def draw(run: Run, pictures: Pictures) -> dict[str, Drawing]:
+    """The figures by name."""
+    return {name: figure.draw(run, pictures) for name, figure in FIGURES.items()}
 
 
-def pngs(drawn: Mapping[str, Figure], pictures: Pictures) -> Iterator[tuple[str, bytes]]:
-    """The name and content of each PNG file: of the charts that `draw` made, and of the sheets of photos."""
-    for name, figure in drawn.items():
-        yield f"{name}.png", style.png(figure)
-    for name, sheet in SHEETS.items():
-        yield f"{name}.png", sheets.png(sheet(pictures))
-
-
-def svgs(drawn: Mapping[str, Figure]) -> dict[str, str]:
-    """The charts on the page as `<svg>` elements, by name."""
-    return {name: style.svg(drawn[name], name) for name, chart in CHARTS.items() if chart.on_page}
+def png(drawing: Drawing) -> bytes:
+    """A figure as PNG."""
+    return style.png(drawing) if isinstance(drawing, Figure) else sheets.png(drawing)

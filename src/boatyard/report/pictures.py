@@ -15,7 +15,7 @@ from boatyard.curation.leaks import Leak
 from boatyard.evaluation.label_issues import LabelIssue
 from boatyard.evaluation.predictions import Prediction
 from boatyard.images.decoding import UnreadablePhoto, open_photo
-from boatyard.images.views import Preprocessing, View, plain_view, random_view
+from boatyard.images.views import Preprocessing, Recipe, View, plain_view
 from boatyard.params.schema import Augment
 from boatyard.report.run import Run
 
@@ -79,7 +79,7 @@ def collect(run: Run, raw: Path, preprocessing: Preprocessing, augment: Augment,
     side = SIDE if max(map(len, chosen.values())) > 1 else SMALL_SIDE
     row = augmented(run.rows, seed)
     photo = _open(raw, row.path, preprocessing.short_side)
-    views = [random_view(photo, preprocessing, augment, row.sha256, number, seed) for number in range(VIEWS)]
+    views = Recipe(preprocessing, augment, seed).plan(photo, row.sha256, range(VIEWS)).views()
     return Pictures(
         samples=[(label, [thumbnail(raw, row.path, side) for row in rows]) for label, rows in chosen.items()],
         source=Picture(row.path, _small(photo)),

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boatyard.core.splits import SPLITS, Sample
-from boatyard.curation.catalog import Photo, Rejected
+from boatyard.curation.catalog import ClassCount, ImageSize, Photo, Rejected
 from boatyard.curation.leaks import Leak
-from boatyard.curation.plot_tables import ClassCount, ImageSize
+from boatyard.evaluation import comparison, metrics
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.class_results import ClassResult, confusion_matrix
 from boatyard.evaluation.comparison import Comparison, TtaClassResult
 from boatyard.evaluation.label_issues import LabelIssue
+from boatyard.evaluation.metrics import Metric
 from boatyard.evaluation.predictions import Prediction
 from boatyard.training.history import Epoch
 
@@ -107,6 +108,16 @@ class Run:
     def comparison(self) -> Comparison:
         """Test-time augmentation against the plain view, on the test photos."""
         return Comparison(**{field.name: self.tta[field.name] for field in fields(Comparison)})
+
+    @property
+    def verdict(self) -> str:
+        """Whether test-time augmentation helps, in one sentence."""
+        return comparison.verdict(self.comparison)
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics worth showing for this number of classes."""
+        return metrics.shown(len(self.labels))
 
     @property
     def largest_class(self) -> tuple[str, float]:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from boatyard import params
 from boatyard.core import files, paths, splits, tables
-from boatyard.curation import catalog, leaks
-from boatyard.curation.plot_tables import ClassCount, ImageSize
-from boatyard.evaluation import label_issues
+from boatyard.curation.catalog import ClassCount, ImageSize, Photo, Rejected
+from boatyard.curation.leaks import Leak
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.class_results import ClassResult
 from boatyard.evaluation.comparison import TtaClassResult
+from boatyard.evaluation.label_issues import LabelIssue
 from boatyard.evaluation.predictions import read_predictions
 from boatyard.params import Params
 from boatyard.report.run import Run
@@ -31,11 +31,11 @@ def read(settings: Params, folder: Path = Path()) -> Run:
         training=files.read_json(folder / paths.TRAIN_METRICS),
         test=files.read_json(folder / paths.EVALUATE_METRICS),
         tta=files.read_json(folder / paths.TTA_METRICS),
-        catalog=catalog.read_catalog(folder / paths.CATALOG),
-        rejected=catalog.read_rejected(folder / paths.REJECTED),
+        catalog=tables.read_rows(folder / paths.CATALOG, Photo),
+        rejected=tables.read_rows(folder / paths.REJECTED, Rejected),
         rows=splits.read_splits(folder / paths.SPLITS),
-        leaks=leaks.read_leaks(folder / paths.LEAKS),
-        label_issues=label_issues.read(folder / paths.SUSPECTS),
+        leaks=tables.read_rows(folder / paths.LEAKS, Leak),
+        label_issues=tables.read_rows(folder / paths.SUSPECTS, LabelIssue),
         counts=tables.read_rows(folder / paths.CLASS_COUNTS, ClassCount),
         sizes=tables.read_rows(folder / paths.IMAGE_SIZES, ImageSize),
         history=tables.read_rows(folder / paths.HISTORY, Epoch),

@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -87,25 +88,23 @@ def run(model: Path, host: str, port: int) -> int:
 def create(
     classifier: Classifier, test_photos: Sequence[Example], card: Path, hosts: Sequence[str] = ("*",)
 ) -> "FastAPI":
-    """The web application.
+    """The web application, with test photos as examples, and the model card unless its file is missing.
 
-    Args:
-        classifier: classifies the photos.
-        test_photos: the examples.
-        card: file of the model card, which may be missing.
-        hosts: allowed Host headers.
+    It answers requests with one of the Host headers `hosts`.
     """
     import gradio as gr
     from fastapi import FastAPI
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     def on_upload(upload: str | None) -> tuple[str, None]:
-        return answer(classifier, Path(upload)) if upload else web_page.waiting(classifier.header), None
+        return answer(classifier, Path(upload)) if upload else waiting, None
 
     def on_example(event: gr.EventData) -> str:
         example = test_photos[int(event.number)]
         return answer(classifier, example.path, example.actual)
 
+    waiting = web_page.part("waiting", classifier.header)
+    html = partial(gr.HTML, apply_default_css=False, js_on_load=None)
     event: dict[str, Any] = {
         "concurrency_limit": 1,
         "concurrency_id": "photo",
@@ -113,25 +112,30 @@ def create(
         "show_progress": "hidden",
     }
     with gr.Blocks(title="Boatyard: try the model", analytics_enabled=False, delete_cache=DELETE_CACHE) as blocks:
-        gr.HTML(web_page.opening(classifier.header), apply_default_css=False, js_on_load=None)
+        html(web_page.part("opening", classifier.header))
         with gr.Row(elem_id="desk"):
             with gr.Column(elem_id="choose", min_width=0):
                 upload = gr.File(label="Photo", file_types=["image"], elem_id="photo", show_label=False)
-                tries = gr.HTML(web_page.examples(test_photos), apply_default_css=False, js_on_load=_ON_EXAMPLE)
+                tries = html(web_page.examples(test_photos), js_on_load=_ON_EXAMPLE)
             with gr.Column(elem_id="result", min_width=0):
-                panel = gr.HTML(
-                    web_page.waiting(classifier.header), apply_default_css=False, js_on_load=None, elem_id="answer"
-                )
+                panel = html(waiting, elem_id="answer")
         with gr.Column(elem_id="card"):
             if card.exists():
                 gr.Markdown(web_page.card(card.read_text(encoding="utf-8")), latex_delimiters=[])
             else:
-                gr.HTML(web_page.no_card(card), apply_default_css=False, js_on_load=None)
-        gr.HTML(web_page.closing(), apply_default_css=False, js_on_load=None)
+                html(web_page.part("no_card", card))
+        html(web_page.part("closing"))
         upload.upload(on_upload, upload, [panel, upload], **event).then(None, js=_SCROLL_TO_ANSWER)
         tries.click(on_example, None, panel, **event).then(None, js=_SCROLL_TO_ANSWER)
     blocks.queue(max_size=MAX_QUEUE, api_open=False)
 
+    # No fonts from other machines; colours until our style sheet is loaded.
+    theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
+        body_background_fill=LIGHT["paper"],
+        body_background_fill_dark=DARK["paper"],
+        body_text_color=LIGHT["ink"],
+        body_text_color_dark=DARK["ink"],
+    )
     app = FastAPI(openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
     gr.mount_gradio_app(
@@ -141,7 +145,7 @@ def create(
         app_kwargs={"openapi_url": None},
         max_file_size=web_page.MAX_BYTES,
         head=web_page.head(),
-        theme=_theme(),
+        theme=theme,
         i18n=gr.I18n(en={"upload_text.drop_file": "Drop a photo here", "upload_text.click_to_upload": "or choose one"}),
         footer_links=[],
         run_history=False,
@@ -182,10 +186,10 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _allowed_hosts(host: str) -> list[str]:
-    """The allowed Host headers.
+    """The allowed Host headers: if the page is only for this machine, this machine's names.
 
-    A page from another machine can let its own name resolve to this one (DNS rebinding), and could then read the
-    photos. If the page is only for this machine, only this machine's names are allowed.
+    A page from another machine can let its own name resolve to this one (DNS rebinding), and could otherwise read the
+    photos.
     """
     return ["localhost", "127.0.0.1", "::1"] if _is_this_machine(host) else ["*"]
 
@@ -206,21 +210,7 @@ def _configure_gradio(folder: str) -> None:
     )
 
 
-def _theme() -> Any:
-    """Colours until our style sheet is loaded, light and dark; and no fonts from other machines."""
-    import gradio as gr
-
-    theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    return theme.set(
-        body_background_fill=LIGHT["paper"],
-        body_background_fill_dark=DARK["paper"],
-        body_text_color=LIGHT["ink"],
-        body_text_color_dark=DARK["ink"],
-    )
-
-
 def _greeting(listener: socket.socket, model: Path, test_photos: Sequence[Example]) -> list[str]:
-    """The lines to print when the page is up."""
     host, port = listener.getsockname()[:2]
     address = f"[{host}]" if ":" in host else host
     lines = [f"http://{address}:{port}  {model}; press Ctrl-C to stop"]

@@ -28,15 +28,10 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Classification:
-    """The probabilities of a photo's classes.
+    """The probabilities of a photo's classes."""
 
-    Attributes:
-        classes: k names, in the order of the network's outputs.
-        log_probabilities: [k], natural logarithms.
-    """
-
-    classes: Sequence[str]
-    log_probabilities: Floats
+    classes: Sequence[str]  # k names, in the order of the network's outputs
+    log_probabilities: Floats  # [k], natural logarithms
 
     @property
     def label(self) -> str:
@@ -62,11 +57,7 @@ class Classification:
 
 
 class Classifier:
-    """A trained model with its preprocessing.
-
-    Attributes:
-        header: classes, backbone, preprocessing, and the settings of its training.
-    """
+    """A trained model with its preprocessing. `header` has its classes and the settings of its training."""
 
     def __init__(self, header: Header, engine: Engine):
         self.header, self._engine = header, engine
@@ -121,15 +112,21 @@ class Classifier:
         A large JPEG file is decoded no larger than a view needs, as in the pipeline. Of the same photo as an image or
         as pixels, the values of the view may differ a little (docs/performance.md).
         """
-        return plain_view(_open(photo, self.header.preprocessing.short_side), self.header.preprocessing)
+        if isinstance(photo, str | Path):
+            image = open_photo(Path(photo), self.header.preprocessing.short_side)
+        elif isinstance(photo, Image.Image):
+            image = as_rgb(photo)
+        elif photo.dtype == np.uint8 and photo.ndim == 3 and photo.shape[2] == 3:
+            image = Image.fromarray(photo)
+        else:
+            given = f"{photo.dtype} {list(photo.shape)}"
+            raise ValueError(f"a photo as an array must be uint8 [height, width, 3], not {given}")
+        return plain_view(image, self.header.preprocessing)
 
     def each(self, items: Sequence[Item], views_of: Callable[[Item], PhotoInput]) -> Iterator[Classification | None]:
         """Classify many photos with all workers; yields the results in order, None for a photo without views.
 
-        Args:
-            items: anything that identifies a photo.
-            views_of: opens a photo, called in the worker threads; the views of which the probabilities are averaged, or
-                what to draw of it.
+        The probabilities of the views that `views_of` returns for an item are averaged; `inference.run` calls it.
 
         Raises:
             UserError: the model's weights are damaged.
@@ -171,13 +168,3 @@ class _FileEngine(Engine):
             # Depending on the version of Python, protobuf's errors have no text.
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise UserError(f"{self._path} can't be run ({reason}): export or fetch it again") from None
-
-
-def _open(photo: str | Path | Image.Image | NDArray[np.uint8], short_side: int) -> Image.Image:
-    if isinstance(photo, str | Path):
-        return open_photo(Path(photo), short_side)
-    if isinstance(photo, Image.Image):
-        return as_rgb(photo)
-    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
-        raise ValueError(f"a photo as an array must be uint8 [height, width, 3], not {photo.dtype} {list(photo.shape)}")
-    return Image.fromarray(photo)

@@ -24,12 +24,9 @@ class Example:
 
 
 def load(table: Path, raw: Path, classes: Collection[str]) -> list[Example]:
-    """The examples, sorted by class; none if the table or the photos are missing.
+    """The examples from plots/predictions.csv, sorted by class; none if it or the photos are missing.
 
-    Args:
-        table: of the test photos, plots/predictions.csv.
-        raw: the folder that their paths are relative to.
-        classes: of the model; photos of other classes are left out.
+    Their paths are relative to `raw`. Photos of other classes than the model's are left out.
 
     Raises:
         UserError: the table is damaged, or a photo can't be read.
@@ -46,7 +43,7 @@ def choose(predictions: Sequence[Prediction]) -> list[Prediction]:
 
     Ties are broken by a hash of the path, so the same table gives the same photos.
     """
-    ranked = sorted(predictions, key=lambda prediction: _rank(prediction.path))
+    ranked = sorted(predictions, key=lambda row: hashlib.blake2b(row.path.encode(), digest_size=16).digest())
     wrong = _varied([], [prediction for prediction in ranked if not prediction.right], MISTAKES)
     chosen = _varied(wrong, ranked, COUNT)
     return sorted(chosen, key=lambda prediction: (prediction.actual, prediction.path))
@@ -62,7 +59,3 @@ def _varied(chosen: Sequence[Prediction], candidates: Sequence[Prediction], coun
         chosen.append(best)
         counts[best.actual] += 1
     return chosen
-
-
-def _rank(path: str) -> str:
-    return hashlib.blake2b(path.encode(), digest_size=16).hexdigest()

@@ -24,17 +24,16 @@ def find(names: Iterable[str], lines: Iterable[str]) -> list[Path]:
     found: dict[Path, None] = {}
     for name in names:
         if name == "-":
-            for line in lines:
-                if line := line.rstrip("\r\n"):
-                    found.update(dict.fromkeys(_below(Path(line))))
+            given = (line.rstrip("\r\n") for line in lines)
+            photos = [photo for path in given if path for photo in _below(Path(path))]
         elif not Path(name).exists() and glob.has_magic(name):
             matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207, Path.glob takes no absolute pattern
             photos = [photo for match in matches for photo in _below(Path(match), named=False)]
             if not photos:
                 raise UserError(f"no photo matches {name!r}; in quotes, ** means any depth")
-            found.update(dict.fromkeys(photos))
         else:
-            found.update(dict.fromkeys(_below(Path(name))))
+            photos = list(_below(Path(name)))
+        found.update(dict.fromkeys(photos))
     if not found:
         raise UserError("no photos: name files, folders or patterns, or write paths to standard input")
     return list(found)

@@ -20,12 +20,8 @@ def lines(
 ) -> Iterator[str]:
     """The text in one of `FORMATS`, piece by piece.
 
-    Args:
-        output_format: 'table', 'csv', 'json' or 'jsonl'.
-        results: the photos and their classifications.
-        topk: number of classes, the most probable first.
-        names: of all photos that may come; the longest decides the width of a table.
-        classes: of the model.
+    It has the `topk` most probable of the model's `classes`. The longest of `names`, those of all photos that may come,
+    decides the width of a table.
     """
     topk = min(topk, len(classes))
     if output_format == "table":
@@ -50,12 +46,11 @@ def printable(name: str) -> str:
 def _table(results: Iterable[Result], topk: int, name_width: int, class_width: int) -> Iterator[str]:
     for name, classification in results:
         shown = printable(name)
-        for place, (label, probability) in enumerate(classification.top(topk)):
+        for label, probability in classification.top(topk):
             bar = "█" * round(_BAR * probability)
-            row = (
-                f"{shown if place == 0 else '':{name_width}}  {label:{class_width}}  {100 * probability:5.1f} %  {bar}"
-            )
+            row = f"{shown:{name_width}}  {label:{class_width}}  {100 * probability:5.1f} %  {bar}"
             yield f"{row.rstrip()}\n"
+            shown = ""
 
 
 def _csv(results: Iterable[Result], topk: int) -> Iterator[str]:

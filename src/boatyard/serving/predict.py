@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, count
 from pathlib import Path
 
 from tqdm import tqdm
@@ -15,7 +16,7 @@ from boatyard.models.engines.base import PhotoInput
 from boatyard.models.model_header import Header
 from boatyard.params.tta_policies import POLICIES
 from boatyard.serving import find_photos, output_formats
-from boatyard.serving.classifier import Classification, Classifier
+from boatyard.serving.classifier import Classifier
 
 # Views per photo under the policy 'random', if tta_evaluate has not chosen a number.
 RANDOM_VIEWS = 5
@@ -31,16 +32,10 @@ def run(
     policy: str | None,
     pictures: Path | None,
 ) -> int:
-    """Classify photos; the exit status: 1 if a file could not be read, else 0.
+    """Classify photos, with the options of the command line (`boatyard predict --help`).
 
-    Args:
-        names: of the photos, as `find_photos.find` takes them.
-        model: an .onnx or .safetensors file of Boatyard.
-        topk: number of classes to print.
-        output_format: one of `output_formats.FORMATS`.
-        output: file to write the results to; None: standard output.
-        policy: of test-time augmentation, as `views_of` takes it.
-        pictures: folder to draw the results into, if any.
+    Returns:
+        The exit status: 1 if a file could not be read, else 0.
 
     Raises:
         UserError: there is no photo or no such model, or the output can't be written.
@@ -49,6 +44,7 @@ def run(
     classifier = Classifier.load(model)
     open_ = views_of(classifier.header, policy)
     unreadable: dict[Path, str] = {}
+    used: set[str] = set()  # names of pictures
 
     def views(photo: Path) -> PhotoInput:
         try:
@@ -64,11 +60,10 @@ def run(
                 name = output_formats.printable(name_of(photo))
                 progress.write(f"error: {name}: {unreadable[photo]}; skipped", sys.stderr)
                 continue
-            if draw:
-                draw(photo, classification)
+            if pictures:
+                _draw(pictures, used, photo, classification.top(topk))
             yield name_of(photo), classification
 
-    draw = _Pictures(pictures, topk) if pictures else None
     names = [name_of(photo) for photo in photos]
     lines = output_formats.lines(output_format, results(), topk, names, classifier.classes)
     if output:
@@ -90,9 +85,7 @@ def name_of(path: Path) -> str:
 def views_of(header: Header, policy: str | None) -> Callable[[Path], PhotoViews]:
     """A function that opens a photo for the views that the stages evaluate and tta_evaluate would draw of it.
 
-    Args:
-        header: of the model.
-        policy: of the registry `POLICIES`; None for the plain view alone; 'chosen' for what tta_evaluate chose.
+    The policy is one of `POLICIES`; None for the plain view alone; or 'chosen' for what tta_evaluate chose.
 
     Raises:
         UserError: the policy is 'chosen', but tta_evaluate has not run; it needs flips, but the model was trained
@@ -100,7 +93,7 @@ def views_of(header: Header, policy: str | None) -> Callable[[Path], PhotoViews]
     """
     if policy is None:
         return lambda photo: plain_views(open_photo(photo, header.preprocessing.short_side), header.preprocessing)
-    count = RANDOM_VIEWS
+    views = RANDOM_VIEWS
     if policy == "chosen":
         if not paths.TTA_METRICS.exists():
             raise UserError(
@@ -109,14 +102,14 @@ def views_of(header: Header, policy: str | None) -> Callable[[Path], PhotoViews]
             )
         chosen = files.read_json(paths.TTA_METRICS)
         try:
-            policy, count = str(chosen["policy"]), int(chosen["views"])
+            policy, views = str(chosen["policy"]), int(chosen["views"])
         except (KeyError, ValueError, TypeError):
             raise DamagedFile(f"{paths.TTA_METRICS} has no policy", files.REGENERATE) from None
         if policy not in POLICIES:
             raise DamagedFile(f"{paths.TTA_METRICS} has the unknown policy {policy!r}", files.REGENERATE)
     recipe = header.recipe()
-    plan = tta.plan([policy], count, recipe.augment)
-    if len(plan.numbers) == 1 and count > 1:
+    plan = tta.plan([policy], views, recipe.augment)
+    if len(plan.numbers) == 1 and views > 1:
         raise UserError(f"--tta-policy {policy}: the model was trained without flips; use another policy")
 
     def open_views(photo: Path) -> PhotoViews:
@@ -126,20 +119,11 @@ def views_of(header: Header, policy: str | None) -> Callable[[Path], PhotoViews]
     return open_views
 
 
-class _Pictures:
-    """Draws results into a folder, one PNG per photo, named like the photo."""
+def _draw(folder: Path, used: set[str], photo: Path, top: Sequence[tuple[str, float]]) -> None:
+    """Draw a photo and its most probable classes into a PNG in the folder, named like the photo, and add to `used`."""
+    from boatyard.report.figures import sheets
 
-    def __init__(self, folder: Path, topk: int):
-        self._folder, self._topk = folder, topk
-        self._used: set[str] = set()
-
-    def __call__(self, photo: Path, classification: Classification) -> None:
-        from boatyard.report.figures import sheets
-
-        name, number = photo.stem, 1
-        while name in self._used:
-            number += 1
-            name = f"{photo.stem} {number}"
-        self._used.add(name)
-        drawn = sheets.png(sheets.answer(open_photo(photo), photo.name, classification.top(self._topk)))
-        files.write_bytes(self._folder / f"{name}.png", drawn)
+    numbered = (f"{photo.stem} {number}" for number in count(2))
+    name = next(name for name in chain([photo.stem], numbered) if name not in used)
+    used.add(name)
+    files.write_bytes(folder / f"{name}.png", sheets.png(sheets.answer(open_photo(photo), photo.name, top)))

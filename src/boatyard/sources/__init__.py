@@ -1,20 +1,21 @@
 """Fetching data sets. Every source ends in the same folder: data/raw/<class>/<file>, original bytes.
 
-`registry` lists the sources. A source is a module with one function that makes files available and lists the photos
-among them, most with the help of `layouts`. `naming` then chooses file names, and `copy_photos` copies the photos.
+A source is a module with one function, `fetch`, that makes files available and lists the photos among them, most with
+the help of `layouts`; `boatyard.params.dataset.SOURCES` is their registry. `naming` then chooses file names, and
+`copy_photos` copies the photos.
 """
 
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
-from boatyard.params.dataset import DatasetSection
+from boatyard.params.dataset import SOURCES, DatasetSection
 from boatyard.sources import naming
 from boatyard.sources.copy_photos import copy_photos
-from boatyard.sources.interface import Progress, Workspace
-from boatyard.sources.registry import SOURCES
+from boatyard.sources.interface import Listing, Progress, Workspace
 
 __all__ = ["Fetched", "fetch"]
 
@@ -35,18 +36,14 @@ class Fetched:
 def fetch(dataset: DatasetSection, raw: Path, downloads: Path, incoming: Path, progress: Progress) -> Fetched:
     """Fetch the data set's photos into `raw`, one folder per class. On failure `raw` stays as it was.
 
-    Args:
-        dataset: the `dataset` section of params.yaml.
-        raw: the folder to create or replace.
-        downloads: a folder for fetched archives, which may be kept between runs.
-        incoming: the folder of the user's own photos.
-        progress: makes a progress bar.
+    The other folders are as in `Workspace`.
 
     Raises:
         UserError: the source can't be reached or is not what params.yaml says, or the layout does not match it.
     """
     with _replacing_folder(raw) as (scratch, result):
-        listing = SOURCES[type(dataset)](dataset, Workspace(scratch, downloads, incoming, progress))
+        source = import_module(f"boatyard.sources.{SOURCES[type(dataset)]}")
+        listing: Listing = source.fetch(dataset, Workspace(scratch, downloads, incoming, progress))
         targets = naming.assign(listing.photos)
         sha256 = copy_photos(targets, listing.root, result, listing.files.movable, progress)
     return Fetched(
@@ -67,7 +64,8 @@ def _replacing_folder(path: Path) -> Iterator[tuple[Path, Path]]:
     Both have fixed names, so that the next run removes what a killed run left.
     """
     work = path.with_name(f".{path.name}.part")
-    _remove(work)
+    if work.exists():
+        shutil.rmtree(work)
     scratch, result, old = work / "scratch", work / "result", work / "old"
     scratch.mkdir(parents=True)
     result.mkdir()
@@ -77,9 +75,4 @@ def _replacing_folder(path: Path) -> Iterator[tuple[Path, Path]]:
             path.replace(old)
         result.replace(path)
     finally:
-        _remove(work)
-
-
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+        shutil.rmtree(work)

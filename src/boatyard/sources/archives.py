@@ -7,11 +7,11 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Self
+from typing import IO, Self, cast
 
 from boatyard.core.errors import UserError
 from boatyard.sources.interface import Progress
@@ -64,15 +64,9 @@ DAMAGED = (
 # unpacks an absolute path (under another name), a link to another member, two different files with one path, and 1 TB
 # of holes; for zip archives there is no filter.
 def unpack(archive: Path, title: str, into: Path, progress: Progress) -> None:
-    """Unpack a zip or a tar archive (plain, gzip, bzip2 or xz) into the folder `into`.
+    """Unpack a zip or a tar archive (plain, gzip, bzip2 or xz) into the folder `into`; messages call it `title`.
 
     A file that exists already, from this archive or another, must have the same content.
-
-    Args:
-        archive: the file.
-        title: what messages call it.
-        into: the folder.
-        progress: makes a progress bar.
 
     Raises:
         UserError: `archive` is neither, is damaged or encrypted, contains a link, a device, a path outside of the
@@ -123,10 +117,7 @@ def _tar_members(archive: tarfile.TarFile) -> Iterator[_Member]:
 
 
 def _tar_stream(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    stream = tar.extractfile(info)
-    if stream is None:
-        raise tarfile.ReadError(f"{info.name} has no content")
-    return stream
+    return cast(IO[bytes], tar.extractfile(info))  # None only for what is not a file
 
 
 def _zip_members(archive: Path) -> Iterator[_Member]:
@@ -145,10 +136,8 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
     name = info.filename
     if not info.flag_bits & ZIP_UTF8:
         # zipfile decodes such names as code page 437, but most packers that do not set the flag write UTF-8.
-        try:
+        with suppress(UnicodeError):
             name = name.encode("cp437").decode("utf-8")
-        except UnicodeError:
-            name = info.filename
     return name.replace("\\", "/") if info.create_system == ZIP_MADE_ON_DOS else name
 
 

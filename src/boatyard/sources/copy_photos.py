@@ -17,17 +17,14 @@ FICLONE = 0x40049409  # Linux's ioctl for a copy-on-write clone
 def copy_photos(
     targets: Mapping[PurePosixPath, PurePosixPath], root: Path, result: Path, movable: bool, progress: Progress
 ) -> str:
-    """Copy each photo to its target below `result`, and hash the copies.
+    """Copy photos, and return a sha256 over the sorted targets and the sha256 of each one's content.
 
     Args:
-        targets: from "<class>/<file>" to the photo's path below `root`; a photo with two labels has two targets.
+        targets: from "<class>/<file>" below `result` to the photo's path below `root`; a photo with two labels has two.
         root: the folder of photos.
         result: the folder to fill.
         movable: photos may be moved. Otherwise they are copied, never linked: raw data must not change with its source.
         progress: makes a progress bar.
-
-    Returns:
-        A sha256 over the sorted targets and the sha256 of each one's content.
     """
     total = hashlib.sha256()
     remaining = Counter(targets.values())

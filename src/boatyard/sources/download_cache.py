@@ -10,15 +10,14 @@ from boatyard.core.files import sha256_of
 
 
 def cached(downloads: Path, sha256: str, title: str, key: str, download: Callable[[Path], Path]) -> Path:
-    """The file with this sha256: from the cache if it is intact there, otherwise from `download`.
+    """The file with this sha256: from the folder `downloads` if it is intact there, otherwise from `download`.
 
     Args:
-        downloads: the cache folder.
-        sha256: the file's, and its name in the cache.
+        downloads: where files are cached, each under its sha256.
+        sha256: the file's.
         title: what messages call the file.
         key: the key of params.yaml that `sha256` comes from.
-        download: fetches the file into the given folder and returns its path. The folder still contains what an
-            interrupted download left.
+        download: fetches the file into a folder, which still contains what an interrupted download left.
 
     Raises:
         UserError: the fetched file has another sha256, or `downloads` can't be written.
@@ -41,11 +40,7 @@ def cached(downloads: Path, sha256: str, title: str, key: str, download: Callabl
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its parents unless it exists.
-
-    Raises:
-        UserError: a file is in the way, or the folder can't be created.
-    """
+    """Create a folder and its parents unless it exists; a `UserError` if it can't be, or if a file is in the way."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
@@ -66,11 +61,7 @@ def _is_file(path: Path) -> bool:
 
 
 def check_sha256(found: str, expected: str, title: str, key: str) -> None:
-    """Check that a file has the sha256 that `key` of params.yaml says.
-
-    Raises:
-        UserError: it has another.
-    """
+    """Raise a `UserError` if a file does not have the sha256 that `key` of params.yaml says."""
     if found != expected:
         raise UserError(
             f"{title} has sha256 {found}, but {key} is {expected}: it is not the expected file; "

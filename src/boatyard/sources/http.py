@@ -4,6 +4,7 @@ import re
 import ssl
 import time
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -28,7 +29,6 @@ HINTS = {
     410: "the file was removed: find another address",
 }
 RETRIED = {408, 425, 429, 500, 502, 503, 504}
-PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
 
 
 class DownloadError(UserError):
@@ -97,7 +97,7 @@ def _attempt(session: requests.Session, url: str, part: Path, progress: Progress
     part.touch()
     start = _size(part)
     with _get(session, url, start) as response, part.open("r+b") as writing:
-        if response.status_code == RANGE_NOT_SATISFIABLE:
+        if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             if response.headers.get("Content-Range", "").partition("/")[2] == str(start):
                 return  # complete
             part.unlink()  # longer than the file is now: it must be from an older one
@@ -137,7 +137,7 @@ def _get(session: requests.Session, url: str, start: int) -> requests.Response:
             raise DownloadError(f"{name} has a certificate that is not trusted ({cause.verify_message})") from error
         raise _Interrupted(f"no connection ({cause})") from error
     status = response.status_code
-    if 200 <= status < 300 or (start and status == RANGE_NOT_SATISFIABLE):
+    if 200 <= status < 300 or (start and status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
         return response
     response.close()
     if status in RETRIED:
@@ -159,7 +159,7 @@ def _root_cause(error: BaseException) -> BaseException:
 def _extent(response: requests.Response, start: int) -> tuple[int, int | None]:
     """The answer's first byte, and the length of the whole file (None if the server does not state it)."""
     length: int | None = response.raw.length_remaining  # None also if what the server states is not a length
-    if response.status_code != PARTIAL_CONTENT:
+    if response.status_code != HTTPStatus.PARTIAL_CONTENT:
         return 0, length
     span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
     if span.partition("-")[0] != str(start):

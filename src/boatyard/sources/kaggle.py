@@ -1,14 +1,13 @@
 """Source `kaggle`: a Kaggle data set, fetched by kagglehub (an optional extra) into that package's own cache."""
 
 import logging
+from http import HTTPStatus
 from pathlib import Path
 
 from boatyard.core.errors import UserError
 from boatyard.params.dataset import KaggleDataset
 from boatyard.sources import layouts
 from boatyard.sources.interface import Listing, SourceFiles, Workspace
-
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
 
 
 def fetch(dataset: KaggleDataset, workspace: Workspace) -> Listing:
@@ -29,11 +28,11 @@ def fetch(dataset: KaggleDataset, workspace: Workspace) -> Listing:
 
 def _reason(error: Exception) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
-    if status in {UNAUTHORIZED, FORBIDDEN}:
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return (
             f"it answers {status}: create a token on kaggle.com (Settings, API), put it into the environment variable "
             "KAGGLE_API_TOKEN, and accept the data set's terms on its page"
         )
-    if status == NOT_FOUND:
+    if status == HTTPStatus.NOT_FOUND:
         return "there is no such data set or version: correct dataset.name or dataset.version"
     return f"{type(error).__name__}: {error}"

@@ -13,13 +13,9 @@ from boatyard.sources.walk import list_files
 
 # The names that data sets give their splits, in lower case, and the names used here.
 SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
 
 
@@ -71,14 +67,11 @@ def _folders(found: Sequence[PurePosixPath], title: str) -> tuple[list[LabelledP
 
 def _split_folders(found: Sequence[PurePosixPath], title: str) -> tuple[list[LabelledPhoto], list[str]]:
     tops = sorted({path.parts[0] for path in found if len(path.parts) > 1})
-    splits: dict[str, str] = {}
-    for top in tops:
-        split = SPLIT_NAMES.get(top.lower())
-        if split in splits.values():
-            first = next(name for name, other in splits.items() if other == split)
+    splits = {top: SPLIT_NAMES[top.lower()] for top in tops if top.lower() in SPLIT_NAMES}
+    for top, split in splits.items():
+        first = next(name for name, other in splits.items() if other == split)
+        if first != top:
             raise UserError(f"{title}: {first!r} and {top!r} are both the {split} folder: merge them")
-        if split:
-            splits[top] = split
     if not splits:
         raise UserError(
             f"{title} has no train, val or test folder; it has {', '.join(tops[:8]) or 'no folder'}: "

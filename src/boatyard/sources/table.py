@@ -21,7 +21,7 @@ def read(
     A photo listed under two labels is returned twice; one listed twice under the same label is returned once.
     """
     rows = _rows(layout, root, title)
-    header = [name.strip() for name in next(rows)[1]] if layout.header else []
+    header = [name.strip() for name in rows.pop(0)[1]] if layout.header else []
     columns = {column: _column_index(column, header, layout.file) for column in (*layout.path_columns, *layout.label)}
     available = set(found)
     photos: dict[tuple[PurePosixPath, str], LabelledPhoto] = {}
@@ -57,7 +57,7 @@ def read(
     return list(photos.values()), _notes(layout, missing, sorted(available - listed))
 
 
-def _rows(layout: TableLayout, root: Path, title: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(layout: TableLayout, root: Path, title: str) -> list[tuple[int, list[str]]]:
     """Each row's first line number and its cells, without blank lines."""
     try:
         text = (root / layout.file).read_text(encoding="utf-8-sig")
@@ -72,27 +72,25 @@ def _rows(layout: TableLayout, root: Path, title: str) -> Iterator[tuple[int, li
         raise UserError(
             f"dataset.layout.file: {layout.file} can't be read ({reason}): name a text file, or fix its permissions"
         ) from error
-    count = 0
     if layout.delimiter == "whitespace":
-        for line, content in enumerate(text.splitlines(), 1):
-            if content.strip():
-                count += 1
-                yield line, content.split()
+        rows = [(line, content.split()) for line, content in enumerate(text.splitlines(), 1)]
     else:
-        reader = csv.reader(
-            io.StringIO(text, newline=""), delimiter=DELIMITERS[layout.delimiter], skipinitialspace=True
-        )
-        line = 1
-        try:
-            for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    count += 1
-                    yield line, cells
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise UserError(f"{layout.file}, line {reader.line_num}: {error}; correct the row") from None
-    if count <= layout.header:
+        rows = list(_delimited(text, DELIMITERS[layout.delimiter], layout.file))
+    rows = [(line, cells) for line, cells in rows if any(cell.strip() for cell in cells)]
+    if len(rows) <= layout.header:
         raise UserError(f"{layout.file} of {title} has no rows")
+    return rows
+
+
+def _delimited(text: str, delimiter: str, file: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    line = 1
+    try:
+        for cells in reader:
+            yield line, cells
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(f"{file}, line {reader.line_num}: {error}; correct the row") from None
 
 
 def _column_index(column: str | int, header: list[str], file: str) -> int:

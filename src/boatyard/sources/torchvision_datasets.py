@@ -37,57 +37,33 @@ class _Published:
     arrays: bool = False
 
 
-_TRAIN = ("train", (True, False))
 _HALVES = ("split", ("train", "test"))
 _THIRDS = ("split", ("train", "val", "test"))
-
-PUBLISHED = {
-    "Caltech101": _Published(),
-    "Caltech256": _Published(),
-    "CIFAR10": _Published(*_TRAIN, arrays=True),
-    "CIFAR100": _Published(*_TRAIN, arrays=True),
-    "CLEVRClassification": _Published("split", ("train", "val")),  # its test photos have no labels
-    "Country211": _Published("split", ("train", "valid", "test")),
-    "DTD": _Published(*_THIRDS),
-    "EMNIST": _Published(*_TRAIN, arrays=True),
-    "EuroSAT": _Published(),
-    "FashionMNIST": _Published(*_TRAIN, arrays=True),
-    "FER2013": _Published(*_HALVES, arrays=True),
-    "FGVCAircraft": _Published(*_THIRDS),
-    "Flowers102": _Published(*_THIRDS),
-    "Food101": _Published(*_HALVES),
-    "GTSRB": _Published(*_HALVES),
-    "ImageNet": _Published("split", ("train", "val")),
-    "Imagenette": _Published("split", ("train", "val")),
-    "INaturalist": _Published(),
-    "KMNIST": _Published(*_TRAIN, arrays=True),
-    "LFWPeople": _Published(),
-    "MNIST": _Published(*_TRAIN, arrays=True),
-    "Omniglot": _Published("background", (True, False)),
-    "OxfordIIITPet": _Published("split", ("trainval", "test")),
-    "PCAM": _Published(*_THIRDS, arrays=True),
-    "Places365": _Published("split", ("train-standard", "val")),  # its test photos have no labels
-    "QMNIST": _Published(*_TRAIN, arrays=True),
-    "RenderedSST2": _Published(*_THIRDS),
-    "SEMEION": _Published(arrays=True),
-    "StanfordCars": _Published(*_HALVES),
-    "STL10": _Published(*_HALVES, arrays=True),
-    "SUN397": _Published(),
-    "SVHN": _Published(*_HALVES, arrays=True),
-    "USPS": _Published(*_TRAIN, arrays=True),
-}
+PUBLISHED = (
+    dict.fromkeys(["Caltech101", "Caltech256", "EuroSAT", "INaturalist", "LFWPeople", "SUN397"], _Published())
+    | dict.fromkeys(["Food101", "GTSRB", "StanfordCars"], _Published(*_HALVES))
+    | dict.fromkeys(["DTD", "FGVCAircraft", "Flowers102", "RenderedSST2"], _Published(*_THIRDS))
+    | dict.fromkeys(["ImageNet", "Imagenette"], _Published("split", ("train", "val")))
+    | dict.fromkeys(
+        ["CIFAR10", "CIFAR100", "EMNIST", "FashionMNIST", "KMNIST", "MNIST", "QMNIST", "USPS"],
+        _Published("train", (True, False), arrays=True),
+    )
+    | dict.fromkeys(["FER2013", "STL10", "SVHN"], _Published(*_HALVES, arrays=True))
+    | {
+        "CLEVRClassification": _Published("split", ("train", "val")),  # its test photos have no labels
+        "Country211": _Published("split", ("train", "valid", "test")),
+        "Omniglot": _Published("background", (True, False)),
+        "OxfordIIITPet": _Published("split", ("trainval", "test")),
+        "PCAM": _Published(*_THIRDS, arrays=True),
+        "Places365": _Published("split", ("train-standard", "val")),  # its test photos have no labels
+        "SEMEION": _Published(arrays=True),
+    }
+)
 
 # Arguments that are not options: where the files are and how to read them.
 NO_OPTIONS = {
-    "self",
-    "root",
-    "transform",
-    "target_transform",
-    "transforms",
-    "download",
-    "loader",
-    "target_type",
-    "kwargs",
+    *("self", "args", "kwargs", "root", "download", "loader", "target_type"),
+    *("transform", "target_transform", "transforms"),
 }
 
 ARCHIVES = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".partial"}
@@ -122,7 +98,7 @@ def _published(dataset: TorchvisionDataset) -> _Published:
     if dataset.name in PUBLISHED:
         return PUBLISHED[dataset.name]
     close = difflib.get_close_matches(dataset.name, PUBLISHED, n=1, cutoff=0.5)
-    fix = f"did you mean {close[0]}?" if close else f"it has {', '.join(PUBLISHED)}"
+    fix = f"did you mean {close[0]}?" if close else f"it has {', '.join(sorted(PUBLISHED, key=str.lower))}"
     raise UserError(f"dataset.name: torchvision has no image-classification data set {dataset.name!r}; {fix}")
 
 
@@ -166,12 +142,12 @@ def _parts(
 
     kind = getattr(torchvision.datasets, dataset.name)
     known = {name for base in kind.__mro__ for name in inspect.signature(base.__init__).parameters}
-    for option in dataset.options:
-        if option not in known - NO_OPTIONS:
-            raise UserError(
-                f"dataset.options: torchvision's {dataset.name} has no option {option!r}; "
-                f"it has {', '.join(sorted(known - NO_OPTIONS - {'args'})) or 'none'}"
-            )
+    options = sorted(known - NO_OPTIONS)
+    if unknown := [option for option in dataset.options if option not in options]:
+        raise UserError(
+            f"dataset.options: torchvision's {dataset.name} has no option {unknown[0]!r}; "
+            f"it has {', '.join(options) or 'none'}"
+        )
     if download and "download" not in known:
         raise UserError(f"torchvision can't download {dataset.name}: get it from its web page, {MANUALLY}")
     chosen = dataset.options.get(published.argument)
@@ -196,19 +172,14 @@ def _is_io_failure(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and not isinstance(error, BadGzipFile | FileNotFoundError)
 
 
-class _NotDownloaded(RuntimeError):
-    """A `DownloadError` on its way through torchvision, which tries the next mirror after a RuntimeError."""
-
-
 @contextmanager
 def _resumable_downloads(progress: Progress) -> Iterator[list[str]]:
     """Make torchvision download files with `http.download`, and yield why the latest file failed, one line per mirror.
 
-    This replaces two private functions of torchvision, which wait forever, do not resume, keep no partial files and
-    follow redirects out of https. Without replacing them there is no way in: a class that finds an intact archive does
-    not download it, but Caltech101, Caltech256, EuroSAT and GTSRB have their addresses only inside their `download`
-    methods, and the others in about a dozen different attributes. An opener for urllib would not do either:
-    torchvision copies what it reads into a file that the opener can't know, so every archive would be stored twice.
+    This replaces two private functions of torchvision, which wait forever, do not resume and follow redirects out of
+    https. There is no other way in. Caltech101, Caltech256, EuroSAT and GTSRB have their addresses only inside their
+    `download` methods, so the archives can't be fetched beforehand. An opener for urllib does not know the file that
+    torchvision copies to, so every archive would be stored twice.
     """
     from torchvision.datasets import utils
 
@@ -219,14 +190,12 @@ def _resumable_downloads(progress: Progress) -> Iterator[list[str]]:
             http.download(url, Path(filename), progress)
         except http.DownloadError as error:  # an error of the disk stops torchvision at once
             failures.append(str(error))
-            raise _NotDownloaded(str(error)) from error
+            raise RuntimeError(str(error)) from error  # after which torchvision tries the next mirror
         failures.clear()
 
-    def unchanged(url: str, max_hops: int = 3) -> str:
-        return url  # `http.download` follows redirects
-
     originals = utils._urlretrieve, utils._get_redirect_url
-    utils._urlretrieve, utils._get_redirect_url = retrieve, unchanged
+    utils._urlretrieve = retrieve
+    utils._get_redirect_url = lambda url, max_hops: url  # `http.download` follows redirects
     try:
         yield failures
     finally:
@@ -262,10 +231,9 @@ def _part_name(part: str | int) -> str:
 def _class_names(samples: Any) -> dict[int, str]:
     """Each target's class name, valid as a folder's; empty if torchvision has numbers only."""
     numbered = getattr(samples, "class_to_idx", {})
-    names: Sequence[str | Sequence[str]] = []
-    for attribute in ("all_categories", "categories", "_characters", "classes"):
-        names = names or getattr(samples, attribute, [])
-    names = names or sorted(numbered, key=numbered.__getitem__)
+    attributes = ("all_categories", "categories", "_characters", "classes")
+    listed: Iterator[Sequence[str | Sequence[str]]] = (getattr(samples, name, ()) for name in attributes)
+    names = next(filter(None, listed), sorted(numbered, key=numbered.__getitem__))
     readable = [_readable(name) for name in names]
     counts = Counter(folded(name) for name in readable)
     return {number: f"{name} ({number})" if counts[folded(name)] > 1 else name for number, name in enumerate(readable)}
@@ -283,20 +251,16 @@ def _photo_paths(samples: Any, folder: Path) -> list[tuple[PurePosixPath, int]]:
     root = Path(samples.root)
     found: list[tuple[str | Path, int | None]]
     match type(samples).__name__:
-        case "Caltech101" | "Caltech256" as name:
-            top = root / f"{name.removeprefix('Caltech')}_ObjectCategories"
-            found = [
-                (path, target)
-                for target, category in enumerate(samples.categories)
-                for path in (top / category).glob("*.jpg")
-            ]
+        case "Caltech101" | "Caltech256" as kind:
+            top = root / f"{kind.removeprefix('Caltech')}_ObjectCategories"
+            numbered = enumerate(samples.categories)
+            found = [(path, target) for target, name in numbered for path in (top / name).glob("*.jpg")]
         case "INaturalist":
             found = [(root / samples.all_categories[target] / name, target) for target, name in samples.index]
         case "Omniglot":
             top = Path(samples.target_folder)
-            found = [
-                (top / samples._characters[target] / name, target) for name, target in samples._flat_character_images
-            ]
+            names = samples._characters
+            found = [(top / names[target] / name, target) for name, target in samples._flat_character_images]
         case "OxfordIIITPet":
             found = list(zip(samples._images, samples._labels, strict=True))
         case "LFWPeople":
@@ -307,11 +271,8 @@ def _photo_paths(samples: Any, folder: Path) -> list[tuple[PurePosixPath, int]]:
             found = list(zip(samples._image_files, samples._labels, strict=True))
         case _:
             found = samples.samples if hasattr(samples, "samples") else samples._samples
-    return [(_relative(path, folder), int(target)) for path, target in found if target is not None]
-
-
-def _relative(path: str | Path, folder: Path) -> PurePosixPath:
-    return PurePosixPath(Path(os.path.relpath(path, folder)).as_posix())
+    relative = [(Path(os.path.relpath(path, folder)), target) for path, target in found]
+    return [(PurePosixPath(path.as_posix()), int(target)) for path, target in relative if target is not None]
 
 
 def _write_png_files(samples: Any, part: str | int, workspace: Workspace) -> list[tuple[PurePosixPath, int]]:

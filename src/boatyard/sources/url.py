@@ -1,12 +1,13 @@
 """Source `url`: zip and tar archives at an address: http(s), file, or whatever fsspec opens (s3, gs, …)."""
 
 import hashlib
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from boatyard.core.errors import UserError, cannot_write
-from boatyard.core.files import sha256_of
+from boatyard.core.errors import UserError
+from boatyard.core.files import replacing, sha256_of
 from boatyard.params.dataset import Archive, UrlDataset
 from boatyard.sources import archives, http, layouts
 from boatyard.sources.download_cache import cached, check_sha256
@@ -61,18 +62,22 @@ def _fetch_archive(archive: Archive, key: str, workspace: Workspace) -> Path:
 
 def _copy_fsspec(url: str, target: Path, progress: Progress) -> None:
     """Copy a file that fsspec opens, from its beginning: not all file systems can resume."""
+    with replacing(target) as path, path.open("wb") as writing, progress(f"copying {_name(url)}", None, "B") as bar:
+        for chunk in _fsspec_chunks(url):
+            writing.write(chunk)
+            bar.update(len(chunk))
+
+
+def _fsspec_chunks(url: str) -> Iterator[bytes]:
+    """A file's content. All its errors are a `UserError`, so that an `OSError` of the caller's is the disk's."""
     import fsspec  # takes half a second, and only these addresses need it
 
     name = _name(url)
     protocol = _scheme(url)
     try:
-        with progress(f"copying {name}", None, "B") as bar, fsspec.open(url, "rb") as reading:
-            _write(target, b"", "wb")
+        with fsspec.open(url, "rb") as reading:
             while chunk := reading.read(1 << 20):
-                _write(target, chunk, "ab")
-                bar.update(len(chunk))
-    except UserError:
-        raise
+                yield chunk
     except ImportError as error:
         extra = DVC_EXTRAS.get(protocol)
         fix = f"pip install 'dvc[{extra}]'" if extra else "install the package that the message names"
@@ -83,15 +88,6 @@ def _copy_fsspec(url: str, target: Path, progress: Progress) -> None:
         # The message may repeat the address with its secrets.
         why = f"{type(error).__name__}: {error}" if name == url else type(error).__name__
         raise UserError(f"{name} can't be read ({why}): correct the address or the credentials") from error
-
-
-def _write(target: Path, content: bytes, mode: str) -> None:
-    """Opens the file for each chunk: an error of the disk is caught here, not reported as a problem of the address."""
-    try:
-        with target.open(mode) as file:
-            file.write(content)
-    except OSError as error:
-        raise cannot_write(target, error) from error
 
 
 def _name(url: str) -> str:

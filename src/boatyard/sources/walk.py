@@ -13,11 +13,7 @@ MAX_DEPTH = 100
 def list_files(folder: Path, title: str) -> list[PurePosixPath]:
     """Every file at any depth below `folder`, relative to it and sorted, without hidden files and clutter.
 
-    A link counts if it leads to a file inside the folder.
-
-    Args:
-        folder: where to look.
-        title: what messages call the folder.
+    A link counts if it leads to a file inside the folder. Messages call the folder `title`.
 
     Raises:
         UserError: a link leads elsewhere or to a folder, a name is not UTF-8, something is a pipe or a device, or the
@@ -33,10 +29,7 @@ def list_files(folder: Path, title: str) -> list[PurePosixPath]:
         for name in folders:
             if (here / name).is_symlink():
                 raise _bad_link(here / name, folder, title)
-        for name in names:
-            if is_clutter(name):
-                continue
-            path = here / name
+        for path in (here / name for name in names if not is_clutter(name)):
             if path.is_symlink() and not (path.is_file() and path.resolve().is_relative_to(inside)):
                 raise _bad_link(path, folder, title)
             relative = _utf8(PurePosixPath(path.relative_to(folder).as_posix()), title)

@@ -25,9 +25,7 @@ from boatyard.training import finetuning, head_training
 from boatyard.training.history import Epoch, best
 from boatyard.training.optimisation import Loss, balanced
 
-# Called after each epoch; the flag says whether it is the best so far.
-OnEpoch = Callable[[Epoch, bool], None]
-
+OnEpoch = Callable[[Epoch, bool], None]  # the flag says whether it is the best epoch so far
 Metrics = dict[str, Any]
 
 
@@ -112,9 +110,8 @@ def train(
 
     # Phase 2: the last blocks of the backbone too, on the photos.
     if settings.finetune.epochs:
-        trained += sum(
-            parameter.numel() for block in finetuning.blocks_to_train(network, settings.finetune) for parameter in block
-        )
+        to_train = finetuning.blocks_to_train(network, settings.finetune)
+        trained += sum(parameter.numel() for block in to_train for parameter in block)
         state = _state_path(settings, network, samples, folders.finetuning, machine)
         photos, held_out = (
             finetuning.photos(samples, classes, split, folders.raw, recipe) for split in ("train", "validation")
@@ -123,11 +120,10 @@ def train(
         for epoch in finetuning.fit(network, photos, held_out, loss, settings.finetune, seed, before, machine, state):
             add(epoch)
         # The cached features are those of the published backbone. The new embeddings also serve tta_evaluate.
-        judged = [sample for sample in samples if sample.split == "validation"]
         tuned = FrozenBackbone.of(network.embedder)
         embeddings = Embeddings(tuned, recipe, folders.raw, machine, folders.embeddings, folders.graphs)
-        embeddings.fill([Task(sample, [PLAIN]) for sample in judged], "validation")
-        validation = Examples(embeddings.rows(judged, [PLAIN]), validation.labels)
+        embeddings.fill([Task(sample, [PLAIN]) for sample in held_out.rows], "validation")
+        validation = Examples(embeddings.rows(held_out.rows, [PLAIN]), validation.labels)
 
     # Calibration, on validation.
     log_probabilities = head_training.log_probabilities(network.head, validation)

@@ -9,8 +9,7 @@ with the same weights. Batches do not depend on the number of processes; dropout
 
 import math
 import zipfile
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import chain, zip_longest
@@ -143,10 +142,11 @@ def fit(
 ) -> Iterator[Epoch]:
     """Fine-tune `network` in place; yields every epoch as it ends, those of a resumed run first.
 
-    Epoch e uses random view e − 1 of every training photo, so that no view is used twice.
+    Epoch e uses random view e − 1 of every training photo, so that no view is used twice. Batch norm stays in eval
+    mode, with the published statistics.
 
     Once the generator is exhausted, the network has the weights of the epoch with the lowest validation loss, or its
-    initial ones if no epoch is better than `before`. Batch norm stays in eval mode, with the published statistics.
+    initial ones if no epoch is better than `before`.
 
     Args:
         network: a trained head on a frozen backbone.
@@ -160,30 +160,58 @@ def fit(
         state: file from which a killed run continues; the caller removes it once everything is saved.
 
     Raises:
-        UserError: the loss is not finite.
+        UserError: the loss is not finite, or `state` is damaged.
     """
-    device = machine.device
+    device, processes, count = machine.device, distributed.size(), len(train.rows)
     use_channels_last(network.to(device), device)
-    optimizer = optimiser(settings.optimiser, _unfreeze(network, settings), settings.weight_decay)
-    rates = [group["lr"] for group in optimizer.param_groups]
+    groups = _unfreeze(network, settings)
+    rates = [group["lr"] for group in groups]
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = optimiser(settings.optimiser, groups, settings.weight_decay)
     scaler = torch.amp.GradScaler(enabled=machine.precision == "fp16")
     stopping = EarlyStopping(settings.patience)
     stopping.update(0, before.validation_loss, network)
     history = _load_state(state, network, optimizer, scaler, stopping)
     yield from history
-    parallel: nn.Module = DistributedDataParallel(network) if distributed.size() > 1 else network
+    parallel: nn.Module = DistributedDataParallel(network) if processes > 1 else network
     with ThreadPoolExecutor(machine.workers) as pool:
-        load = _Loader(pool, device)
         while len(history) < settings.epochs and not stopping.stops_after(len(history)):
             epoch = len(history) + 1
             factor = rate(settings.schedule, epoch, settings.epochs, settings.warmup)
             for group, base in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = base * factor
+
+            network.train()
+            for module in network.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
             torch.manual_seed(epoch_seed(seed, epoch))  # for dropout; a resumed epoch draws the same
-            step = _Step(parallel, optimizer, scaler, loss, settings.clip, machine)
-            batches = _batches(len(train.rows), settings.batch_size, seed, epoch)
-            train_loss, train_top1 = _train(network, train, batches, load, epoch - 1, step)
-            validation_loss, validation_top1 = _evaluate(network, validation, load, settings.batch_size, machine)
+            order = torch.randperm(count, generator=torch.Generator().manual_seed(epoch_seed(seed, epoch)))
+            batches = torch.split(order, settings.batch_size)
+            shards = [distributed.shard(batch) for batch in batches]
+            # A last batch smaller than the number of processes leaves some without a photo. They take part with the
+            # batch's first photo at weight 0, since gradients are averaged over all processes.
+            filled = [shard if len(shard) else batch[:1] for shard, batch in zip(shards, batches, strict=True)]
+            sums = torch.zeros(2, dtype=torch.float64)  # loss · photos, correct photos
+            opened = _views(pool, train, filled, epoch - 1, device)
+            for batch, shard, places, views in zip(batches, shards, filled, opened, strict=True):
+                labels, weight = train.labels[places].to(device), float(len(shard) > 0)
+                with autocast(device, machine.precision):
+                    log_probabilities = parallel(views).float()
+                # Every process divides by the weight of the whole batch. The average of the gradients, times the
+                # number of processes, is then the gradient of the batch's mean.
+                part = weight * loss.total(log_probabilities, labels) / loss.weight(train.labels[batch])
+                optimizer.zero_grad(set_to_none=True)
+                scaler.scale(part * processes).backward()  # type: ignore[no-untyped-call]
+                scaler.unscale_(optimizer)
+                nn.utils.clip_grad_norm_(trained, settings.clip)
+                scaler.step(optimizer)
+                scaler.update()
+                sums[0] += part.item() * len(batch)
+                sums[1] += weight * (log_probabilities.argmax(1) == labels).sum().item()
+            train_loss, train_top1 = (distributed.all_sum(sums) / count).tolist()
+
+            validation_loss, validation_top1 = _evaluate(network, validation, pool, settings.batch_size, machine)
             if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
                 raise UserError(
                     f"fine-tuning: the loss is not finite in epoch {epoch}; lower finetune.lr ({settings.lr})"
@@ -198,86 +226,6 @@ def fit(
     network.cpu().to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
 
 
-def _train(
-    network: nn.Module, photos: Photos, batches: Sequence[Tensor], load: "_Loader", view: int, step: "_Step"
-) -> tuple[float, float]:
-    """One epoch; mean loss (nats) and top-1 over its batches."""
-    network.train()
-    for module in network.modules():
-        if isinstance(module, _BatchNorm):
-            module.eval()
-    sums = torch.zeros(2, dtype=torch.float64)
-    # A last batch smaller than the number of processes leaves some without a photo. They take part with the batch's
-    # first photo at weight 0, since gradients are averaged over all processes.
-    shards = [distributed.shard(batch) for batch in batches]
-    filled = [shard if len(shard) else batch[:1] for shard, batch in zip(shards, batches, strict=True)]
-    for batch, shard, places, views in zip(batches, shards, filled, load(photos, filled, view), strict=True):
-        loss, correct = step(views, photos.labels[places], photos.labels[batch], weight=float(len(shard) > 0))
-        sums += torch.tensor([loss * len(batch), correct], dtype=torch.float64)
-    loss, top1 = (distributed.all_sum(sums) / len(photos.rows)).tolist()
-    return loss, top1
-
-
-@dataclass(frozen=True)
-class _Step:
-    """One step of the optimiser on this process's part of a batch."""
-
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    loss: Loss
-    clip: float
-    machine: Machine
-
-    def __call__(self, views: Tensor, labels: Tensor, all_labels: Tensor, weight: float) -> tuple[float, float]:
-        """Learn from a part of a batch.
-
-        Args:
-            views: of this process's photos, uint8 [m, 3, s, s], on the device.
-            labels: theirs, int64 [m].
-            all_labels: of the whole batch, int64 [n].
-            weight: 0 if another process has these photos, otherwise 1.
-
-        Returns:
-            The part's contribution to the batch's mean loss, and the number of correct photos.
-        """
-        labels = labels.to(views.device)
-        with autocast(self.machine.device, self.machine.precision):
-            log_probabilities = self.network(views).float()
-        # Every process divides by the weight of the whole batch. The average of the gradients, times the number of
-        # processes, is then the gradient of the batch's mean.
-        loss = weight * self.loss.total(log_probabilities, labels) / self.loss.weight(all_labels)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss * distributed.size()).backward()  # type: ignore[no-untyped-call]
-        self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_([p for p in self.network.parameters() if p.requires_grad], self.clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return loss.item(), weight * (log_probabilities.argmax(1) == labels).sum().item()
-
-
-class _Loader:
-    """Opens photos and draws a view of each, one batch ahead of the network."""
-
-    def __init__(self, pool: ThreadPoolExecutor, device: str):
-        self._pool, self._device = pool, device
-
-    def __call__(self, photos: Photos, batches: Sequence[Tensor], number: int) -> Iterator[Tensor]:
-        """Yield view `number` of the photos in each batch of indices, on the device: uint8 [n, 3, s, s]."""
-
-        def view(row: Sample) -> View:
-            return photos.recipe.draw(photos.raw / row.path, row.sha256, [number])[0]
-
-        def submit(batch: Tensor) -> Iterator[View]:
-            return self._pool.map(view, [photos.rows[place] for place in batch.tolist()])
-
-        waiting = deque(submit(batch) for batch in batches[:1])
-        for following in [*batches[1:], None]:
-            if following is not None:
-                waiting.append(submit(following))
-            yield torch.from_numpy(np.stack(list(waiting.popleft()))).to(self._device)
-
-
 def _unfreeze(network: Network, settings: Finetune) -> list[dict[str, Any]]:
     """Parameter groups: the head and the last block at rate `lr`, each block before it at `block_decay` times that."""
     network.requires_grad_(False)
@@ -290,18 +238,32 @@ def _unfreeze(network: Network, settings: Finetune) -> list[dict[str, Any]]:
     return groups
 
 
-def _batches(count: int, size: int, seed: int, epoch: int) -> Sequence[Tensor]:
-    generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
-    return torch.split(torch.randperm(count, generator=generator), size)
+def _views(
+    pool: ThreadPoolExecutor, photos: Photos, batches: Iterable[Tensor], number: int, device: str
+) -> Iterator[Tensor]:
+    """View `number` of each batch of photos, opened one batch ahead: uint8 [n, 3, s, s], on the device."""
+
+    def view(place: int) -> View:
+        row = photos.rows[place]
+        return photos.recipe.open(photos.raw / row.path, row.sha256, [number]).views()[0]
+
+    opening = (pool.map(view, batch.tolist()) for batch in batches)
+    current = next(opening, None)
+    while current is not None:
+        following = next(opening, None)
+        yield torch.from_numpy(np.stack(list(current))).to(device)
+        current = following
 
 
 @torch.inference_mode()
-def _evaluate(network: nn.Module, photos: Photos, load: _Loader, size: int, machine: Machine) -> tuple[float, float]:
+def _evaluate(
+    network: nn.Module, photos: Photos, pool: ThreadPoolExecutor, size: int, machine: Machine
+) -> tuple[float, float]:
     """The mean negative log-likelihood (nats) and top-1 on plain views."""
     network.eval()
     sums = torch.zeros(2, dtype=torch.float64)
     batches = [part for part in torch.split(distributed.shard(torch.arange(len(photos.rows))), size) if len(part)]
-    for batch, views in zip(batches, load(photos, batches, PLAIN), strict=True):
+    for batch, views in zip(batches, _views(pool, photos, batches, PLAIN, machine.device), strict=True):
         with autocast(machine.device, machine.precision):
             log_probabilities = network(views).float().cpu()
         labels = photos.labels[batch]
@@ -319,20 +281,15 @@ def _save_state(
     stopping: EarlyStopping,
     history: Sequence[Epoch],
 ) -> None:
-    content = {
-        "network": network.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "scaler": scaler.state_dict(),
-        "best": [stopping.best_loss, stopping.best_epoch, stopping.best_state],
-        "history": [asdict(epoch) for epoch in history],
-    }
+    parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "scaler": scaler}
+    content = {name: part.state_dict() for name, part in parts.items()}
+    content |= {"stopping": vars(stopping), "history": [asdict(epoch) for epoch in history]}
     with replacing(path) as temporary, temporary.open("wb") as file:
         try:
             torch.save(content, file)
         except RuntimeError as error:
-            if isinstance(
-                error.__context__, OSError
-            ):  # a full disk; torch goes on, and then fails with another message
+            # After a full disk torch goes on, and then fails with another message.
+            if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
 
@@ -354,7 +311,7 @@ def _load_state(
         load_state(network, content["network"])
         optimizer.load_state_dict(content["optimizer"])
         scaler.load_state_dict(content["scaler"])
-        stopping.best_loss, stopping.best_epoch, stopping.best_state = content["best"]
+        vars(stopping).update(content["stopping"])
         history = [Epoch(**epoch) for epoch in content["history"]]
     except torch.OutOfMemoryError:
         raise

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from boatyard.curation.plot_tables import ClassCount
+from boatyard.curation.catalog import ClassCount
 from boatyard.evaluation.class_results import ClassResult
 from boatyard.evaluation.comparison import TtaClassResult
 from boatyard.report.figures import style

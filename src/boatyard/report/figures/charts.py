@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from boatyard.curation.plot_tables import ImageSize
+from boatyard.curation.catalog import ImageSize
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.class_results import ClassResult
 from boatyard.report.figures import style
