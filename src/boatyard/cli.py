@@ -1,4 +1,4 @@
-"""The command line: `boatyard predict | export | serve | compare`.
+"""The command line: `boatyard predict | export | serve | compare | backbones`.
 
 Each command imports what it needs when it is chosen, so that `predict` starts at once.
 """
@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands.add_parser("export", help="write a model as one ONNX file with its preprocessing"))
     _add_serve(commands.add_parser("serve", help="open a web page to try the model"))
     _add_compare(commands.add_parser("compare", help="summarise the changes since another commit, for a pull request"))
+    _add_backbones(commands.add_parser("backbones", help="list the backbones to choose from"))
     return parser
 
 
@@ -135,6 +136,31 @@ def _compare(chosen: argparse.Namespace) -> int:
     from boatyard.compare import command
 
     return command.run(chosen.revision)
+
+
+def _add_backbones(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "List what model.backbone can be: its input size, parameters, published accuracy on ImageNet, and whether its "
+        "weights are on this machine."
+    )
+    parser.add_argument(
+        "pattern",
+        nargs="?",
+        default="*",
+        metavar="PATTERN",
+        help="names, in quotes: '*resnet*', or 'timm/*resnet*' for timm's; default: all of torchvision's and Lite",
+    )
+    parser.add_argument("--sort", choices=["top1", "parameters", "name"], default="top1", help="default: %(default)s")
+    parser.add_argument("--format", choices=["table", "csv", "json"], default="table", help="default: %(default)s")
+    parser.set_defaults(run=_backbones)
+
+
+def _backbones(chosen: argparse.Namespace) -> int:
+    from boatyard.models import backbone_list
+
+    choices = sorted(backbone_list.find(chosen.pattern), key=backbone_list.ORDERS[chosen.sort])
+    print(backbone_list.text(choices, chosen.format), end="")
+    return 0
 
 
 class _TtaPolicies:

@@ -429,7 +429,11 @@ def test_code_in_torch_hubs_cache_does_not_run(hub: Path, tmp_path: Path) -> Non
     [
         ("resnet5O", "none", "model.backbone: torchvision has no classification model 'resnet5O'; did you mean resnet"),
         ("fasterrcnn_resnet50_fpn", "none", "model.backbone: torchvision has no classification model"),
-        ("qqq", "none", "model.backbone: torchvision has no classification model 'qqq'; see the list in src/"),
+        (
+            "qqq",
+            "none",
+            "model.backbone: torchvision has no classification model 'qqq'; `boatyard backbones` lists",
+        ),
         ("timm/resnet18x", "none", "model.backbone: timm has no 'resnet18x'; did you mean timm/resnet"),
         ("timm/resnet18.nonsense", "none", "model.weights: timm .*Invalid pretrained tag"),
         ("timm/hf-hub:someone/something", "default", "model.backbone: timm has no"),

@@ -110,7 +110,7 @@ def test_the_default_preset_is_valid_and_numbers_may_be_written_in_any_form(tmp_
             MISSING,
             "augment.horizontal_flip: missing; add it, for example `horizontal_flip: true`",
         ),
-        ("dataset.layout.rename", MISSING, "dataset.layout.rename: missing; add it, for example `rename: {}`"),
+        ("dataset.layout.label", MISSING, 'dataset.layout.label: missing; add it, for example `label: ["label"]`'),
         ("tta", MISSING, "tta: missing; add the section, as in the files in presets/"),
         ("dataset", MISSING, "dataset: missing; add the section, as in the files in presets/"),
         ("split.method", MISSING, "split.method: missing; choose one of 'stratified', 'counts', 'folders'"),
@@ -258,7 +258,7 @@ def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]
 
 
 @pytest.mark.parametrize(
-    "key", [key for key, _ in leaves(BASE) if key.rsplit(".", 1)[-1] not in ("kind", "source", "method")]
+    "key", [key for key, _ in leaves(BASE) if key.rsplit(".", 1)[-1] not in ("kind", "source", "method", "rename")]
 )
 def test_the_example_for_a_missing_key_can_be_pasted(tmp_path: Path, key: str) -> None:
     error = message(tmp_path, text_of(changed(BASE, key, MISSING)))
@@ -275,6 +275,11 @@ def test_the_example_for_a_missing_key_can_be_pasted(tmp_path: Path, key: str) -
         text = str(refusal)
         assert "is invalid" not in text
         assert ": missing;" not in text
+
+
+def test_names_stay_without_rename(tmp_path: Path) -> None:
+    for layout in ({"kind": "folders", "root": "."}, {key: TABLE[key] for key in TABLE if key != "rename"}):
+        assert read(tmp_path, text_of(changed(BASE, "dataset.layout", layout))).dataset.layout.rename == {}
 
 
 @pytest.mark.parametrize(

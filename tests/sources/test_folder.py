@@ -168,3 +168,11 @@ def test_no_source_imports_torch_at_the_top() -> None:
     code = f"import sys, {names}; print({{'torch', 'torchvision'}} & set(sys.modules))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "set()\n"
+
+
+def test_photos_are_copied_on_systems_without_clones_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has no fcntl."""
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    write(tmp_path / "incoming", {"cat/a.jpg": photo(1), "dog/b.jpg": photo(2)})
+    fetch(tmp_path)
+    assert tree(tmp_path / "raw") == {"cat/a.jpg": photo(1), "dog/b.jpg": photo(2)}

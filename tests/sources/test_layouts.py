@@ -154,7 +154,8 @@ def test_the_error_for_an_invalid_row_names_it(tmp_path: Path, rows: str, proble
         (table(path="photo"), "dataset.layout: labels.csv has no column 'photo'; its columns are file, label"),
         (table(path="images/{id}.png"), "dataset.layout: labels.csv has no column 'id'; its columns are file, label"),
         (table(label=["label", 2]), "labels.csv, line 2: it has 2 of the 3 columns that are needed"),
-        (table(rename={"Cat": "tiger"}), "dataset.layout.rename: no row of labels.csv has 'Cat'; its values are cat"),
+        (table(rename={"Cat": "tiger"}), "dataset.layout.rename: labels.csv has no 'Cat'; did you mean 'cat'?"),
+        (table(rename={"7": "tiger"}), "dataset.layout.rename: labels.csv has no '7'; it has cat"),
     ],
 )
 def test_a_table_layout_that_does_not_match_the_table(tmp_path: Path, layout: TableLayout, problem: str) -> None:
@@ -331,3 +332,72 @@ def test_folders_that_are_not_splits(tmp_path: Path, contents: dict[str, bytes],
     with pytest.raises(UserError) as caught:
         fetch(tmp_path, SPLIT, contents)
     assert problem in str(caught.value)
+
+
+# Names of classes.
+
+ANIMALS = {"009.bear/1.png": photo(1), "009.bear/2.png": photo(2), "250.zebra/1.png": photo(3), "bear/1.png": photo(4)}
+
+
+def renaming(names: dict[str, str]) -> FoldersLayout:
+    return FoldersLayout(kind="folders", root=".", rename=names)
+
+
+def test_classes_are_renamed_and_the_others_keep_their_names(tmp_path: Path) -> None:
+    fetch(tmp_path, renaming({"250.zebra": "zebra", "bear": "teddy"}), ANIMALS)
+    assert paths(tmp_path) == ["009.bear/1.png", "009.bear/2.png", "teddy/1.png", "zebra/1.png"]
+
+
+def test_a_folder_without_photos_is_reported_before_names_that_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no photos in class folders; it has a\.png"):
+        fetch(tmp_path, renaming({"bear": "teddy"}), {"a.png": photo(1)})
+
+
+def test_two_classes_can_swap_names(tmp_path: Path) -> None:
+    fetch(tmp_path, renaming({"009.bear": "bear", "bear": "009.bear"}), ANIMALS)
+    assert paths(tmp_path) == ["009.bear/1.png", "250.zebra/1.png", "bear/1.png", "bear/2.png"]
+
+
+def test_classes_are_merged_if_rename_has_them_all(tmp_path: Path) -> None:
+    more = {"bears/1.png": photo(5), "bears/sub/1.png": photo(6)}
+    fetch(tmp_path, renaming({"009.bear": "bear", "bear": "bear", "bears": "bear"}), ANIMALS | more)
+    assert tree(tmp_path / "raw") == {
+        "250.zebra/1.png": photo(3),
+        "bear/009.bear__1.png": photo(1),
+        "bear/2.png": photo(2),
+        "bear/bear__1.png": photo(4),
+        "bear/bears__1.png": photo(5),
+        "bear/bears__sub__1.png": photo(6),
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (
+            {"009.bear": "bear"},
+            "'009.bear' would be merged with 'bear', which data/incoming also has; add `bear: bear` if",
+        ),
+        ({"008.bear": "bears"}, "data/incoming has no '008.bear'; did you mean '009.bear'?"),
+        ({"crocodile": "x"}, "data/incoming has no 'crocodile'; it has 009.bear, 250.zebra, bear"),
+    ],
+)
+def test_names_that_can_not_be_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: dict[str, str], problem: str
+) -> None:
+    asked = FolderDataset(source="folder", licence="private", layout=renaming(names))
+    monkeypatch.chdir(write(tmp_path, {f"data/incoming/{path}": content for path, content in ANIMALS.items()}))
+    with pytest.raises(UserError) as caught:
+        sources.fetch(asked, Path("data/raw"), Path("downloads"), Path("data/incoming"), silent)
+    assert str(caught.value).startswith(f"dataset.layout.rename: {problem}")
+
+
+def test_the_new_name_must_be_a_possible_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^folder bear: class 'a/b' can't be the name of a folder, it contains"):
+        fetch(tmp_path, renaming({"bear": "a/b"}), ANIMALS)
+
+
+def test_split_folders_are_renamed(tmp_path: Path) -> None:
+    layout = SplitFoldersLayout(kind="split_folders", root=".", rename={"n01": "tench"})
+    fetch(tmp_path, layout, {"train/n01/a.png": photo(1), "train/n02/a.png": photo(2), "val/n01/a.png": photo(3)})
+    assert paths(tmp_path) == ["n02/train__a.png", "tench/train__a.png", "tench/validation__a.png"]

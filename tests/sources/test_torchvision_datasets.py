@@ -24,14 +24,21 @@ from boatyard.params.dataset import TorchvisionDataset, TorchvisionLayout
 from boatyard.sources import http, torchvision_datasets
 
 
-def fetch(tmp_path: Path, name: str, kind: str = "folders", download: bool = False, **options: Any) -> sources.Fetched:
+def fetch(
+    tmp_path: Path,
+    name: str,
+    kind: str = "folders",
+    download: bool = False,
+    layout: TorchvisionLayout | None = None,
+    **options: Any,
+) -> sources.Fetched:
     asked = TorchvisionDataset(
         source="torchvision",
         name=name,
         options=options,
         download=download,
         licence="CC0",
-        layout=TorchvisionLayout(kind=kind),  # type: ignore[arg-type]
+        layout=layout or TorchvisionLayout(kind=kind),  # type: ignore[arg-type]
     )
     return sources.fetch(asked, tmp_path / "raw", tmp_path / "downloads", tmp_path / "incoming", silent)
 
@@ -328,6 +335,21 @@ def test_one_split_alone(tmp_path: Path) -> None:
     write(tmp_path / "incoming", DRAWN["Food101"].files)
     fetch(tmp_path, "Food101", split="train")
     assert list(tree(tmp_path / "raw")) == ["pizza/1.jpg", "sushi/2.jpg"]
+
+
+def test_classes_are_renamed_and_the_order_of_their_files_stays(tmp_path: Path) -> None:
+    """The split by counts takes the first files of each class."""
+    write(tmp_path / "incoming", DRAWN["Caltech256"].files | {
+        "caltech256/256_ObjectCategories/009.bear/009_0002.jpg": photo(3, "JPEG"),
+        "caltech256/256_ObjectCategories/009.bear/009_0001.jpg": photo(4, "JPEG"),
+    })  # fmt: skip
+    layout = TorchvisionLayout(kind="folders", rename={"009.bear": "bear", "198.spider": "spider"})
+    fetch(tmp_path, "Caltech256", layout=layout)
+    raw = tmp_path / "raw"
+    assert list(tree(raw)) == ["001.ak47/001_0001.jpg", "bear/009_0001.jpg", "bear/009_0002.jpg", "spider/198_0002.jpg"]
+    layout = TorchvisionLayout(kind="folders", rename={"009.bears": "bear"})
+    with pytest.raises(UserError, match=r"torchvision's Caltech256 has no '009\.bears'; did you mean '009\.bear'\?$"):
+        fetch(tmp_path, "Caltech256", layout=layout)
 
 
 # Data sets of arrays.

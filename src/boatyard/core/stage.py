@@ -7,6 +7,7 @@ any moment (docs/robustness.md).
 """
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -17,8 +18,7 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 # On a full disk, Python before 3.12.8 leaves truncated bytecode in __pycache__, which later runs fail to import.
-_disk = os.statvfs(__file__)
-sys.dont_write_bytecode |= _disk.f_bavail * _disk.f_frsize < 16 << 20
+sys.dont_write_bytecode |= shutil.disk_usage(__file__).free < 16 << 20
 
 
 def run_stage(main: Callable[[], None]) -> None:

@@ -194,7 +194,7 @@ def _torchvision(name: str, weights: str, file: Path, size: int | None) -> _Part
     one_size = name.startswith("vit_")
     side = size if size and one_size else transforms.crop_size[0]
     if chosen:
-        file = Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(chosen.url).path).name)
+        file = cached_file(chosen)
         network = _published(name, chosen, file)
     else:
         extra: dict[str, Any] = {"image_size": side} if one_size else {}
@@ -214,6 +214,11 @@ def _torchvision(name: str, weights: str, file: Path, size: int | None) -> _Part
         tuple(transforms.std),
     )
     return network, preprocessing, () if weights == "none" else (file,)
+
+
+def cached_file(weights: WeightsEnum) -> Path:
+    """Where torch keeps the file of torchvision's published weights."""
+    return Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(weights.url).path).name)
 
 
 def _published(name: str, weights: WeightsEnum, cached: Path) -> nn.Module:
@@ -307,7 +312,7 @@ def _load_into(network: nn.Module, state: Mapping[str, Tensor], source: str) -> 
 
 
 def _did_you_mean(close: list[str]) -> str:
-    return f"did you mean {' or '.join(close)}?" if close else "see the list in src/boatyard/models/backbones.py"
+    return f"did you mean {' or '.join(close)}?" if close else "`boatyard backbones` lists them"
 
 
 def _first_line(error: BaseException) -> str:

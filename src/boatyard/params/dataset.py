@@ -18,14 +18,20 @@ from boatyard.params.types import Count, Licence, PositiveCount, RelativePath, S
 COLUMN = re.compile(r"\{([^{}]+)\}")
 
 
-class FoldersLayout(Section):
+class _Layout(Section):
+    """Without `rename`, every name stays."""
+
+    rename: dict[str, str] = Field(default={}, examples=[{}], description="class names, and what to call them")
+
+
+class FoldersLayout(_Layout):
     """A folder per class, with photos at any depth."""
 
     kind: Literal["folders"] = Field(description="one per class")
     root: RelativePath = Field(examples=["."])
 
 
-class TableLayout(Section):
+class TableLayout(_Layout):
     """A table with each photo's path and label, one row per photo.
 
     `path` is the column with the path, or a pattern with columns in braces where no column has the whole path.
@@ -43,7 +49,9 @@ class TableLayout(Section):
     label: list[str | Count] = Field(
         min_length=1, examples=[["label"]], description="columns of the label, joined by '-' after renaming"
     )
-    rename: dict[str, str] = Field(examples=[{}], description="values of the label columns, and what to call them")
+    rename: dict[str, str] = Field(
+        default={}, examples=[{}], description="values of the label columns, and what to call them"
+    )
 
     @model_validator(mode="after")
     def _columns(self) -> Self:
@@ -67,7 +75,7 @@ class TableLayout(Section):
         return names if self.header else [int(name) if name.isdecimal() else name for name in names]
 
 
-class SplitFoldersLayout(Section):
+class SplitFoldersLayout(_Layout):
     """Already split: train/, val/ (or validation/, valid/) and test/, each with a folder per class."""
 
     kind: Literal["split_folders"] = Field(description="train/, val/, test/")
@@ -77,7 +85,7 @@ class SplitFoldersLayout(Section):
 Layout = Annotated[FoldersLayout | TableLayout | SplitFoldersLayout, Field(discriminator="kind")]
 
 
-class TorchvisionLayout(Section):
+class TorchvisionLayout(_Layout):
     """Whether to join the published splits of the data set or to keep them."""
 
     kind: Literal["folders", "split_folders"]
@@ -151,9 +159,9 @@ class TorchvisionDataset(DatasetSection):
     """
 
     source: Literal["torchvision"]
-    name: str = Field(pattern="^[A-Za-z0-9]+$", examples=["Flowers102"])
-    options: dict[str, str | int | bool] = Field(examples=[{}])
-    download: bool = Field(examples=["true"])
+    name: str = Field(pattern="^[A-Za-z0-9]+$", examples=["Flowers102"], description="a class of torchvision.datasets")
+    options: dict[str, str | int | bool] = Field(examples=[{}], description="arguments of that class")
+    download: bool = Field(examples=["true"], description="false: it is in data/incoming, in torchvision's folders")
     licence: Licence = Field(examples=["see the data set's page"])
     layout: TorchvisionLayout
 

@@ -1,8 +1,9 @@
 """Every section of params.yaml except `dataset`, and the file as a whole.
 
-Every key must be in params.yaml: the file is the one record of what a run did. So no field has a default; its first
-example is what an error message suggests where the key is missing. A field's description is its comment in the presets
-(`make presets`); `{range}` in it is replaced by the numbers or words that the field accepts.
+Every key must be in params.yaml: the file is the one record of what a run did. So no field has a default, except for
+`dataset.layout.rename`; its first example is what an error message suggests where the key is missing. A field's
+description is its comment in the presets (`make presets`); `{range}` in it is replaced by the numbers or words that the
+field accepts.
 """
 
 from typing import Annotated, Literal, Self, TypeVar
@@ -135,7 +136,7 @@ class Model(Section):
     backbone: str = Field(
         min_length=1,
         examples=["efficientnet_lite0"],
-        description="torchvision's name · timm/<name> · efficientnet_lite0, 1, 2 · several, joined by +",
+        description="a name that `boatyard backbones` lists · timm/<name> · several, joined by +",
     )
     weights: Annotated[str, AfterValidator(_file_name)] = Field(
         min_length=1,

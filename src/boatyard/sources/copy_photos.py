@@ -1,6 +1,5 @@
 """Copying photos into their class folders, byte for byte."""
 
-import fcntl
 import hashlib
 import shutil
 from collections import Counter
@@ -52,6 +51,8 @@ def copy_photos(
 def _copy(source: Path, target: Path) -> None:
     with source.open("rb") as reading, target.open("wb") as writing:
         try:
+            import fcntl
+
             fcntl.ioctl(writing, FICLONE, reading.fileno())
-        except OSError:  # another file system, or one without clones
+        except (ImportError, OSError):  # Windows; another file system, or one without clones
             shutil.copyfileobj(reading, writing, 1 << 20)

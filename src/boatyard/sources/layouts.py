@@ -7,7 +7,7 @@ from boatyard.core.errors import UserError
 from boatyard.core.file_names import is_clutter
 from boatyard.images.formats import has_photo_suffix
 from boatyard.params.dataset import FoldersLayout, Layout, SplitFoldersLayout, TableLayout
-from boatyard.sources import table
+from boatyard.sources import naming, table
 from boatyard.sources.interface import LabelledPhoto, Listing, SourceFiles
 from boatyard.sources.walk import list_files
 
@@ -43,6 +43,8 @@ def read(layout: Layout, files: SourceFiles) -> Listing:
             photos, notes = table.read(layout, root, found, title)
     if not photos:
         raise UserError(f"{title} has no photos in class folders; it has {_content(root)}: correct dataset.layout")
+    if not isinstance(layout, TableLayout):  # which renames values before it joins them
+        photos = naming.rename(photos, layout.rename, title)
     return Listing(files, root, photos, tuple(notes))
 
 

@@ -1,15 +1,51 @@
 """The path of each photo in data/raw: its class's folder, and a file name that is unique there."""
 
+import difflib
 import hashlib
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from boatyard.core.errors import UserError
 from boatyard.core.file_names import MAX_NAME_BYTES, label_problem
 from boatyard.core.splits import SEPARATOR, mark
 from boatyard.sources.interface import LabelledPhoto
+
+
+def rename(photos: Sequence[LabelledPhoto], names: Mapping[str, str], title: str) -> list[LabelledPhoto]:
+    """The photos with their classes renamed by `names`; see `check_names`.
+
+    The old name becomes part of the path within a class that several are merged into, where file names may be equal.
+    """
+    check_names(names, {photo.label for photo in photos}, title)
+    merged = {name for name, count in Counter(names.values()).items() if count > 1}
+    renamed = []
+    for photo in photos:
+        label = names.get(photo.label, photo.label)
+        relative = PurePosixPath(photo.label) / photo.relative if label in merged else photo.relative
+        renamed.append(replace(photo, label=label, relative=relative))
+    return renamed
+
+
+def check_names(names: Mapping[str, str], found: Collection[str], title: str) -> None:
+    """Check `dataset.layout.rename` against the names that it may rename, those `found` in `title`.
+
+    Raises:
+        UserError: a name was not found, or a class is renamed to another that keeps its name: a merger, which is only
+            intended if both are in `names`.
+    """
+    for old, new in names.items():
+        if old not in found:
+            close = difflib.get_close_matches(old, found, n=1)
+            fix = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(sorted(found)[:8])}"
+            raise UserError(f"dataset.layout.rename: {title} has no {old!r}; {fix}")
+        if new in found and new not in names:
+            raise UserError(
+                f"dataset.layout.rename: {old!r} would be merged with {new!r}, which {title} also has; "
+                f"add `{new}: {new}` if this is intended, or choose another name"
+            )
 
 
 def assign(photos: Sequence[LabelledPhoto]) -> dict[PurePosixPath, PurePosixPath]:

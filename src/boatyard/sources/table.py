@@ -9,6 +9,7 @@ from boatyard.core.errors import UserError
 from boatyard.images.formats import has_photo_suffix
 from boatyard.params.dataset import COLUMN, TableLayout
 from boatyard.sources.interface import LabelledPhoto
+from boatyard.sources.naming import check_names
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 
@@ -26,7 +27,7 @@ def read(
     available = set(found)
     photos: dict[tuple[PurePosixPath, str], LabelledPhoto] = {}
     missing: list[str] = []
-    renamed: set[str] = set()
+    values_found: set[str] = set()
     listed: set[PurePosixPath] = set()
     for line, cells in rows:
         place = f"{layout.file}, line {line}"
@@ -38,17 +39,14 @@ def read(
         values = {column: cells[number].strip() for column, number in columns.items()}
         path = _path(_cell(layout, values), available, place)
         labels = [values[column] for column in layout.label]
-        renamed.update(labels)
+        values_found.update(labels)
         label = "-".join(layout.rename.get(value, value) for value in labels)
         if path not in available:
             missing.append(f"{path}, line {line}")
             continue
         listed.add(path)
         photos.setdefault((path, label), LabelledPhoto(path, label, place, path))
-    unused = sorted(set(layout.rename) - renamed)
-    if unused:
-        known = ", ".join(sorted(renamed)[:8])
-        raise UserError(f"dataset.layout.rename: no row of {layout.file} has {unused[0]!r}; its values are {known}")
+    check_names(layout.rename, values_found, layout.file)
     if missing and not photos:
         raise UserError(
             f"{title}: none of the {len(missing):,} photos listed in {layout.file} exists "

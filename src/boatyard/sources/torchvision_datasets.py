@@ -24,7 +24,7 @@ from boatyard.sources import http
 from boatyard.sources.download_cache import make_folder, not_a_directory
 from boatyard.sources.interface import LabelledPhoto, Listing, Progress, SourceFiles, Workspace
 from boatyard.sources.layouts import SPLIT_NAMES
-from boatyard.sources.naming import folded
+from boatyard.sources.naming import folded, rename
 from boatyard.sources.walk import list_files
 
 
@@ -88,6 +88,7 @@ def fetch(dataset: TorchvisionDataset, workspace: Workspace) -> Listing:
         _check_all_exist([path for path, _, _ in found], folder, title)
     common = PurePosixPath(os.path.commonpath([path.parent for path, _, _ in found]))
     listed = [LabelledPhoto(path, label, title, path.relative_to(common), split) for path, label, split in found]
+    listed = rename(listed, dataset.layout.rename, title)
     note = f"the {len(listed):,} photos of {title} are arrays: written as PNG files, without loss"
     root = workspace.scratch if published.arrays else folder
     files = SourceFiles(root, title, f"torchvision {dataset.name}", version="", sha256="", movable=published.arrays)
