@@ -71,9 +71,10 @@ def test_the_keys_and_comments_of_a_preset_are_those_of_the_schema(name: str):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ARTICLES])
 def test_the_results_page_has_a_row_for_a_measured_preset_with_the_figures_of_its_header(name: str):
-    first, *others = measured(name)
-    assert first in result_row(name)
-    assert [figure for figure in others if figure not in Page.read("docs/results.md").text] == []
+    figures = measured(name) or ["not measured"]
+    assert figures[0] in result_row(name)
+    assert figures[0] in header(name) or name == "solar_cells"
+    assert [figure for figure in figures if figure not in Page.read("docs/results.md").text] == []
 
 
 @pytest.mark.parametrize("name", ARTICLES)
