@@ -68,7 +68,7 @@ def test_a_command_exists_with_its_options(command: str):
 
 
 def test_what_a_notebook_calls_exists():
-    assert 'boatyard.dataset("train")' in PAGE.text
+    assert 'boatyard.dataset("train", views="random")' in PAGE.text
     assert callable(boatyard.dataset)
     assert "`Classifier.classes`" in PAGE.text
     assert hasattr(boatyard.Classifier, "classes")
