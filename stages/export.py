@@ -1,8 +1,9 @@
-"""Write the model as one ONNX file with its preprocessing, checked against the model on validation photos."""
+"""Write the model as an ONNX graph with its preprocessing, checked against the model on validation photos."""
 
 from boatyard.core.stage import run_stage
 
-from boatyard.core import files, paths, splits
+from boatyard.core import paths, splits
+from boatyard.export import onnx_file
 from boatyard.export.onnx_export import export
 from boatyard.models import model_file
 
@@ -11,7 +12,7 @@ def main() -> None:
     network, header = model_file.load(paths.MODEL)
     validation = [paths.RAW / row.path for row in splits.read_splits(paths.SPLITS) if row.split == "validation"]
     content, agreement = export(network, header, validation, paths.GRAPHS)
-    files.write_bytes(paths.ONNX, content)
+    onnx_file.save(paths.ONNX, content, paths.ONNX_DATA.name)
     print(f"{paths.ONNX}: {agreement}")
 
 

@@ -10,7 +10,8 @@ from boatyard.core.machine import Machine
 from boatyard.features import feature_files
 from boatyard.models import model_file
 from boatyard.models.engines import registry
-from boatyard.training import classifier_training
+from boatyard.models.layer_summary import Layer
+from boatyard.training import classifier_training, finetuning_state, last_run, trained_layers
 from boatyard.training.history import Epoch
 
 
@@ -24,28 +25,28 @@ def train(machine: Machine) -> None:
     settings = params.load("train")
     samples = splits.read_splits(paths.SPLITS)
     features = feature_files.read(paths.FEATURES, samples)
-    folders = classifier_training.Folders(paths.RAW, paths.WEIGHTS, paths.FEATURE_ROWS, paths.GRAPHS, paths.FINETUNING)
-    result = classifier_training.train(settings, samples, features, folders, machine, print_epoch)
+    finished = last_run.cached(paths.FINETUNING_STATE, "train") if settings.finetune.epochs else None
+    work = paths.FEATURE_ROWS, paths.GRAPHS, paths.FINETUNING
+    folders = classifier_training.Folders(paths.RAW, paths.WEIGHTS, *work, finished)
+    result = classifier_training.train(settings, samples, features, folders, machine, print_epoch, print)
     if distributed.rank() == 0:
-        model_file.save(paths.MODEL, result.network, result.header)
+        model_file.save(paths.MODEL, result.network, result.header, paths.MODEL_BACKBONE.name)
         tables.write_rows(paths.HISTORY, Epoch, result.history)
+        tables.write_rows(paths.LAYERS, Layer, trained_layers.layers(result.network, settings.finetune))
         files.write_json(paths.TRAIN_METRICS, result.metrics)
-        print_summary(result.metrics)
-        if result.state:
-            result.state.unlink(missing_ok=True)
+        finetuning_state.copy(result.state, paths.FINETUNING_STATE)
+        print_summary(result.metrics, result.seconds)
+        if result.interrupted:
+            result.interrupted.unlink(missing_ok=True)
 
 
-def print_epoch(epoch: Epoch, is_best: bool) -> None:
-    if distributed.rank() == 0:
-        print(
-            f"{epoch.phase} epoch {epoch.epoch:3}  train loss {epoch.train_loss:.4f}  "
-            f"validation loss {epoch.validation_loss:.4f}  validation top-1 {epoch.validation_top1:.4f}"
-            f"{'  best' if is_best else ''}",
-            flush=True,
-        )
+def print_epoch(epoch: Epoch, is_best: bool, seconds: float | None) -> None:
+    took = "" if seconds is None else f"  {seconds:.2f} s"
+    print(f"{epoch}{took}{'  best' if is_best else ''}", flush=True)
 
 
-def print_summary(metrics: classifier_training.Metrics) -> None:
+def print_summary(metrics: classifier_training.Metrics, seconds: list[float]) -> None:
+    print(f"trained {len(seconds)} epochs in {sum(seconds):.1f} s")
     best, epochs, top1 = (metrics[key] for key in ("best_epoch", "epochs", "validation_top1"))
     print(
         f"best epoch {best} of {epochs}: validation top-1 {top1:.4f}; "

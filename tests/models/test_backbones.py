@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small_model
 import timm
 import torch
 import torchvision
@@ -20,13 +21,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from properties import check_told, damaged, examples
-from safetensors.torch import save, save_file
+from safetensors.torch import load_file, save, save_file
 from sources_server import Resource, serving
 from torch import Tensor, nn
 
 from boatyard.core.errors import UserError
 from boatyard.images.views import Preprocessing, plain_view
-from boatyard.models import backbones, model_file
+from boatyard.models import backbones, model_file, model_header
 from boatyard.models.concatenated import ConcatenatedBackbones
 from boatyard.models.model_header import Header
 from boatyard.models.network import Embedder, Network, embedder, head
@@ -479,3 +480,62 @@ def test_whatever_the_bytes_weights_are_tensors_or_refused_in_one_line(
     else:
         assert all(isinstance(value, Tensor) for value in state.values())
     assert not (tmp_path / "trace").exists()  # no code has run
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A folder with a small model as one file and in two."""
+    network, header = small_model.network(crop=0.9)
+    model_file.save(tmp_path / "single.safetensors", network, header)
+    model_file.save(tmp_path / "model.safetensors", network, header, "backbone.safetensors")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["single.safetensors", "model.safetensors"])
+def test_weights_from_a_model_of_boatyard_have_its_preprocessing(name: str, trained: Path) -> None:
+    network, header = small_model.network(crop=0.9)
+
+    backbone = backbones.create("squeezenet1_1", name, trained)
+
+    assert backbone.preprocessing == header.preprocessing
+    assert backbone.model == trained / name
+    files = {"single.safetensors": [name], "model.safetensors": [name, "backbone.safetensors"]}[name]
+    assert [file.name for file in backbone.files] == files
+    expected, loaded = network.embedder.backbone.state_dict(), backbone.network.state_dict()
+    assert expected.keys() == loaded.keys()
+    assert all(torch.equal(expected[key], loaded[key]) for key in expected)
+
+
+def test_a_model_of_concatenated_backbones_gives_weights_to_all_of_them(tmp_path: Path) -> None:
+    name = "squeezenet1_1+squeezenet1_0"
+    network, header = small_model.network(name)
+    model_file.save(tmp_path / "model.safetensors", network, header)
+
+    backbone = backbones.create(name, "model.safetensors", tmp_path)
+
+    assert torch.equal(backbone.network(torch.ones(1, 3, 64, 64)), network.embedder.backbone(torch.ones(1, 3, 64, 64)))
+
+
+def test_a_model_with_another_backbone_is_refused(trained: Path) -> None:
+    with pytest.raises(
+        UserError,
+        match=r"^model\.weights: the backbone of single\.safetensors is squeezenet1_1, "
+        r"but model\.backbone is resnet18: make them the same$",
+    ):
+        backbones.create("resnet18", "single.safetensors", trained)
+
+
+def test_a_model_with_another_backbones_weights_is_refused(trained: Path) -> None:
+    header = model_header.read(trained / "single.safetensors")
+    lying = model_header.encode(replace(header, backbone="squeezenet1_0"))
+    save_file(load_file(trained / "single.safetensors"), trained / "lying.safetensors", metadata=lying)
+    with pytest.raises(UserError, match=r"^model\.weights: lying\.safetensors does not match the backbone \("):
+        backbones.create("squeezenet1_0", "lying.safetensors", trained)
+
+
+def test_a_model_without_its_part_is_refused(trained: Path) -> None:
+    (trained / "backbone.safetensors").unlink()
+    with pytest.raises(
+        UserError, match=r"backbone\.safetensors, the backbone of .*model\.safetensors, is missing: run "
+    ):
+        backbones.create("squeezenet1_1", "model.safetensors", trained)

@@ -60,8 +60,8 @@ def test_defaults() -> None:
     for device, engine in [("cpu", "onnx"), ("cuda", "torch"), ("cuda:1", "torch"), ("mps", "torch")]:
         assert registry.resolve(Machine(device)).engine == engine
     assert registry.resolve(Machine(engine="torch")).engine == "torch"
-    assert registry.precision(Machine(engine="torch", precision="bf16")) == "bf16"
-    assert registry.precision(Machine(engine="onnx", precision="bf16")) == "fp32"
+    assert registry.entry(Machine(engine="torch")).precision(Machine(precision="bf16")) == "bf16"
+    assert registry.entry(Machine(engine="onnx")).precision(Machine(precision="bf16")) == "fp32"
 
 
 @pytest.mark.parametrize("name", ["tensorrt", ""])

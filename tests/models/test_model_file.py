@@ -1,5 +1,6 @@
 """Model files: reproducible bytes, loaded networks with the same outputs, and one-line errors for bad files."""
 
+import copy
 import functools
 import hashlib
 import json
@@ -26,7 +27,7 @@ from boatyard.core.errors import UserError
 from boatyard.models import backbones, model_file, model_header
 from boatyard.models.frozen_backbone import FrozenBackbone
 from boatyard.models.model_header import Header
-from boatyard.models.network import Network, embedder, head
+from boatyard.models.network import Network, arrays, embedder, head
 
 NAME = "squeezenet1_1"
 
@@ -134,6 +135,93 @@ def rewritten(path: Path, header: Header | None = None, **changes: Tensor | None
     changed = path.with_name(f"changed {len(list(path.parent.iterdir()))}")
     save_file(state, changed, metadata=model_header.encode(header or model_header.read(path)))
     return changed
+
+
+PART = "backbone.safetensors"
+
+
+def split(path: Path) -> Path:
+    """A model file whose backbone is in another file."""
+    network, header = made()
+    model_file.save(path, network, header, PART)
+    return path
+
+
+def test_both_forms_contain_the_same_model(tmp_path: Path) -> None:
+    single, two = saved(tmp_path / "single"), split(tmp_path / "split")
+    whole = load_file(single)
+    parts = load_file(two), load_file(tmp_path / PART)
+    assert {name.partition(".")[0] for name in parts[0]} == {"head"}
+    assert {name.partition(".")[0] for name in parts[1]} == {"embedder"}
+    assert {name: tensor.tolist() for one in parts for name, tensor in one.items()} == {
+        name: tensor.tolist() for name, tensor in whole.items()
+    }
+    model_file.save(tmp_path / "again", *model_file.load(two))
+    assert sha256(tmp_path / "again") == sha256(single)
+
+    one, other = model_file.read(single), model_file.read(two)
+    assert (one.header, one.backbone.fingerprint) == (other.header, other.backbone.fingerprint)
+    for name, weights in one.head.weights.items():
+        assert np.array_equal(weights, other.head.weights[name])
+    built, same = arrays(one.backbone.build()), arrays(other.backbone.build())
+    assert all(np.array_equal(built[name], same[name]) for name in built)
+
+
+def test_while_the_backbone_is_frozen_its_file_keeps_its_bytes(tmp_path: Path) -> None:
+    network, header = made()
+    before = sha256(split(tmp_path / "model")), sha256(tmp_path / PART)
+    assert (tmp_path / "model").stat().st_size < (tmp_path / PART).stat().st_size / 100
+    for changes, hidden, classes in (
+        ({"hidden": 0}, 0, 3),
+        ({"hidden": 300}, 300, 3),
+        ({"dropout": 0.1, "params": {"train": {"lr": 0.2}}}, 4, 3),
+        ({"classes": ["a", "b"]}, 4, 2),
+        ({"temperature": 2.0}, 4, 3),
+    ):
+        other = Network(network.embedder, head(512, hidden, 0.4, classes))
+        model_file.save(tmp_path / "model", other, replace(header, **changes), PART)
+        assert sha256(tmp_path / "model") != before[0]
+        assert sha256(tmp_path / PART) == before[1], changes
+
+    tuned = copy.deepcopy(network)
+    with torch.no_grad():
+        next(tuned.embedder.parameters())[0] += 1
+    model_file.save(tmp_path / "model", tuned, header, PART)
+    assert sha256(tmp_path / PART) != before[1]
+
+
+def assert_refused_everywhere(path: Path, message: str) -> None:
+    for read in (model_file.read, model_file.load):
+        with pytest.raises(UserError, match=message) as caught:
+            read(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_part_that_is_missing_damaged_or_of_another_model(tmp_path: Path) -> None:
+    path, part = split(tmp_path / "model"), tmp_path / PART
+    content = part.read_bytes()
+    assert_refused_everywhere(part, "backbone.safetensors is only the backbone of a model: name the model file instead")
+
+    other = (
+        f"^{path} needs another {part}, this one is damaged or of another model: run `dvc pull --force {path} {part}`"
+    )
+    for changed in (content[:-1] + bytes([content[-1] ^ 1]), content[:-1], content + b"\0", b""):
+        part.write_bytes(changed)
+        assert_refused_everywhere(path, other)
+    part.unlink()
+    assert_refused_everywhere(path, f"^{path} needs {part}, which is missing: run `dvc pull {part}`, or copy it")
+    part.mkdir()
+    assert_refused_everywhere(path, rf"needs {part}, which can't be read \(Is a directory\): fix its permissions")
+
+
+def test_a_part_is_only_looked_for_in_the_models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = split(tmp_path / "models" / "model")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert model_file.read(path).head.classes == 3
+    path.with_name(PART).rename(elsewhere / PART)
+    assert_refused_everywhere(path, "which is missing")
 
 
 def test_weights_that_do_not_fit_the_header(tmp_path: Path) -> None:

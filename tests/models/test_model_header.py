@@ -62,7 +62,7 @@ def test_a_crop_is_a_number_or_squash(tmp_path: Path) -> None:
     squashed = replace(ABOUT, preprocessing=replace(ABOUT.preprocessing, crop="squash"))
     read = model_header.read(write(tmp_path / "model.safetensors", model_header.encode(squashed)))
     assert read == squashed
-    assert model_header.decode(view(crop=1), "model").preprocessing.crop == 1
+    assert model_header.decode(view(crop=1), "model")[0].preprocessing.crop == 1
 
 
 def test_the_metadata_is_one_key_of_sorted_json() -> None:
@@ -86,6 +86,19 @@ print(header.read(Path({str(path)!r})).backbone, "torch" in sys.modules)
     assert done.stdout == "efficientnet_lite0 False\n"
 
 
+def part(**changes: Any) -> dict[str, str]:
+    content = json.loads(model_header.encode(ABOUT, PART)[model_header.KEY])
+    return {model_header.KEY: json.dumps({**content, "part": {**content["part"], **changes}})}
+
+
+PART = model_header.Part("backbone.safetensors", "0" * 63 + "a")
+
+
+def test_a_part_comes_back_as_it_was_and_a_self_contained_file_has_none(tmp_path: Path) -> None:
+    assert model_header.decode(model_header.encode(ABOUT, PART), "x") == (ABOUT, PART)
+    assert model_header.decode(model_header.encode(ABOUT), "x") == (ABOUT, None)
+
+
 WRONG: list[tuple[Mapping[str, str] | None, str]] = [
     (None, "has no Boatyard metadata: it was written by another tool"),
     ({"format": "pt"}, "has no Boatyard metadata: it was written by another tool"),
@@ -95,8 +108,8 @@ WRONG: list[tuple[Mapping[str, str] | None, str]] = [
     ({model_header.KEY: "7"}, "damaged metadata"),
     ({model_header.KEY: "[" * 100_000}, "damaged metadata"),
     (without("format"), "damaged metadata .'format'"),
-    (changed(format=1), "has format 1, but this version reads 2: use the version that wrote it"),
-    (changed(format="1" * 1000), "has format 1{20}, but this version reads 2"),
+    (changed(format=1), "has format 1, but this version reads 2 and 3: use the version that wrote it"),
+    (changed(format="1" * 1000), "has format 1{20}, but this version reads 2 and 3"),
     (without("classes"), r"damaged metadata .classes: Field required"),
     (without("preprocessing"), r"damaged metadata .preprocessing: Field required"),
     (changed(classes="abc"), "damaged metadata .classes: Input should be a valid array"),
@@ -134,6 +147,16 @@ WRONG: list[tuple[Mapping[str, str] | None, str]] = [
     (view(mean=[0.5, 0.5, float("inf")]), r"damaged metadata .preprocessing\.mean is out of range"),
     (view(std=[0.5, 0.0, 0.5]), r"damaged metadata .preprocessing\.std is out of range"),
     (view(std=[0.5, -0.1, 0.5]), r"damaged metadata .preprocessing\.std is out of range"),
+    (model_header.encode_backbone("resnet18"), "is only the backbone of a model: name the model file instead"),
+    (changed(format=3), "damaged metadata .'part'"),
+    (changed(format=3, part=None), "damaged metadata .: Input should be"),
+    *(
+        (part(file=name), r"damaged metadata .part\.file is not a file name")
+        for name in ("../backbone", "/etc/passwd", "a/b", "..", "", "c:\\x", "c:x", "a\\b", "a\0", "x" * 300, ".hidden")
+    ),
+    (part(file=3), "damaged metadata .file: Input should be a valid string"),
+    (part(sha256="0" * 63), "damaged metadata .sha256: String should match pattern"),
+    (part(sha256=7), "damaged metadata .sha256: Input should be a valid string"),
 ]
 
 
@@ -199,8 +222,8 @@ def test_whatever_the_bytes_a_header_is_read_or_refused_in_one_line(tmp_path: Pa
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
     try:
-        header = model_header.read(path)
+        header, part = model_header.read_all(path)
     except UserError as error:
         assert_one_line(error, path)
     else:
-        assert model_header.decode(model_header.encode(header), "again") == header
+        assert model_header.decode(model_header.encode(header, part), "again") == (header, part)

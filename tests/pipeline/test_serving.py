@@ -83,15 +83,20 @@ def test_predict_does_not_import_torch(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_the_export_command_writes_the_same_file_as_the_stage(clone: Clone) -> None:
-    made = (clone.folder / "models/model.onnx").read_bytes()
+def test_the_export_command_writes_the_same_files_as_the_stage(clone: Clone) -> None:
+    models = [clone.folder / "models" / name for name in ("model.onnx", "model.onnx_data")]
+    made = [path.read_bytes() for path in models]
+    for path in models:
+        path.unlink()
 
-    output = boatyard(clone, "export", "--output", "elsewhere.onnx")
+    output = boatyard(clone, "export")
 
-    assert (clone.folder / "elsewhere.onnx").read_bytes() == made
-    assert re.fullmatch(r"elsewhere\.onnx: on \d+ photos, no probability differs .* by more than 0\.0001\n", output)
+    assert [path.read_bytes() for path in models] == made
+    agreement, weights = output.splitlines()
+    assert re.fullmatch(r"models/model\.onnx: on \d+ photos, no probability differs .* by more than 0\.0001", agreement)
+    assert weights == "models/model.onnx_data: its backbone's weights; keep both in the same folder"
     boatyard(clone, "export", "--model", "models/model.safetensors", "--photos", "data/raw/squares")
-    assert (clone.folder / "models/model.onnx").read_bytes() == made
+    assert [path.read_bytes() for path in models] == made
 
 
 def test_export_without_photos_is_a_one_line_error(clone: Clone, tmp_path: Path) -> None:
@@ -119,7 +124,8 @@ def test_the_code_of_the_python_page_runs(run: Run) -> None:
 
     done = run.clone.run(sys.executable, "-c", "\n".join(blocks), PYTHONPATH=str(run.clone.folder / "src"))
 
-    assert len(blocks) == 5
+    assert len(blocks) == 7
+    assert re.search(r"^epoch 1: training loss \d\.\d{3}, validation top-1 [01]\.\d{3}$", done.stdout, re.MULTILINE)
     assert "not a photo in a known format" in done.stdout
     with (run.clone.folder / "plots/predictions.csv").open(encoding="utf-8", newline="") as file:
         first = next(csv.DictReader(file))

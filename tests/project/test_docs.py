@@ -15,7 +15,7 @@ from boatyard.core import import_graph
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
-    *("README.md", "SECURITY.md", "CONTRIBUTING.md"),
+    *("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"),
     *sorted(
         path.relative_to(ROOT).as_posix()
         for folder in ("docs", "benchmarks/log")

@@ -146,7 +146,7 @@ def test_the_package_has_no_other_name() -> None:
 
 
 def test_a_file_that_can_not_be_run_is_one_line(photo: Path) -> None:
-    model = onnx.load(ONNX)
+    model = onnx.load_from_string(onnx_file.joined(Path(ONNX)))
     node = next(node for node in model.graph.node if node.op_type == "Conv")
     node.op_type = "Convolute"
     onnx.save(model, ONNX)
@@ -181,7 +181,7 @@ def with_more_outputs_than_classes(model: onnx.ModelProto) -> None:
 def test_a_graph_that_does_not_fit_itself_or_its_header_is_one_line(
     photo: Path, capfd: pytest.CaptureFixture[str], change: Callable[[onnx.ModelProto], None], message: str
 ) -> None:
-    model = onnx.load(ONNX)
+    model = onnx.load_from_string(onnx_file.joined(Path(ONNX)))
     change(model)
     onnx.save(model, ONNX)
 
@@ -193,7 +193,7 @@ def test_a_graph_that_does_not_fit_itself_or_its_header_is_one_line(
 
 
 def test_weights_with_nan_are_one_line(photo: Path) -> None:
-    model = onnx.load(ONNX)
+    model = onnx.load_from_string(onnx_file.joined(Path(ONNX)))
     bias = next(tensor for tensor in model.graph.initializer if tensor.name == "head.classes.bias")
     bias.CopyFrom(onnx.numpy_helper.from_array(np.full(3, np.nan, np.float32), bias.name))
     onnx.save(model, ONNX)

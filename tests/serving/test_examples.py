@@ -75,7 +75,7 @@ def test_only_photos_that_are_here_and_of_the_models_classes_are_loaded(tmp_path
     assert [(example.path, example.actual) for example in loaded] == [
         (tmp_path / "raw" / row.path, row.actual) for row in (rows[1], rows[4], rows[5])
     ]
-    assert all(example.picture.image.size == (examples.SIDE, examples.SIDE // 2) for example in loaded)
+    assert all(example.thumbnail.size == (examples.SIDE, examples.SIDE // 2) for example in loaded)
 
 
 def test_without_the_table_or_the_photos_there_are_none(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from pretend_run import HOSTILE
 from boatyard.images.views import Preprocessing, plain_view
 from boatyard.models.model_header import Header
 from boatyard.report import theme
-from boatyard.report.pictures import Picture
 from boatyard.serving import web_page
 from boatyard.serving.classifier import Classification
 from boatyard.serving.examples import Example
@@ -103,13 +102,13 @@ def test_an_example_says_whether_the_answer_is_right() -> None:
 @pytest.mark.parametrize("file", [*HOSTILE, "'><script>alert(1)</script>.jpg", "{{ 7 * 7 }} ${7 * 7}.jpg"])
 def test_names_are_text(file: str) -> None:
     header = Header(list(HOSTILE), "<b>net</b>", 0, 0.0, PREPROCESSING, 1.0, {})
-    picture = Picture("", Image.new("RGB", (8, 8)))
+    thumbnail = Image.new("RGB", (8, 8))
     parts = {
         "answer": answer(HOSTILE, file, file)[1],
         "refusal": web_page.refusal(file, file),
         "waiting": web_page.part("waiting", header),
         "opening": web_page.part("opening", header),
-        "examples": web_page.examples([Example(Path(file), file, picture)]),
+        "examples": web_page.examples([Example(Path(file), file, thumbnail)]),
         "no card": web_page.part("no_card", Path(file)),
     }
 

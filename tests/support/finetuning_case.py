@@ -1,6 +1,7 @@
 """A small case of fine-tuning, shared by the tests and by the processes that they start."""
 
 import hashlib
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -12,7 +13,8 @@ from boatyard.images.views import Preprocessing, Recipe
 from boatyard.models.backbones import Backbone
 from boatyard.models.network import Embedder, Network, head
 from boatyard.params.schema import Augment, Finetune
-from boatyard.training import finetuning
+from boatyard.training import finetuning, finetuning_state
+from boatyard.training.finetuning_state import State
 from boatyard.training.history import Epoch
 from boatyard.training.optimisation import Loss
 
@@ -81,14 +83,15 @@ def rows(raw: Path) -> list[Sample]:
 
 
 def fine_tune(
-    raw: Path, state: Path, settings: Finetune = SETTINGS, stop_after: int | None = None, dropout: float = 0.0
+    raw: Path, path: Path, settings: Finetune = SETTINGS, stop_after: int | None = None, dropout: float = 0.0
 ):
-    """Fine-tune the small network; it and its history. `stop_after` breaks off after so many epochs, as a kill does."""
+    """Fine-tune the small network, from the state at `path` if there is one; it and its history.
+
+    `stop_after` breaks off after so many new epochs, as a kill does.
+    """
     tuned, recipe = network(dropout), Recipe(PREPROCESSING, AUGMENT, 0)
     photos = [finetuning.photos(rows(raw), CLASSES, split, raw, recipe) for split in ("train", "validation")]
-    history = []
-    for epoch in finetuning.fit(tuned, *photos, Loss(0.1, None), settings, 3, BEFORE, Machine(workers=2), state):
-        history.append(epoch)
-        if len(history) == stop_after:
-            break
-    return tuned, history
+    start = finetuning_state.read(path) if path.exists() else State("case")
+    assert not finetuning_state.why_not(start, "case", BEFORE, settings) or not start.history
+    epochs = finetuning.fit(tuned, *photos, Loss(0.1, None), settings, 3, BEFORE, Machine(workers=2), start, path)
+    return tuned, [*start.history, *islice(epochs, stop_after)]

@@ -77,6 +77,12 @@ def with_header(**changes: Any) -> Callable[[Path], None]:
     return with_metadata(json.dumps(content | changes))
 
 
+def with_part(*names: str) -> Callable[[Path], None]:
+    """Files that name another as their second one."""
+    parts = [model_header.Part(name, "0" * 64) for name in names]
+    return with_metadata(*(model_header.encode(sound()[1], part)[model_header.KEY] for part in parts))
+
+
 def with_changed_header(*several: Mapping[str, Any]) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
         for number, changes in enumerate(several):
@@ -225,6 +231,21 @@ CASES = [
             changed("embedder.backbone.features.0.weight", float("nan")), changed("head.hidden.weight", float("inf"))
         ),
         f"{MISMATCH} (… contains NaN or infinity): train it again",
+    ),
+    Case(
+        "a second file with the backbone's weights, which is missing",
+        with_part("backbone.safetensors"),
+        "needs …/backbone.safetensors, which is missing: run `dvc pull …`, or copy it from where the model came from",
+    ),
+    Case(
+        "… is damaged, or of another model",
+        with_part("0.safetensors"),
+        "needs another …, this one is damaged or of another model: run `dvc pull --force …",
+    ),
+    Case(
+        "… is named by a path",
+        with_part("../backbone.safetensors", "/etc/passwd", "..", "a\\b"),
+        "has damaged metadata (part.file is not a file name): train or fetch the model again",
     ),
     Case(
         "weights with code in them, in any of torch's, NumPy's and Python's formats",

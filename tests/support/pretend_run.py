@@ -22,6 +22,7 @@ from boatyard.curation.leaks import Leak
 from boatyard.evaluation import label_issues
 from boatyard.images.views import Preprocessing
 from boatyard.models import model_header
+from boatyard.models.layer_summary import Layer
 from boatyard.report import run_files
 from boatyard.report.run import Run
 
@@ -176,6 +177,12 @@ def _training(root: Path) -> None:
     best = min(history, key=lambda row: row[3])
     tables.write_csv(root / paths.HISTORY, columns, history)
     metrics = dict(zip(columns[2:6], best[2:6], strict=True))
+    layers = [
+        Layer("backbone.stem", "Conv2d", "32 × 112 × 112", 864, 0),
+        Layer("backbone.blocks", "Sequential", "1280", 3_370_140, 0),
+        Layer("head.hidden", "Linear", "256", 331_210, 331_210),
+    ]
+    tables.write_rows(root / paths.LAYERS, Layer, layers)
     files.write_json(
         root / paths.TRAIN_METRICS,
         {

@@ -6,7 +6,7 @@ from pathlib import Path
 from clone import Clone
 from remote_kinds import PAGE, Remote
 
-MODEL = "models/model.safetensors"
+MODEL, ONNX = "models/model.safetensors", "models/model.onnx"
 GIT_SERVER = "git@git.example.org:ada/boatyard.git"
 
 

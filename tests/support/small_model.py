@@ -1,4 +1,4 @@
-"""A small model with random weights, in the files of the pipeline: models/model.safetensors and model.onnx."""
+"""A small model with random weights, in the four files of the pipeline."""
 
 from pathlib import Path
 from typing import Literal
@@ -6,7 +6,6 @@ from typing import Literal
 import torch
 
 from boatyard.core import paths
-from boatyard.core.files import write_bytes
 from boatyard.export import onnx_file
 from boatyard.images.views import Preprocessing
 from boatyard.models import backbones, model_file, onnx_graphs
@@ -55,8 +54,8 @@ def graph(classifier: Network, size: int = 64) -> bytes:
 
 
 def write(root: Path) -> None:
-    """Write both files of the model into root/models."""
+    """Write the files of the model into root/models."""
     classifier, header = network()
     (root / paths.MODEL).parent.mkdir(parents=True, exist_ok=True)
-    model_file.save(root / paths.MODEL, classifier, header)
-    write_bytes(root / paths.ONNX, onnx_file.build(graph(classifier), header))
+    model_file.save(root / paths.MODEL, classifier, header, paths.MODEL_BACKBONE.name)
+    onnx_file.save(root / paths.ONNX, onnx_file.build(graph(classifier), header), paths.ONNX_DATA.name)

@@ -1,9 +1,7 @@
-import io
 import subprocess
 import sys
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import drawn_photos
 import pytest
@@ -22,7 +20,7 @@ from boatyard.features.feature_files import Examples, Task
 from boatyard.images.views import PLAIN, Recipe
 from boatyard.models.concatenated import ConcatenatedBackbones
 from boatyard.models.frozen_backbone import FrozenBackbone
-from boatyard.training import finetuning, head_training
+from boatyard.training import finetuning, finetuning_state, head_training
 from boatyard.training.history import Epoch
 
 
@@ -114,7 +112,7 @@ def test_channels_last_changes_no_gradient_of_a_strided_1_by_1_convolution(chann
 
 
 def test_fine_tuning_learns_and_leaves_batch_norm_statistics_alone(photos: Path, tmp_path: Path):
-    tuned, history = fine_tune(photos, tmp_path / "state.pt")
+    tuned, history = fine_tune(photos, tmp_path / "state.safetensors")
     assert [epoch.epoch for epoch in history] == [10, 11, 12, 13]
     assert {epoch.phase for epoch in history} == {"finetune"}
     assert history[-1].validation_loss < 0.8 * history[0].validation_loss
@@ -127,7 +125,7 @@ def test_fine_tuning_learns_and_leaves_batch_norm_statistics_alone(photos: Path,
 
 
 def test_the_learning_rate_warms_up_and_then_follows_a_cosine(photos: Path, tmp_path: Path):
-    _, history = fine_tune(photos, tmp_path / "state.pt")
+    _, history = fine_tune(photos, tmp_path / "state.safetensors")
     factors = [epoch.lr / SETTINGS.lr for epoch in history]
     assert factors == pytest.approx([0.5, 1.0, 0.75, 0.25])
 
@@ -136,7 +134,7 @@ def test_blocks_further_from_the_head_learn_slower_and_frozen_ones_not_at_all(ph
     groups = finetuning._unfreeze(network(), SETTINGS)
     assert [group["lr"] for group in groups] == pytest.approx([0.03, 0.03, 0.015])
     last = SETTINGS.model_copy(update={"blocks": 1})
-    tuned, _ = fine_tune(photos, tmp_path / "state.pt", last)
+    tuned, _ = fine_tune(photos, tmp_path / "state.safetensors", last)
     before, after = weights(network()), weights(tuned)
     changed = sorted(name for name in before if before[name] != after[name])
     assert changed == [
@@ -149,61 +147,59 @@ def test_blocks_further_from_the_head_learn_slower_and_frozen_ones_not_at_all(ph
 
 @pytest.mark.parametrize("epochs", [1, *(pytest.param(epochs, marks=pytest.mark.slow) for epochs in (2, 3))])
 def test_a_killed_run_continues_and_ends_in_the_same_bytes(photos: Path, tmp_path: Path, epochs: int):
-    whole, history = fine_tune(photos, tmp_path / "whole.pt", dropout=0.3)
-    fine_tune(photos, tmp_path / "cut.pt", stop_after=epochs, dropout=0.3)
-    resumed, resumed_history = fine_tune(photos, tmp_path / "cut.pt", dropout=0.3)
+    whole, history = fine_tune(photos, tmp_path / "whole.safetensors", dropout=0.3)
+    fine_tune(photos, tmp_path / "cut.safetensors", stop_after=epochs, dropout=0.3)
+    resumed, resumed_history = fine_tune(photos, tmp_path / "cut.safetensors", dropout=0.3)
     assert resumed_history == history
     assert weights(resumed) == weights(whole)
 
 
-@pytest.fixture(scope="module")
-def killed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The state that a run killed after one epoch left."""
-    state = tmp_path_factory.mktemp("killed") / "state.pt"
-    fine_tune(photos, state, stop_after=1)
-    return state.read_bytes()
+CONSTANT = SETTINGS.model_copy(update={"schedule": "constant", "patience": 9})
 
 
-def flipped(content: bytes, place: int) -> bytes:
-    return content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :]
+@pytest.mark.parametrize("changes", [{}, {"optimiser": "sgd"}, {"optimiser": "adam", "blocks": 1}])
+def test_a_longer_run_continues_a_finished_one_and_ends_in_the_same_bytes(
+    photos: Path, tmp_path: Path, changes: dict[str, Any]
+):
+    short = CONSTANT.model_copy(update={"epochs": 2} | changes)
+    long = CONSTANT.model_copy(update=changes)
+    once, history = fine_tune(photos, tmp_path / "once.safetensors", long, dropout=0.3)
+    fine_tune(photos, tmp_path / "twice.safetensors", short, dropout=0.3)
+    twice, twice_history = fine_tune(photos, tmp_path / "twice.safetensors", long, dropout=0.3)
+    assert twice_history == history
+    assert weights(twice) == weights(once)
+    assert (tmp_path / "twice.safetensors").read_bytes() == (tmp_path / "once.safetensors").read_bytes()
 
 
-def place_of(state: bytes, record: str) -> int:
-    """Where the content of a record begins."""
-    with zipfile.ZipFile(io.BytesIO(state)) as file:
-        return state.index(file.read(next(name for name in file.namelist() if name.endswith(record))))
+def test_a_run_that_continues_after_its_best_epoch_still_ends_with_the_best_weights(photos: Path, tmp_path: Path):
+    wild = CONSTANT.model_copy(update={"lr": 0.3, "epochs": 6, "patience": 9})
+    once, history = fine_tune(photos, tmp_path / "once.safetensors", wild)
+    best = min(range(6), key=lambda epoch: history[epoch].validation_loss)
+    assert 0 < best < 4  # with an epoch after it before the run is cut, and one after that
+    fine_tune(photos, tmp_path / "twice.safetensors", wild, stop_after=best + 2)
+    assert any(name.startswith("best.") for name in finetuning_state.read(tmp_path / "twice.safetensors").tensors())
+    twice, _ = fine_tune(photos, tmp_path / "twice.safetensors", wild)
+    assert weights(twice) == weights(once)
 
 
-def other(content: object) -> bytes:
-    file = io.BytesIO()
-    torch.save(content, file)
-    return file.getvalue()
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda state: b"",
-        lambda state: state[: len(state) // 2],
-        lambda state: state[:-10],
-        lambda state: bytes(len(state)),
-        lambda state: flipped(state, place_of(state, "/data.pkl")),
-        lambda state: flipped(state, place_of(state, "/data/0")),
-        lambda state: other({"network": {}}),
-        lambda state: other([1]),
-    ],
-)
-def test_a_damaged_state_is_an_error(photos: Path, tmp_path: Path, killed: bytes, damage: Callable[[bytes], bytes]):
-    state = tmp_path / "state.pt"
-    state.write_bytes(damage(killed))
-    with pytest.raises(UserError, match=r"state\.pt, the state of a run that was killed, is damaged: delete it$"):
-        fine_tune(photos, state)
+def test_a_state_has_what_was_trained_and_no_frozen_weight(photos: Path, tmp_path: Path):
+    last = CONSTANT.model_copy(update={"blocks": 1, "epochs": 2})
+    fine_tune(photos, tmp_path / "state.safetensors", last)
+    names = set(finetuning_state.read(tmp_path / "state.safetensors").tensors())
+    trained = {
+        f"{part}.{kind}" for part in ("embedder.backbone.stages.1.0", "head.classes") for kind in ("weight", "bias")
+    }
+    buffers = {
+        f"embedder.backbone.stages.0.0.{name}" for name in ("running_mean", "running_var", "num_batches_tracked")
+    }
+    moments = {f"optimiser.{key}.{name}" for key in ("step", "exp_avg", "exp_avg_sq") for name in trained}
+    assert names == {f"last.{name}" for name in trained | buffers} | moments
 
 
 def test_the_same_run_gives_the_same_bytes(photos: Path, tmp_path: Path):
-    first, history = fine_tune(photos, tmp_path / "first.pt", dropout=0.3)
+    first, history = fine_tune(photos, tmp_path / "first.safetensors", dropout=0.3)
     torch.rand(7)  # the state of the generator does not matter
-    second, second_history = fine_tune(photos, tmp_path / "second.pt", dropout=0.3)
+    second, second_history = fine_tune(photos, tmp_path / "second.safetensors", dropout=0.3)
     assert second_history == history
     assert weights(second) == weights(first) != weights(network())
 
@@ -212,35 +208,37 @@ def test_the_initial_weights_are_restored_if_no_epoch_is_better(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("finetuning_case.BEFORE", Epoch(9, "head", 0.0, 0.0, 1.0, 1.0, 0.001))
-    tuned, history = fine_tune(photos, tmp_path / "state.pt", SETTINGS.model_copy(update={"patience": 2}))
+    tuned, history = fine_tune(photos, tmp_path / "state.safetensors", SETTINGS.model_copy(update={"patience": 2}))
     assert len(history) == 2
     assert weights(tuned) == weights(network())
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_state_of_the_epoch_before(photos: Path, tmp_path: Path):
     with small_disk(tmp_path / "disk", 1) as disk:
-        state = disk.folder / "state.pt"
+        state = disk.folder / "state.safetensors"
         fine_tune(photos, state, stop_after=1)
         before = state.read_bytes()
         disk.leave(blocks(state) // 2)
 
-        with pytest.raises(UserError, match=r"state\.pt can't be written \(No space left on device\): free space"):
+        with pytest.raises(
+            UserError, match=r"state\.safetensors can't be written \(.*No space left on device.*\): free space"
+        ):
             fine_tune(photos, state)
 
         assert state.read_bytes() == before
-        assert sorted(path.name for path in disk.folder.iterdir()) == ["ballast", "state.pt"]
+        assert sorted(path.name for path in disk.folder.iterdir()) == ["ballast", "state.safetensors"]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(photos: Path, tmp_path: Path):
     wild = SETTINGS.model_copy(update={"lr": 1e30, "clip": 1e30, "optimiser": "sgd"})
     with pytest.raises(UserError, match=r"not finite in epoch \d+; lower finetune.lr"):
-        fine_tune(photos, tmp_path / "state.pt", wild)
+        fine_tune(photos, tmp_path / "state.safetensors", wild)
 
 
 def test_the_embeddings_of_a_tuned_backbone_give_its_validation_loss(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    tuned, history = fine_tune(photos, tmp_path / "state.pt")
+    tuned, history = fine_tune(photos, tmp_path / "state.safetensors")
     monkeypatch.chdir(tmp_path)
     recipe = Recipe(PREPROCESSING, AUGMENT, 0)
     validation = [row for row in rows(photos) if row.split == "validation"]
@@ -258,7 +256,7 @@ def test_the_embeddings_of_a_tuned_backbone_give_its_validation_loss(
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
 def test_several_processes_follow_the_same_curve_as_one(photos: Path, tmp_path: Path, processes: int):
-    alone, history = fine_tune(photos, tmp_path / "alone.pt")
+    alone, history = fine_tune(photos, tmp_path / "alone.safetensors")
     script = Path(__file__).parents[1] / "support/finetune_in_processes.py"
     command = [sys.executable, str(script), str(photos), str(tmp_path / "history.csv"), str(processes)]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
@@ -273,5 +271,5 @@ def test_several_processes_follow_the_same_curve_as_one(photos: Path, tmp_path: 
 
 
 def test_epochs_are_numbered_on_from_head_training(photos: Path, tmp_path: Path):
-    _, history = fine_tune(photos, tmp_path / "state.pt", stop_after=1)
+    _, history = fine_tune(photos, tmp_path / "state.safetensors", stop_after=1)
     assert history[0].epoch == BEFORE.epoch + 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from boatyard.compare import git
 
 CODE = ("src/", "stages/")
-_IGNORE_FILES = (".dvcignore", "src/.dvcignore")
+_IGNORE_FILES = (Path(".dvcignore"), Path("src/.dvcignore"))
 
 
 def is_code(path: str) -> bool:
@@ -51,9 +51,7 @@ def files_changed_since(commit: str, paths: Sequence[str]) -> list[str]:
 
 def _ignored_names() -> list[str]:
     """The patterns of the .dvcignore files, which in this repository are all patterns of names."""
-    lines = [
-        line for name in _IGNORE_FILES if Path(name).is_file() for line in Path(name).read_text("utf-8").splitlines()
-    ]
+    lines = chain.from_iterable(path.read_text("utf-8").splitlines() for path in _IGNORE_FILES if path.is_file())
     return [line.strip().rstrip("/").removeprefix("\\") for line in lines if line.strip() and line[0] != "#"]
 
 

@@ -7,7 +7,6 @@ from typing import Any, Literal
 from boatyard.compare.photo_changes import PhotoChanges, compare_photos
 from boatyard.compare.results import MetricsFile, PhotoTables, Results
 from boatyard.core import paths
-from boatyard.core.splits import Sample
 from boatyard.evaluation import comparison, metric_changes
 from boatyard.evaluation.answers import Answers
 from boatyard.evaluation.comparison import ClassChange, Comparison
@@ -100,15 +99,16 @@ class Difference:
 
 def compare(before: Results, after: Results, tables: PhotoTables) -> Difference:
     """Find all differences of two sides and their photos."""
-    identities = _sha256(tables.before, tables.after)
+    photos = None
+    identities: Sequence[Mapping[str, str]] = {}, {}  # photos' SHA-256 by path; where unknown, paths identify them
+    if tables.before is not None and tables.after is not None:
+        photos = compare_photos(tables.before, tables.after)
+        identities = [{row.path: row.sha256 for row in rows} for rows in (tables.before, tables.after)]
     plain, tta = paths.EVALUATE_METRICS.stem, paths.TTA_METRICS.stem
     test = _file_changes(before, after, plain, (before.predictions, after.predictions), identities)
     with_tta = None
     if tta in before.metrics and tta in after.metrics:
         with_tta = _file_changes(before, after, tta, (before.tta_predictions, after.tta_predictions), identities)
-    photos = None
-    if tables.before is not None and tables.after is not None:
-        photos = compare_photos(tables.before, tables.after)
     return Difference(
         before=before,
         after=after,
@@ -126,7 +126,7 @@ def _file_changes(
     after: Results,
     name: str,
     tables: tuple[Sequence[Prediction], Sequence[Prediction]],
-    identities: tuple[Mapping[str, str], Mapping[str, str]],
+    identities: Sequence[Mapping[str, str]],
 ) -> MetricsFileChanges:
     old, new = before.metrics[name], after.metrics[name]
     compared = [metric for metric in (*METRICS, TOP1_GAIN) if metric.key in old and metric.key in new]
@@ -194,15 +194,6 @@ def _unpaired_classes(before: Answers, after: Answers, labels: Sequence[str]) ->
         if old[1] and new[1]:
             rows.append(UnpairedClass(label, old[1], new[1], metric_changes.proportion_change(old, new)))
     return rows
-
-
-def _sha256(
-    before: Sequence[Sample] | None, after: Sequence[Sample] | None
-) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """Each photo's SHA-256 by its path, for either side; empty where one is unknown, so that paths identify photos."""
-    if before is None or after is None:
-        return {}, {}
-    return {row.path: row.sha256 for row in before}, {row.path: row.sha256 for row in after}
 
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

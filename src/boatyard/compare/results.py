@@ -135,7 +135,8 @@ def read_photos(before: Results, after: Results) -> PhotoTables:
     Raises:
         UserError: a table is damaged, or DVC can't be opened.
     """
-    sums = [_md5(results.side, _NAME) or results.lock.sums.get(_NAME) for results in (before, after)]
+    name = paths.SPLITS.as_posix()
+    sums = [_md5(results.side, name) or results.lock.sums.get(name) for results in (before, after)]
     if sums[0] is not None and sums[0] == sums[1]:
         return PhotoTables(True, None, None, [])
     tables, missing = [], []
@@ -143,11 +144,8 @@ def read_photos(before: Results, after: Results) -> PhotoTables:
         rows, fetched_by = _photos(results.side, digest)
         tables.append(rows)
         if rows is None:
-            missing.append(f"{_NAME} of {results.side.name} is not available; {fetched_by}.")
+            missing.append(f"{name} of {results.side.name} is not available; {fetched_by}.")
     return PhotoTables(False, tables[0], tables[1], missing)
-
-
-_NAME = paths.SPLITS.as_posix()
 
 
 def _photos(side: Side, digest: str | None) -> tuple[list[Sample] | None, str]:
@@ -158,7 +156,7 @@ def _photos(side: Side, digest: str | None) -> tuple[list[Sample] | None, str]:
         return None, "its dvc.lock does not name it, so nothing can fetch it"
     content, has_remote = cached(digest)
     if content is not None:
-        source = Blob(f"{side.name}:{_NAME}", content)
+        source = Blob(f"{side.name}:{paths.SPLITS.as_posix()}", content)
         return _with_advice(side, lambda: read_splits(source)), ""
     if not has_remote:
         return None, "it is not in DVC's cache here, and no remote is configured to fetch it from"

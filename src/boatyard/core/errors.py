@@ -42,8 +42,8 @@ def one_line(text: str) -> str:
 def run(main: Callable[[], None]) -> None:
     """Run a command's `main`: a `UserError` prints one line and exits with 2, Ctrl-C exits with 130.
 
-    A full or read-only disk is the user's to fix, whatever was being written. Any other exception is a bug, and keeps
-    its traceback.
+    A full or read-only disk is the user's to fix, whatever was being written, and so is a package of one of Boatyard's
+    extras that is not installed. Any other exception is a bug, and keeps its traceback.
     """
     interrupted = False
 
@@ -65,7 +65,24 @@ def run(main: Callable[[], None]) -> None:
             message = str(error)
         elif isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             message = str(cannot_write(error.filename or "a file", error))
+        elif isinstance(error, ModuleNotFoundError) and (extra := _extra_with(str(error.name))):
+            message = f"{error.name} is not installed, and this needs it: pip install 'boatyard[{extra}]'"
         else:
             raise
         print(f"error: {one_line(message)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _extra_with(module: str) -> str | None:
+    """The first of Boatyard's extras that requires the package of a module, by its name; None if there is none."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        requirements = requires("boatyard") or []
+    except PackageNotFoundError:
+        return None
+    for requirement in requirements:
+        found = re.match(r"""([\w-]+).*; extra == ["'](\w+)["']""", requirement)
+        if found and found[1].lower().replace("-", "_") == module.split(".")[0].lower():
+            return found[2]
+    return None

@@ -28,19 +28,20 @@ def path_of(module: str) -> Path:
     return path
 
 
-@cache
 def imports(module: str, *, type_checking: bool = False) -> frozenset[str]:
     """The modules of this package that a module names in import statements, at the top or inside a function.
 
     `import_module(f"boatyard.sources.{name}")` counts as an import of every module in that folder. Imports under `if
     TYPE_CHECKING` count only if `type_checking` is set.
     """
-    return _imports(ast.parse(_source(module)) if type_checking else _module(module))
+    return imports_of(_source(module), type_checking=type_checking)
 
 
+@cache
 def imports_of(source: str, *, type_checking: bool = False) -> frozenset[str]:
     """`imports` of any Python source, such as a stage's script."""
-    return _imports(ast.parse(source) if type_checking else _parse(source))
+    tree = ast.parse(source) if type_checking else _parse(source)
+    return frozenset(name for name in _imported(tree) if _find(name))
 
 
 def closure(modules: Iterable[str]) -> list[str]:
@@ -56,26 +57,23 @@ def closure(modules: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
-@cache
 def code(module: str) -> str:
     """What a module does, as text: the same whatever its comments, docstrings, layout and type-only imports say."""
-    return ast.dump(_module(module))
+    return code_of(_source(module))
 
 
+@cache
 def code_of(source: str) -> str:
     """`code` of any Python source."""
     return ast.dump(_parse(source))
 
 
+@cache
 def _source(module: str) -> str:
     return path_of(module).read_text(encoding="utf-8")
 
 
 @cache
-def _module(module: str) -> ast.Module:
-    return _parse(_source(module))
-
-
 def _parse(source: str) -> ast.Module:
     """The syntax tree of what runs: without docstrings and without blocks under `if TYPE_CHECKING`."""
     tree = ast.parse(source)
@@ -85,10 +83,6 @@ def _parse(source: str) -> ast.Module:
         elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             node.body.clear()
     return tree
-
-
-def _imports(tree: ast.Module) -> frozenset[str]:
-    return frozenset(name for name in _imported(tree) if _find(name))
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:

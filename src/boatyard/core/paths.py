@@ -13,7 +13,7 @@ LOCK = Path("dvc.lock")
 INCOMING = Path("data/incoming")
 WEIGHTS = Path("models/weights")
 
-# data/: what the first stages make from it.
+# data/: what the stages before the model make from it, and the state of fine-tuning.
 RAW = Path("data/raw")
 CATALOG = Path("data/catalog.csv")
 REJECTED = Path("data/rejected.csv")
@@ -22,9 +22,12 @@ NEAR_DUPLICATES = Path("data/near_duplicates.csv")
 LEAKS = Path("data/leaks.csv")
 FEATURES = Path("data/features")
 SUSPECTS = Path("data/suspects.csv")
+FINETUNING_STATE = Path("data/finetuning_state.safetensors")
 
 MODEL = Path("models/model.safetensors")
+MODEL_BACKBONE = Path("models/backbone.safetensors")
 ONNX = Path("models/model.onnx")
+ONNX_DATA = Path("models/model.onnx_data")
 MODEL_CARD = Path("models/MODEL_CARD.md")
 
 # metrics/: one JSON file per stage, tracked by git.
@@ -40,6 +43,7 @@ TTA_METRICS = Path("metrics/tta_evaluate.json")
 CLASS_COUNTS = Path("plots/class_counts.csv")
 IMAGE_SIZES = Path("plots/image_sizes.csv")
 HISTORY = Path("plots/history.csv")
+LAYERS = Path("plots/layers.csv")
 PREDICTIONS = Path("plots/predictions.csv")
 PER_CLASS = Path("plots/per_class.csv")
 RELIABILITY = Path("plots/reliability.csv")

@@ -29,9 +29,7 @@ class Pairs:
     relabelled: int
 
 
-def match(
-    before: Sequence[Prediction], after: Sequence[Prediction], identities: tuple[Mapping[str, str], Mapping[str, str]]
-) -> Pairs:
+def match(before: Sequence[Prediction], after: Sequence[Prediction], identities: Sequence[Mapping[str, str]]) -> Pairs:
     """Pair the rows of two tables by photo.
 
     A photo that was relabelled is left out of the pairs: the same prediction may be right under one label and wrong

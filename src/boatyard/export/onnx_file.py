@@ -10,11 +10,19 @@
 The metadata property `boatyard` is the same JSON as in the header of the safetensors file: classes, preprocessing,
 settings.
 
+The pipeline keeps the backbone's weights in a file of their own, models/model.onnx_data, which stays the same while the
+backbone is frozen. No other external data is accepted: a file of the same folder with the name and the SHA-256 in the
+metadata, in which the weights lie one after the other, as `split` writes them.
+
 This module does not import torch.
 """
 
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -22,16 +30,20 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.utils import Extractor
 
 from boatyard.core.errors import UserError
+from boatyard.core.files import write_bytes
 from boatyard.export import onnx_preprocessing
 from boatyard.models import model_header
-from boatyard.models.model_header import Header
+from boatyard.models.model_header import HEAD, Header, Part
 from boatyard.models.onnx_runtime import OUTPUT, VIEWS
 
 PHOTO, PROBABILITIES = "photo", "probabilities"
 
+_EXTERNAL = 1024  # bytes from which on a tensor is external; shapes and the like, which checkers read, are smaller
+_ALIGNMENT = 64
+
 
 def build(network: bytes, header: Header) -> bytes:
-    """The file's content; the same network and header give the same bytes.
+    """The content of a self-contained file; the same network and header give the same bytes.
 
     Args:
         network: the graph of `boatyard.models.onnx_graphs`, from views to log-probabilities.
@@ -88,8 +100,66 @@ def read(path: Path) -> OnnxFile:
     """Read models/model.onnx.
 
     Raises:
-        UserError: the file is missing, or is not a model that this version of Boatyard exported.
+        UserError: the file or its part is missing, or is not a model that this version of Boatyard exported.
     """
+    model, header, part = _load(path)
+    with _errors(path):
+        network = Extractor(model).extract_model([VIEWS], [OUTPUT])
+        _fill(network, path, part)
+        return OnnxFile(header, network.SerializeToString())
+
+
+def joined(path: Path) -> bytes:
+    """The content of a self-contained file of the same model, as `build` makes it.
+
+    Raises:
+        UserError: as `read`.
+    """
+    model, header, part = _load(path)
+    with _errors(path):
+        _fill(model, path, part)
+    helper.set_model_props(model, model_header.encode(header))
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def save(path: Path, content: bytes, data_file: str | None = None) -> None:
+    """Write the content of `build`.
+
+    Args:
+        path: of the ONNX file.
+        content: of a self-contained file.
+        data_file: name of a file in the same folder for the backbone's weights, as ONNX's external data, which depends
+            on nothing else; None: the ONNX file is self-contained.
+
+    Raises:
+        UserError: a file can't be written.
+    """
+    if data_file is not None:
+        content, data = split(content, data_file)
+        write_bytes(path.with_name(data_file), data)
+    write_bytes(path, content)
+
+
+def split(content: bytes, data_file: str) -> tuple[bytes, bytes]:
+    """The contents of the two files that `save` makes of a self-contained one."""
+    model, data = onnx.load_from_string(content), bytearray()
+    for tensor in model.graph.initializer:
+        if len(tensor.raw_data) >= _EXTERNAL and not tensor.name.startswith(HEAD):
+            data += bytes(-len(data) % _ALIGNMENT)
+            place = {"location": data_file, "offset": len(data), "length": len(tensor.raw_data)}
+            data += tensor.raw_data
+            tensor.ClearField("raw_data")
+            tensor.data_location = TensorProto.EXTERNAL
+            for key, value in place.items():
+                tensor.external_data.add(key=key, value=str(value))
+    header, _ = _metadata(model, data_file)
+    part = Part(data_file, hashlib.sha256(data).hexdigest())
+    helper.set_model_props(model, model_header.encode(header, part))
+    return bytes(model.SerializeToString(deterministic=True)), bytes(data)
+
+
+def _load(path: Path) -> tuple[onnx.ModelProto, Header, Part | None]:
+    """The graph, before `_fill`, and its metadata."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -102,15 +172,25 @@ def read(path: Path) -> OnnxFile:
         model = onnx.load_from_string(content)
     except Exception as error:  # protobuf's own errors, of which it has several kinds
         raise UserError(f"{path} is not an ONNX file ({str(error)[:200]}): export or fetch it again") from None
-    header = model_header.decode({entry.key: entry.value for entry in model.metadata_props}, str(path))
+    header, part = _metadata(model, str(path))
+    with _errors(path):
+        _check(model, header, part)
+    return model, header, part
+
+
+def _metadata(model: onnx.ModelProto, source: str) -> tuple[Header, Part | None]:
+    return model_header.decode({entry.key: entry.value for entry in model.metadata_props}, source)
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
     try:
-        _check(model, header)
-        network = Extractor(model).extract_model([VIEWS], [OUTPUT])
-        return OnnxFile(header, network.SerializeToString())
+        yield
     except (
         ValueError,
         TypeError,
         KeyError,
+        AssertionError,
         onnx.checker.ValidationError,
         onnx.shape_inference.InferenceError,
     ) as error:
@@ -118,9 +198,49 @@ def read(path: Path) -> OnnxFile:
         raise UserError(f"{path} is not a model that Boatyard exported ({reason}): export or fetch it again") from None
 
 
-def _check(model: onnx.ModelProto, header: Header) -> None:
-    """Raise ValueError for anything that `build` would not have written."""
-    if any(tensor.data_location == TensorProto.EXTERNAL for tensor in model.graph.initializer):
+def _fill(model: onnx.ModelProto, path: Path, part: Part | None) -> None:
+    """Undo `split`; raise ValueError for weights where it would not have written them."""
+    if part is None:
+        return
+    with model_header.opened(part, path) as file:
+        data = file.read()
+    end = 0
+    for tensor in model.graph.initializer:
+        if tensor.data_location == TensorProto.EXTERNAL:
+            found = [(entry.key, entry.value) for entry in tensor.external_data]
+            start, length = end + -end % _ALIGNMENT, int(dict(found)["length"])
+            expected = {"location": part.file, "offset": start, "length": length}
+            end = start + length
+            if length < 1 or end > len(data) or found != [(key, str(value)) for key, value in expected.items()]:
+                raise ValueError(f"{tensor.name!r} is at an unexpected place in another file")
+            tensor.ClearField("external_data")
+            tensor.ClearField("data_location")
+            tensor.raw_data = data[start:end]
+    if end != len(data):
+        raise ValueError(f"{part.file} has {len(data)} bytes, but the graph uses {end}")
+
+
+def _tensors(message: Any) -> Iterator[TensorProto]:
+    """Every tensor in a protocol buffer: initializers and attributes, of subgraphs and functions too."""
+    if isinstance(message, TensorProto):
+        yield message
+        return
+    for field in message.DESCRIPTOR.fields:
+        if field.message_type:
+            value = getattr(message, field.name)
+            if hasattr(value, "HasField"):  # a single message, not a list of them
+                value = [value] if message.HasField(field.name) else []
+            for part in value:
+                yield from _tensors(part)
+
+
+def _check(model: onnx.ModelProto, header: Header, part: Part | None) -> None:
+    """Raise ValueError for anything that `build` and `split` would not have written."""
+    external, allowed = (
+        sum(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors)
+        for tensors in (_tensors(model), model.graph.initializer if part else [])
+    )
+    if external > allowed:
         raise ValueError("its weights are in other files")
     outputs = {value.name: value.type.tensor_type for value in model.graph.output}
     if PROBABILITIES not in outputs:

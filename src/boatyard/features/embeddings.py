@@ -87,9 +87,10 @@ class Embeddings:
         self._backbone, self._recipe, self._raw, self._graphs = backbone, recipe, raw, graphs
         workers = max(1, machine.workers // distributed.local_size())
         self._machine = registry.resolve(replace(machine, workers=workers))
-        self._precision = registry.precision(self._machine)
+        engine = registry.entry(self._machine)
+        self._precision = engine.precision(self._machine)
         decided_by = self._machine.engine, machine.kind, self._precision, backbone.fingerprint
-        libraries = ["pillow", *registry.libraries(self._machine)]
+        libraries = ["pillow", *engine.libraries]
         name = cache_keys.key(*decided_by, recipe.preprocessing, libraries=libraries, code=__name__)
         if len(set(distributed.all_gather(name))) > 1:
             raise UserError(

@@ -28,6 +28,7 @@ from torchvision.models import WeightsEnum
 
 from boatyard.core.errors import UserError
 from boatyard.images.views import Preprocessing
+from boatyard.models import model_header
 from boatyard.models.concatenated import ConcatenatedBackbones
 
 # The weights were converted from TensorFlow, which fed (x·255 − 127) / 128. Their ImageNet-style mean and std, which
@@ -44,7 +45,7 @@ class Backbone:
     """A network that maps normalised images, float [n, 3, s, s], to embeddings, float [n, width].
 
     `create` builds it by its name, which determines its layers. If there are `files`, its weights come from them, and
-    the same files give the same weights.
+    the same files give the same weights. `model` is the model of Boatyard that the weights are from, if they are.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Backbone:
     width: int
     preprocessing: Preprocessing
     files: tuple[Path, ...] = ()
+    model: Path | None = None
 
 
 _Parts = tuple[nn.Module, Preprocessing, tuple[Path, ...]]  # of a Backbone
@@ -63,8 +65,8 @@ def create(name: str, weights: str, folder: Path = Path(), size: int | None = No
     Args:
         name: as the module's docstring lists them.
         weights: 'default', the name of published weights ('IMAGENET1K_V1'), the file of a state dict (safetensors, or
-            torch's format), or 'none' (random, from torch's current seed). For concatenated backbones one for all, or
-            one for each, joined by '+'.
+            torch's format), a model file of Boatyard, or 'none' (random, from torch's current seed). For concatenated
+            backbones one for all, or one for each, joined by '+'.
         folder: of that file.
         size: side of the views in pixels, for a vision transformer that takes only one size and gets its weights
             later; None: the size of `weights`.
@@ -73,6 +75,8 @@ def create(name: str, weights: str, folder: Path = Path(), size: int | None = No
         UserError: there is no such backbone, no such weights, or they do not fit.
     """
     file = folder / weights
+    if model_header.is_model(file):
+        return _trained(name, file)
     if "+" in name:
         network, preprocessing, files = _concatenated(name.split("+"), weights, folder, size)
     elif name in _LITE:
@@ -89,6 +93,26 @@ def create(name: str, weights: str, folder: Path = Path(), size: int | None = No
             f"model.backbone: {name} returns shape {tuple(probe.shape)}, not one vector per photo; choose another"
         )
     return Backbone(name, network, probe.shape[1], preprocessing, files)
+
+
+def _trained(name: str, model: Path) -> Backbone:
+    """The backbone of a model file, with the preprocessing of its views."""
+    header, part = model_header.read_all(model)
+    if header.backbone != name:
+        raise UserError(
+            f"model.weights: the backbone of {model.name} is {header.backbone}, but model.backbone is {name}: "
+            "make them the same"
+        )
+    files = [model]
+    if part:
+        with model_header.opened(part, model) as opened:
+            files.append(Path(opened.name))
+    tensors = {key: tensor for file in files for key, tensor in _read_state(file).items()}
+    prefix = "embedder.backbone."
+    state = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+    backbone = create(name, "none", size=header.preprocessing.size)
+    _load_into(backbone.network, state, model.name)
+    return replace(backbone, preprocessing=header.preprocessing, files=tuple(files), model=model)
 
 
 def why_not(backbone: Backbone, size: int) -> str:

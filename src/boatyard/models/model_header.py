@@ -1,13 +1,19 @@
-"""The metadata of a model file, read without torch."""
+"""The metadata of a model file, read without torch, and the part of a model that is in another file.
 
+A model is one self-contained file, or two: the backbone's weights, which stay the same while it is frozen, are then in
+a second file of the same folder. The metadata name that file and have its SHA-256.
+"""
+
+import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, BinaryIO
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from boatyard.core.errors import UserError
@@ -15,7 +21,8 @@ from boatyard.core.file_names import label_problem
 from boatyard.images.views import RESAMPLING, Preprocessing, Recipe
 from boatyard.params.schema import Augment
 
-FORMAT = 2  # 2: temperature
+FORMAT, SPLIT_FORMAT = 2, 3  # 2: self-contained; 3: in two files
+_BACKBONE_FORMAT = "backbone"  # of the second file
 # One key with JSON inside: safetensors writes metadata keys in random order, and the bytes of the file would vary.
 KEY = "boatyard"
 HEAD = "head."  # prefix of the names of the head's tensors
@@ -55,19 +62,54 @@ class Header:
         return Recipe(self.preprocessing, augment, seed)
 
 
-_HEADER = TypeAdapter(Header)
+@dataclass(frozen=True)
+class Part:
+    """The file with the backbone's weights, in the folder of the model file.
+
+    Attributes:
+        file: its name.
+        sha256: of its content, in hexadecimal.
+    """
+
+    file: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-def encode(header: Header) -> dict[str, str]:
-    """The metadata of a safetensors file."""
-    return {KEY: json.dumps({"format": FORMAT, **asdict(header)}, sort_keys=True, ensure_ascii=False)}
+_HEADER, _PART = TypeAdapter(Header), TypeAdapter(Part)
+
+
+def encode(header: Header, part: Part | None = None) -> dict[str, str]:
+    """The metadata of a model file, which is self-contained if there is no `part`."""
+    content = {"format": FORMAT, **asdict(header)}
+    if part:
+        content |= {"format": SPLIT_FORMAT, "part": asdict(part)}
+    return {KEY: json.dumps(content, sort_keys=True, ensure_ascii=False)}
+
+
+def encode_backbone(name: str) -> dict[str, str]:
+    """The metadata of a safetensors file with nothing but a backbone's weights."""
+    return {KEY: json.dumps({"format": _BACKBONE_FORMAT, "backbone": name})}
+
+
+def is_model(path: Path) -> bool:
+    """Whether a file is a safetensors file with metadata of Boatyard."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
 
 
 def read(path: Path) -> Header:
-    """Read the metadata of a model file.
+    """The header of a model file; see `read_all`."""
+    return read_all(path)[0]
+
+
+def read_all(path: Path) -> tuple[Header, Part | None]:
+    """The metadata of a model file.
 
     Raises:
-        UserError: there is no such file, or it is not a model in the format of this version of Boatyard.
+        UserError: there is no such file, or it is not a model in a format of this version of Boatyard.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -79,25 +121,61 @@ def read(path: Path) -> Header:
     return decode(metadata, str(path))
 
 
-def decode(metadata: Mapping[str, str], source: str) -> Header:
-    """The header in a file's metadata; `source` names the file in an error."""
+def decode(metadata: Mapping[str, str], source: str) -> tuple[Header, Part | None]:
+    """The content of a model file's metadata; `source` names the file in an error."""
     if KEY not in metadata:
         raise UserError(f"{source} has no Boatyard metadata: it was written by another tool; train a model here")
     try:
-        version = json.loads(metadata[KEY])["format"]
-        if version == FORMAT:
+        content = json.loads(metadata[KEY])
+        version = content["format"]
+        if version in (FORMAT, SPLIT_FORMAT):
             header = _HEADER.validate_json(metadata[KEY], strict=True)
             _check(header)
-            return header
+            if version == FORMAT:
+                return header, None
+            part = _PART.validate_python(content["part"])
+            # A name, never a path, whichever system it is read on.
+            if label_problem(part.file) or "\\" in part.file or ":" in part.file:
+                raise ValueError("part.file is not a file name")
+            return header, part
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         reason = str(error)
         if isinstance(error, ValidationError):
             first = error.errors()[0]
             reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise UserError(f"{source} has damaged metadata ({reason[:200]}): train or fetch the model again") from None
+    if version == _BACKBONE_FORMAT:
+        raise UserError(f"{source} is only the backbone of a model: name the model file instead")
     raise UserError(
-        f"{source} has format {str(version)[:20]}, but this version reads {FORMAT}: use the version that wrote it"
+        f"{source} has format {str(version)[:20]}, but this version reads {FORMAT} and {SPLIT_FORMAT}: "
+        "use the version that wrote it"
     )
+
+
+@contextmanager
+def opened(part: Part, model: Path) -> Iterator[BinaryIO]:
+    """The part of the model file `model`, opened after its SHA-256 was checked.
+
+    Raises:
+        UserError: it is missing, or is the part of another model.
+    """
+    path = model.with_name(part.file)
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise UserError(
+            f"{model} needs {path}, which is missing: run `dvc pull {path}`, or copy it from where the model came from"
+        ) from None
+    except OSError as error:
+        raise UserError(f"{model} needs {path}, which can't be read ({error.strerror}): fix its permissions") from None
+    with file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != part.sha256:
+            raise UserError(
+                f"{model} needs another {path}, this one is damaged or of another model: run `dvc pull --force {model} "
+                f"{path}`, or copy both from where the model came from"
+            )
+        file.seek(0)
+        yield file
 
 
 def _check(header: Header) -> None:

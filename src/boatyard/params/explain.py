@@ -104,21 +104,17 @@ def _locate(loc: tuple[int | str, ...]) -> _Place:
     for part in loc:
         if part in kinds:
             accepted, kinds = kinds[str(part)], {}
-            continue
-        if isinstance(accepted, type) and issubclass(accepted, Section):
+        elif isinstance(accepted, type) and issubclass(accepted, Section):
             section = accepted
             field = section.model_fields.get(str(part))
             accepted, kinds = (field.annotation, _kinds(field)) if field else (None, {})
+            keys.append(str(part))
         elif isinstance(part, int):
             section, accepted = None, next(iter(get_args(accepted)), None)
+            keys[-1] += f"[{part}]"
         elif accepted is None or not _is_type_name(part):
             section = None
-        else:
-            continue
-        if isinstance(part, int) and keys:
-            keys[-1] += f"[{part}]"
-        else:
-            keys.append(str(part))
+            keys.append(part)
     return _Place(".".join(keys), section, kinds)
 
 

@@ -141,7 +141,7 @@ class Model(Section):
     weights: Annotated[str, AfterValidator(_file_name)] = Field(
         min_length=1,
         examples=["default"],
-        description="default · a published name (IMAGENET1K_V1) · a file in models/weights/ · none: random",
+        description="default · a published name (IMAGENET1K_V1) · weights or a model in models/weights/ · none: random",
     )
     head: Head
 

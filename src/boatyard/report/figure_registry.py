@@ -36,6 +36,7 @@ class ReportFigure:
 FIGURES = {
     "class_counts": ReportFigure(lambda run, _: bars.class_counts(run.counts)),
     "image_sizes": ReportFigure(lambda run, _: charts.image_sizes(run.sizes), "data", "Sizes"),
+    "class_sizes": ReportFigure(lambda run, _: bars.class_sizes(run.catalog), "data", "Sizes by class"),
     "sample_grid": ReportFigure(
         lambda _, pictures: sheets.sample_grid(
             [(label, [picture.image for picture in chosen]) for label, chosen in pictures.samples]
@@ -54,17 +55,24 @@ FIGURES = {
     ),
     "per_class": ReportFigure(lambda run, _: bars.per_class(run.results), "results", "Results by class"),
     "accuracy_vs_count": ReportFigure(
-        lambda run, _: charts.accuracy_vs_count(run.results), "results", "Accuracy and number of training photos"
+        lambda run, _: charts.accuracy_vs_count(run.results, run.trend),
+        "results",
+        "Accuracy and number of training photos",
     ),
     "reliability": ReportFigure(lambda run, _: charts.reliability(run.bins), "results", "Calibration"),
     "mistakes": ReportFigure(
-        lambda _, pictures: sheets.mistakes([(mistake, picture.image) for mistake, picture in pictures.mistakes]),
+        lambda _, pictures: _mistakes(pictures),
         "mistakes",
     ),
     "tta_vs_plain": ReportFigure(
         lambda run, _: bars.tta_vs_plain(run.tta_results), "tta", "Test-time augmentation by class"
     ),
 }
+
+
+def _mistakes(pictures: Pictures) -> Image.Image:
+    cards = [(mistake, picture.image) for mistake, picture in pictures.mistakes]
+    return sheets.predictions(cards, "The most confident mistakes" if cards else "No test photo is misclassified.")
 
 
 def draw(run: Run, pictures: Pictures) -> dict[str, Drawing]:

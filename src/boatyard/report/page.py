@@ -13,13 +13,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from boatyard.curation.catalog import REASONS, Rejected
-from boatyard.evaluation.predictions import Prediction
 from boatyard.images.views import Preprocessing
 from boatyard.params.schema import Params
 from boatyard.params.tta_policies import POLICIES
 from boatyard.report import formatting, templating, theme
 from boatyard.report.figure_registry import FIGURES, Drawing
-from boatyard.report.figures import charts, style
+from boatyard.report.figures import bars, charts, sheets, style
 from boatyard.report.pictures import Pictures
 from boatyard.report.run import Run
 
@@ -43,7 +42,7 @@ def render(run: Run, pictures: Pictures, drawings: Mapping[str, Drawing], prepro
         "reason": formatting.REASON_TEXTS.__getitem__,
         "flip": formatting.FLIP_TEXTS.__getitem__,
         "jpeg": jpeg,
-        "odds": odds,
+        "odds": sheets.odds,
         "breakable": breakable,
     }
     script = (templating.TEMPLATES / "report.js").read_text(encoding="utf-8")
@@ -60,6 +59,7 @@ def render(run: Run, pictures: Pictures, drawings: Mapping[str, Drawing], prepro
         left_out=left_out(run.rejected),
         modes=_modes(run),
         max_names=charts.MAX_NAMES,
+        max_named=bars.MAX_NAMED,
         policy=POLICIES[run.tta["policy"]],
         phases=_phases(run),
         tta_results=sorted(run.tta_results, key=lambda row: (-abs(row.gain), row.label)),
@@ -86,13 +86,6 @@ def jpeg(image: Image.Image) -> str:
 def breakable(name: str) -> Markup:
     """A name that a line may break after any of `_/+-`."""
     return Markup("<wbr>").join(re.split(r"(?<=[_/+-])(?=.)", name))
-
-
-def odds(prediction: Prediction) -> list[tuple[str, float]]:
-    """A photo's most probable classes, and its actual class if it is not among them, with their probabilities."""
-    top = list(prediction.top)
-    listed = any(label == prediction.actual for label, _ in top)
-    return top if listed else [*top, (prediction.actual, prediction.actual_probability)]
 
 
 def _drawing(name: str, drawing: Drawing) -> Markup:

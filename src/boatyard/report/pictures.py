@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from PIL import Image
 from boatyard.core.errors import UserError
 from boatyard.core.splits import Sample
 from boatyard.curation.leaks import Leak
+from boatyard.evaluation.class_results import ClassResult
 from boatyard.evaluation.label_issues import LabelIssue
 from boatyard.evaluation.predictions import Prediction
 from boatyard.images.decoding import UnreadablePhoto, open_photo
@@ -21,12 +22,15 @@ from boatyard.report.run import Run
 
 SIDE = 208  # pixels of a thumbnail's longer side
 SMALL_SIDE = 144  # with many classes
+TINY_SIDE = 96  # of a photo of every class, with very many
 VIEWS = 16
 MAX_CLASSES = 120
 MISTAKES = 12
 WORST = 6
 LEAKS = 6
 LABEL_ISSUES = 12
+# Right and wrong test photos of each class, each, if there are at most so many classes; one of each if there are more.
+PER_CLASS = {12: 3, 24: 2}
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Pictures:
         source: a training photo; `plain` is its plain view and `views` are `VIEWS` random views of it.
         mistakes: the most confident mistakes, the most confident first.
         worst: those of the class with the lowest top-1 that are not among `mistakes`.
+        by_class: a few wrong and a few right predictions of each class, the class with the lowest top-1 first.
         leaks: leaked photos, test first, each with its near duplicate in an earlier split.
         label_issues: the photos with the least probable labels.
     """
@@ -56,6 +61,7 @@ class Pictures:
     views: list[Image.Image]
     mistakes: list[tuple[Prediction, Picture]]
     worst: list[tuple[Prediction, Picture]]
+    by_class: list[tuple[ClassResult, list[tuple[Prediction, Picture]]]]
     leaks: list[tuple[Leak, Picture, Picture]]
     label_issues: list[tuple[LabelIssue, Picture]]
 
@@ -87,12 +93,34 @@ def collect(run: Run, raw: Path, preprocessing: Preprocessing, augment: Augment,
         views=[_view(view) for view in views],
         mistakes=[(mistake, thumbnail(raw, mistake.path)) for mistake in mistakes],
         worst=[(mistake, thumbnail(raw, mistake.path)) for mistake in more[:WORST]],
+        by_class=_by_class(run, raw),
         leaks=[
             (leak, thumbnail(raw, leak.path, SMALL_SIDE), thumbnail(raw, leak.like, SMALL_SIDE))
             for leak in run.leaks[:LEAKS]
         ],
         label_issues=[(issue, thumbnail(raw, issue.path)) for issue in run.label_issues[:LABEL_ISSUES]],
     )
+
+
+def _by_class(run: Run, raw: Path) -> list[tuple[ClassResult, list[tuple[Prediction, Picture]]]]:
+    each = next((number for most, number in PER_CLASS.items() if len(run.labels) <= most), 1)
+    side = SMALL_SIDE if each > 1 else TINY_SIDE
+    return [
+        (result, [(chosen, thumbnail(raw, chosen.path, side)) for chosen in choose(own, each, each)])
+        for result in run.worst_first[:MAX_CLASSES]
+        for own in [[prediction for prediction in run.predictions if prediction.actual == result.label]]
+    ]
+
+
+def choose(predictions: Iterable[Prediction], wrong: int, right: int) -> list[Prediction]:
+    """At most so many wrong predictions, the most confident first, then right ones, spread over their confidence."""
+    ranked = sorted(predictions, key=lambda prediction: (-prediction.probability, prediction.path))
+    correct = [prediction for prediction in ranked if prediction.right]
+    places = np.linspace(0, len(correct) - 1, min(right, len(correct))).round().astype(int)
+    return [
+        *[prediction for prediction in ranked if not prediction.right][:wrong],
+        *[correct[place] for place in places],
+    ]
 
 
 def samples(rows: Sequence[Sample], seed: int) -> dict[str, list[Sample]]:

@@ -19,6 +19,9 @@ from boatyard.evaluation.comparison import Comparison, TtaClassResult
 from boatyard.evaluation.label_issues import LabelIssue
 from boatyard.evaluation.metrics import Metric
 from boatyard.evaluation.predictions import Prediction
+from boatyard.models.layer_summary import Layer
+from boatyard.report import trend
+from boatyard.report.trend import Trend
 from boatyard.training.history import Epoch
 
 Metrics = Mapping[str, Any]
@@ -45,7 +48,7 @@ class Run:
         rows: the splits of those kept.
         leaks: validation and test photos that are near duplicates of one in an earlier split.
         label_issues: photos that may be mislabelled, the least probable label first.
-        counts, sizes, history, predictions, results, bins, tta_results: the rows of the plots' files.
+        counts, sizes, history, layers, predictions, results, bins, tta_results: the rows of the plots' files.
     """
 
     settings: Mapping[str, Any]
@@ -64,6 +67,7 @@ class Run:
     counts: Sequence[ClassCount]
     sizes: Sequence[ImageSize]
     history: Sequence[Epoch]
+    layers: Sequence[Layer]
     predictions: Sequence[Prediction]
     results: Sequence[ClassResult]
     bins: Sequence[ConfidenceBin]
@@ -124,6 +128,11 @@ class Run:
         """The class with the most training photos, and the test top-1 of always predicting it."""
         label = max(self.results, key=lambda row: (row.train_images, row.label)).label
         return label, _share(prediction.actual == label for prediction in self.predictions)
+
+    @property
+    def trend(self) -> Trend | None:
+        """How top-1 depends on a class's number of training photos, if that can be said."""
+        return trend.fit(self.results)
 
     @property
     def worst_first(self) -> list[ClassResult]:

@@ -11,6 +11,7 @@ from boatyard.evaluation.class_results import ClassResult
 from boatyard.evaluation.comparison import TtaClassResult
 from boatyard.evaluation.label_issues import LabelIssue
 from boatyard.evaluation.predictions import read_predictions
+from boatyard.models.layer_summary import Layer
 from boatyard.params import Params
 from boatyard.report.run import Run
 from boatyard.training.history import Epoch
@@ -39,6 +40,7 @@ def read(settings: Params, folder: Path = Path()) -> Run:
         counts=tables.read_rows(folder / paths.CLASS_COUNTS, ClassCount),
         sizes=tables.read_rows(folder / paths.IMAGE_SIZES, ImageSize),
         history=tables.read_rows(folder / paths.HISTORY, Epoch),
+        layers=tables.read_rows(folder / paths.LAYERS, Layer),
         predictions=read_predictions(folder / paths.PREDICTIONS),
         results=tables.read_rows(folder / paths.PER_CLASS, ClassResult),
         bins=tables.read_rows(folder / paths.RELIABILITY, ConfidenceBin),

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
@@ -70,11 +69,9 @@ def run(model: Path, host: str, port: int) -> int:
     """Serve the page until Ctrl-C; returns the exit status.
 
     Raises:
-        UserError: Gradio is not installed, the model can't be read, or it is not possible to listen on the address.
+        UserError: the model can't be read, or it is not possible to listen on the address.
         KeyboardInterrupt: on Ctrl-C.
     """
-    if find_spec("gradio") is None:
-        raise UserError("the page needs Gradio, which is not installed: pip install 'gradio>=6' (the extra 'serve')")
     with _listener(host, port) as listener, TemporaryDirectory(prefix="boatyard-serve-") as folder:
         classifier = Classifier.load(model)
         classifier(Image.new("RGB", (8, 8)))  # finds damaged weights now, and the first visitor waits less

@@ -6,8 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from boatyard.evaluation.predictions import Prediction, read_predictions
-from boatyard.report.pictures import Picture, thumbnail
+from boatyard.images.decoding import open_checked
 
 COUNT = 8
 MISTAKES = 2
@@ -20,7 +22,7 @@ class Example:
 
     path: Path
     actual: str
-    picture: Picture
+    thumbnail: Image.Image
 
 
 def load(table: Path, raw: Path, classes: Collection[str]) -> list[Example]:
@@ -34,7 +36,13 @@ def load(table: Path, raw: Path, classes: Collection[str]) -> list[Example]:
     if not table.exists():
         return []
     found = [row for row in read_predictions(table) if row.actual in classes and (raw / row.path).is_file()]
-    return [Example(raw / row.path, row.actual, thumbnail(raw, row.path, SIDE)) for row in choose(found)]
+    return [Example(raw / row.path, row.actual, _thumbnail(raw / row.path)) for row in choose(found)]
+
+
+def _thumbnail(path: Path) -> Image.Image:
+    image = open_checked(path, 2 * SIDE)
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return image
 
 
 def choose(predictions: Sequence[Prediction]) -> list[Prediction]:

@@ -16,7 +16,8 @@ from boatyard.models.engines.base import PhotoInput
 from boatyard.models.model_header import Header
 from boatyard.params.tta_policies import POLICIES
 from boatyard.serving import find_photos, output_formats
-from boatyard.serving.classifier import Classifier
+from boatyard.serving.classifier import Classification, Classifier
+from boatyard.serving.known_classes import KnownClasses
 
 # Views per photo under the policy 'random', if tta_evaluate has not chosen a number.
 RANDOM_VIEWS = 5
@@ -44,7 +45,7 @@ def run(
     classifier = Classifier.load(model)
     open_ = views_of(classifier.header, policy)
     unreadable: dict[Path, str] = {}
-    used: set[str] = set()  # names of pictures
+    class_of, used = KnownClasses(), set[str]()  # names of pictures
 
     def views(photo: Path) -> PhotoInput:
         try:
@@ -61,7 +62,8 @@ def run(
                 progress.write(f"error: {name}: {unreadable[photo]}; skipped", sys.stderr)
                 continue
             if pictures:
-                _draw(pictures, used, photo, classification.top(topk))
+                picture = pictures / _free_name(photo.stem, used)
+                _draw(picture, photo, classification, topk, class_of(photo))
             yield name_of(photo), classification
 
     names = [name_of(photo) for photo in photos]
@@ -119,11 +121,19 @@ def views_of(header: Header, policy: str | None) -> Callable[[Path], PhotoViews]
     return open_views
 
 
-def _draw(folder: Path, used: set[str], photo: Path, top: Sequence[tuple[str, float]]) -> None:
-    """Draw a photo and its most probable classes into a PNG in the folder, named like the photo, and add to `used`."""
+def _draw(path: Path, photo: Path, classification: Classification, topk: int, actual: str | None) -> None:
+    """Draw a photo with its most probable classes, and with its own if that is known, into a PNG."""
     from boatyard.report.figures import sheets
 
-    numbered = (f"{photo.stem} {number}" for number in count(2))
-    name = next(name for name in chain([photo.stem], numbered) if name not in used)
+    top = list(classification.top(topk))
+    if actual and actual in classification.classes and actual not in dict(top):
+        top.append((actual, classification.probabilities[actual]))
+    files.write_bytes(path, sheets.png(sheets.answer(open_photo(photo), photo.name, top, actual)))
+
+
+def _free_name(stem: str, used: set[str]) -> str:
+    """The name of a picture: `stem`, with a number if another photo has that name. It is added to `used`."""
+    numbered = (f"{stem} {number}" for number in count(2))
+    name = next(name for name in chain([stem], numbered) if name not in used)
     used.add(name)
-    files.write_bytes(folder / f"{name}.png", sheets.png(sheets.answer(open_photo(photo), photo.name, top)))
+    return f"{name}.png"

@@ -74,7 +74,7 @@ def refusal(file: str, reason: str) -> str:
 
 def examples(test_photos: Sequence[Example]) -> str:
     """The examples as buttons, numbered from 0; empty if there are none."""
-    return part("examples", [(example.actual, _picture(example.picture.image, "JPEG")) for example in test_photos])
+    return part("examples", [(example.actual, _picture(example.thumbnail, "JPEG")) for example in test_photos])
 
 
 def card(text: str) -> str:

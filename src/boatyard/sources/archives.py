@@ -113,11 +113,8 @@ def _tar_members(archive: tarfile.TarFile) -> Iterator[_Member]:
             elif not info.isfile() and not info.isdir():
                 problem = "is not a file or a folder"
             if problem or info.isfile():
-                yield _Member(info.name, problem, partial(_tar_stream, tar, info))
-
-
-def _tar_stream(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    return cast(IO[bytes], tar.extractfile(info))  # None only for what is not a file
+                # extractfile returns None only for what is not a file.
+                yield _Member(info.name, problem, cast(Callable[[], IO[bytes]], partial(tar.extractfile, info)))
 
 
 def _zip_members(archive: Path) -> Iterator[_Member]:

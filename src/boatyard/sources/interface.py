@@ -1,5 +1,6 @@
 """What every source receives and returns."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -59,3 +60,8 @@ class Listing:
     root: Path  # the folder that photo paths are relative to
     photos: list[LabelledPhoto]  # one entry per photo and label
     notes: tuple[str, ...] = ()  # what was left out, one sentence each
+
+
+def counted(what: str, found: Sequence[object]) -> list[str]:
+    """A note about what was left out; none if nothing was `found`."""
+    return [f"{what}: {len(found):,} (the first: {found[0]})"] if found else []

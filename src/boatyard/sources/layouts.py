@@ -8,7 +8,7 @@ from boatyard.core.file_names import is_clutter
 from boatyard.images.formats import has_photo_suffix
 from boatyard.params.dataset import FoldersLayout, Layout, SplitFoldersLayout, TableLayout
 from boatyard.sources import naming, table
-from boatyard.sources.interface import LabelledPhoto, Listing, SourceFiles
+from boatyard.sources.interface import LabelledPhoto, Listing, SourceFiles, counted
 from boatyard.sources.walk import list_files
 
 # The names that data sets give their splits, in lower case, and the names used here.
@@ -94,8 +94,7 @@ def _in_folder(path: PurePosixPath, depth: int, split: str = "") -> LabelledPhot
 
 def _outside(paths: Sequence[PurePosixPath]) -> list[str]:
     """A note about photos outside of class folders. Other files there, such as a README, are expected."""
-    photos = [path for path in paths if has_photo_suffix(path)]
-    return [f"photos outside of class folders, left out: {len(photos):,} (the first: {photos[0]})"] if photos else []
+    return counted("photos outside of class folders, left out", [path for path in paths if has_photo_suffix(path)])
 
 
 def _empty_folders(root: Path, classes: str, found: Sequence[PurePosixPath]) -> list[str]:
@@ -103,7 +102,7 @@ def _empty_folders(root: Path, classes: str, found: Sequence[PurePosixPath]) -> 
     folders = sorted(PurePosixPath(path.relative_to(root)) for path in root.glob(classes) if path.is_dir())
     used = {parent for path in found for parent in path.parents}
     empty = [folder for folder in folders if folder not in used and not any(map(is_clutter, folder.parts))]
-    return [f"folders without a photo: {len(empty):,} (the first: {empty[0]})"] if empty else []
+    return counted("folders without a photo", empty)
 
 
 def _content(folder: Path) -> str:

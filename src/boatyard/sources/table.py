@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from boatyard.core.errors import UserError
 from boatyard.images.formats import has_photo_suffix
 from boatyard.params.dataset import COLUMN, TableLayout
-from boatyard.sources.interface import LabelledPhoto
+from boatyard.sources.interface import LabelledPhoto, counted
 from boatyard.sources.naming import check_names
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
@@ -52,7 +52,9 @@ def read(
             f"{title}: none of the {len(missing):,} photos listed in {layout.file} exists "
             f"(the first: {missing[0]}); correct dataset.layout.path or dataset.layout.root"
         )
-    return list(photos.values()), _notes(layout, missing, sorted(available - listed))
+    unlisted = sorted(filter(has_photo_suffix, available - listed))
+    notes = counted(f"rows of {layout.file} whose photo does not exist", missing)
+    return list(photos.values()), notes + counted(f"photos that are not in {layout.file}, left out", unlisted)
 
 
 def _rows(layout: TableLayout, root: Path, title: str) -> list[tuple[int, list[str]]]:
@@ -117,13 +119,3 @@ def _path(cell: str, available: set[PurePosixPath], place: str) -> PurePosixPath
             f"{place}: the path {cell!r} is outside of the data set; write it relative to dataset.layout.root"
         )
     return path
-
-
-def _notes(layout: TableLayout, missing: list[str], unlisted: list[PurePosixPath]) -> list[str]:
-    notes = []
-    if missing:
-        notes.append(f"rows of {layout.file} whose photo does not exist: {len(missing):,} (the first: {missing[0]})")
-    photos = [path for path in unlisted if has_photo_suffix(path)]
-    if photos:
-        notes.append(f"photos that are not in {layout.file}, left out: {len(photos):,} (the first: {photos[0]})")
-    return notes

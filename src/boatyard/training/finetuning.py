@@ -8,10 +8,9 @@ with the same weights. Batches do not depend on the number of processes; dropout
 """
 
 import math
-import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from torchvision.models import maxvit, vision_transformer
 
 from boatyard.core import distributed
 from boatyard.core.errors import UserError
-from boatyard.core.files import replacing
 from boatyard.core.machine import Machine, kind
 from boatyard.core.splits import Sample, labels
 from boatyard.images.views import PLAIN, Recipe, View
@@ -35,8 +33,10 @@ from boatyard.models.concatenated import ConcatenatedBackbones
 from boatyard.models.engines.torch_engine import autocast, channels_last
 from boatyard.models.network import Network
 from boatyard.params.schema import Finetune
+from boatyard.training import finetuning_state
+from boatyard.training.finetuning_state import State
 from boatyard.training.history import Epoch
-from boatyard.training.optimisation import EarlyStopping, Loss, epoch_seed, optimiser, rate
+from boatyard.training.optimisation import EarlyStopping, Loss, epoch_seed, optimiser, rate, weights
 
 # They contain blocks, and are not blocks themselves.
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, vision_transformer.Encoder, maxvit.MaxVitBlock)
@@ -138,9 +138,10 @@ def fit(
     seed: int,
     before: Epoch,
     machine: Machine,
-    state: Path,
+    start: State,
+    path: Path,
 ) -> Iterator[Epoch]:
-    """Fine-tune `network` in place; yields every epoch as it ends, those of a resumed run first.
+    """Fine-tune `network` in place; yields every epoch as it ends, without those of `start`.
 
     Epoch e uses random view e − 1 of every training photo, so that no view is used twice. Batch norm stays in eval
     mode, with the published statistics.
@@ -157,10 +158,11 @@ def fit(
         seed: of the order of the photos and of dropout.
         before: the epoch of head training whose weights the network has; the numbering of epochs continues from it.
         machine: where it runs; its workers open photos.
-        state: file from which a killed run continues; the caller removes it once everything is saved.
+        start: where to continue; a state without epochs for a run from the first one.
+        path: file for the state after each epoch.
 
     Raises:
-        UserError: the loss is not finite, or `state` is damaged.
+        UserError: the loss is not finite, or `start` is the state of another network.
     """
     device, processes, count = machine.device, distributed.size(), len(train.rows)
     use_channels_last(network.to(device), device)
@@ -170,9 +172,14 @@ def fit(
     optimizer = optimiser(settings.optimiser, groups, settings.weight_decay)
     scaler = torch.amp.GradScaler(enabled=machine.precision == "fp16")
     stopping = EarlyStopping(settings.patience)
-    stopping.update(0, before.validation_loss, network)
-    history = _load_state(state, network, optimizer, scaler, stopping)
-    yield from history
+    stopping.improves(0, before.validation_loss)
+    best, history = weights(network), list(start.history)
+    if history:
+        stored = _restore(start, network, optimizer, scaler)
+        for epoch, figures in enumerate(history, start=1):
+            stopping.improves(epoch, figures.validation_loss)
+        if stopping.best_epoch:
+            best = stored or weights(network)
     parallel: nn.Module = DistributedDataParallel(network) if processes > 1 else network
     with ThreadPoolExecutor(machine.workers) as pool:
         while len(history) < settings.epochs and not stopping.stops_after(len(history)):
@@ -216,13 +223,17 @@ def fit(
                 raise UserError(
                     f"fine-tuning: the loss is not finite in epoch {epoch}; lower finetune.lr ({settings.lr})"
                 )
-            stopping.update(epoch, validation_loss, network)
-            figures = train_loss, validation_loss, train_top1, validation_top1, settings.lr * factor
-            history.append(Epoch(before.epoch + epoch, "finetune", *figures))
+            if stopping.improves(epoch, validation_loss):
+                best = weights(network)
+            lr, number = settings.lr * factor, before.epoch + epoch
+            figures = Epoch(number, "finetune", train_loss, validation_loss, train_top1, validation_top1, lr)
+            history.append(figures)
             if distributed.rank() == 0:
-                _save_state(state, network, optimizer, scaler, stopping, history)
-            yield history[-1]
-    network.load_state_dict(stopping.best_state)
+                kept = best if stopping.best_epoch not in (0, epoch) else None
+                state = State(start.run, history, scaler.state_dict())
+                finetuning_state.write(path, state, _tensors(network, optimizer, kept))
+            yield figures
+    network.load_state_dict(best)
     network.cpu().to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
 
 
@@ -273,50 +284,39 @@ def _evaluate(
     return loss, top1
 
 
-def _save_state(
-    path: Path,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    stopping: EarlyStopping,
-    history: Sequence[Epoch],
-) -> None:
-    parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "scaler": scaler}
-    content = {name: part.state_dict() for name, part in parts.items()}
-    content |= {"stopping": vars(stopping), "history": [asdict(epoch) for epoch in history]}
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        try:
-            torch.save(content, file)
-        except RuntimeError as error:
-            # After a full disk torch goes on, and then fails with another message.
-            if isinstance(error.__context__, OSError):
-                raise error.__context__ from None
-            raise
+def _tensors(
+    network: nn.Module, optimizer: torch.optim.Optimizer, best: Mapping[str, Tensor] | None
+) -> dict[str, Tensor]:
+    """The tensors of a state, by the names that `finetuning_state` lists; `best`: the weights to store under it."""
+    named = list(network.named_parameters(remove_duplicate=False))
+    frozen = {name for name, parameter in named if not parameter.requires_grad}
+    last = {name: tensor for name, tensor in network.state_dict().items() if name not in frozen}
+    tensors = {f"last.{name}": tensor for name, tensor in last.items()}
+    if best:
+        tensors |= {f"best.{name}": best[name] for name in last}
+    for name, parameter in network.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimiser.{key}.{name}"] = value
+    return tensors
 
 
-def _load_state(
-    path: Path,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    stopping: EarlyStopping,
-) -> list[Epoch]:
-    """Restore the state of a killed run, if there is one; returns its epochs."""
-    if not path.is_file():
-        return []
+def _restore(
+    state: State, network: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler
+) -> dict[str, Tensor]:
+    """Give a network and its optimiser the tensors of a state; returns the best weights, if they are among them."""
+    parts: dict[str, dict[str, Tensor]] = {"last": {}, "best": {}, "optimiser": {}}
+    own, parameters = network.state_dict(), dict(network.named_parameters())
     try:
-        with zipfile.ZipFile(path) as file:
-            intact = file.testzip() is None  # torch does not verify the checksums of its file
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        load_state(network, content["network"])
-        optimizer.load_state_dict(content["optimizer"])
-        scaler.load_state_dict(content["scaler"])
-        vars(stopping).update(content["stopping"])
-        history = [Epoch(**epoch) for epoch in content["history"]]
-    except torch.OutOfMemoryError:
-        raise
-    except Exception:  # torch and zipfile raise a dozen kinds
-        intact = False
-    if not intact:
-        raise UserError(f"{path}, the state of a run that was killed, is damaged: delete it")
-    return history
+        for name, tensor in state.tensors().items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = tensor
+        load_state(network, own | parts["last"])
+        for name, tensor in parts["optimiser"].items():
+            key, _, of = name.partition(".")
+            parameter = parameters[of]
+            # The number of steps stays on the CPU; the rest has its parameter's device and memory format.
+            optimizer.state[parameter][key] = tensor if key == "step" else torch.empty_like(parameter).copy_(tensor)
+        scaler.load_state_dict(dict(state.scaler))
+    except (KeyError, RuntimeError) as error:
+        raise UserError(f"{state.file} is not a state of this network ({error}): delete it") from None
+    return parts["best"] and own | parts["best"]

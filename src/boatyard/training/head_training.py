@@ -14,7 +14,7 @@ from boatyard.core.errors import UserError
 from boatyard.features.feature_files import Examples
 from boatyard.params.schema import Train
 from boatyard.training.history import Epoch
-from boatyard.training.optimisation import EarlyStopping, Loss, epoch_seed, optimiser, rate
+from boatyard.training.optimisation import EarlyStopping, Loss, epoch_seed, optimiser, rate, weights
 
 _ROWS = 4096  # embeddings per forward pass when judging
 
@@ -63,11 +63,12 @@ def fit(
             validation_loss, validation_top1 = evaluate(head, validation)
             if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
                 raise UserError(f"the loss is not finite in epoch {epoch}: lower train.lr ({settings.lr})")
-            stopping.update(epoch, validation_loss, head)
+            if stopping.improves(epoch, validation_loss):
+                best = weights(head)
             yield Epoch(epoch, "head", train_loss, validation_loss, train_top1, validation_top1, lr)
             if stopping.stops_after(epoch):
                 break
-    head.load_state_dict(stopping.best_state)
+    head.load_state_dict(best)
 
 
 @contextmanager

@@ -25,6 +25,12 @@ class Epoch:
     validation_top1: float
     lr: float
 
+    def __str__(self) -> str:
+        return (
+            f"{self.phase} epoch {self.epoch:3}  train loss {self.train_loss:.4f}  train top-1 {self.train_top1:.4f}  "
+            f"validation loss {self.validation_loss:.4f}  validation top-1 {self.validation_top1:.4f}"
+        )
+
 
 def best(history: Sequence[Epoch]) -> Epoch:
     """The best epoch: the first with the lowest validation loss."""

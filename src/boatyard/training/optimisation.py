@@ -74,19 +74,24 @@ def balanced(labels: Tensor, classes: int) -> Tensor:
 
 
 class EarlyStopping:
-    """Keeps the best weights, and stops after `patience` epochs without a lower validation loss."""
+    """Stops after `patience` epochs without a lower validation loss."""
 
     def __init__(self, patience: int):
         self.patience = patience
         self.best_loss, self.best_epoch = math.inf, 0
-        self.best_state: dict[str, Tensor] = {}
 
-    def update(self, epoch: int, loss: float, network: nn.Module) -> None:
-        """Keep the weights of an epoch if its loss is the lowest so far."""
-        if loss < self.best_loss:
-            self.best_loss, self.best_epoch = loss, epoch
-            self.best_state = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    def improves(self, epoch: int, loss: float) -> bool:
+        """Note the loss of an epoch; returns whether it is the lowest so far."""
+        if loss >= self.best_loss:
+            return False
+        self.best_loss, self.best_epoch = loss, epoch
+        return True
 
     def stops_after(self, epoch: int) -> bool:
         """Whether this epoch is the last."""
         return epoch - self.best_epoch >= self.patience
+
+
+def weights(network: nn.Module) -> dict[str, Tensor]:
+    """A copy of a network's state."""
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}

@@ -40,7 +40,7 @@ def experiments(clone: Clone) -> Experiments:
     shown = {entry["name"]: entry for row in table for group in row["experiments"] or [] for entry in group["revs"]}
 
     def model(lock: dict[str, Any]) -> str:
-        return str(lock["train"]["outs"][0]["md5"])
+        return str(next(out["md5"] for out in lock["train"]["outs"] if out["path"] == "models/model.safetensors"))
 
     return Experiments(metrics, params, drawn, params_file, shown, model(before), model(after))
 

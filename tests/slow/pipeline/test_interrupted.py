@@ -91,7 +91,7 @@ def test_while_several_processes_fine_tune(run: Run, copy: Clone) -> None:
         assert len(running.processes()) > 2
         press(running)
     assert running.process.returncode != 0
-    assert len(list((copy.folder / ".work/finetuning").glob("*.pt"))) == 1  # from which the next run continues
+    assert len(list((copy.folder / ".work/finetuning").glob("*.safetensors"))) == 1  # from which the next run continues
 
 
 def test_between_two_stages(copy: Clone) -> None:

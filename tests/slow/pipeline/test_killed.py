@@ -109,7 +109,9 @@ def test_a_run_killed_three_times_repeats_no_work(run: Run, tmp_path: Path) -> N
     with started(clone, "dvc", "repro", "train") as repro:
         repro.wait_for("finetune epoch  22")
         repro.kill()
-    assert len(list((clone.folder / ".work/finetuning").glob("*.pt"))) == 1  # from which the next run continues
+    assert (
+        len(list((clone.folder / ".work/finetuning").glob("*.safetensors"))) == 1
+    )  # from which the next run continues
     output = clone.repro("train").output
 
     assert "finetune epoch  21" in output  # the epochs of the killed run are printed again

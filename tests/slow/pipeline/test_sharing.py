@@ -4,15 +4,18 @@ Here the remote is a folder; under `make test-remotes` it is a real SSH, WebDAV 
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from clone import Clone, Repro
 from remote_kinds import KINDS, PAGE
 from ruamel.yaml import YAML
-from sharing import MODEL, Shared, share
+from sharing import MODEL, ONNX, Shared, share
 from small_run import STAGES
+
+from boatyard import Classifier
 
 
 @pytest.fixture(
@@ -33,8 +36,9 @@ def test_a_second_clone_pulls_the_model_alone_then_everything_and_runs_nothing(s
 
     shared.run(clone, [pull])
 
-    assert (clone.folder / MODEL).read_bytes() == (shared.publisher.folder / MODEL).read_bytes()
-    clone.dvc("pull", "models/model.onnx")
+    assert_same_model(clone.folder / "models", shared, [MODEL])
+    clone.dvc("pull", "models/model.onnx", "models/model.onnx_data")
+    assert_same_model(clone.folder / "models", shared)
     assert not (clone.folder / "data/raw").exists()
 
     repro = Repro(shared.run(clone, PAGE.commands("Take everything")))
@@ -45,27 +49,34 @@ def test_a_second_clone_pulls_the_model_alone_then_everything_and_runs_nothing(s
     assert clone.repro().unchanged >= set(STAGES)
 
 
+def assert_same_model(folder: Path, shared: Shared, models: Sequence[str] = (MODEL, ONNX)) -> None:
+    """Each model of the folder gives the publisher's result; a model whose part is not its own would not load."""
+    photo = next(path for path in (shared.publisher.folder / "data/raw").rglob("*") if path.is_file())
+    for model in models:
+        expected = Classifier.load(shared.publisher.folder / model)(photo).log_probabilities
+        assert np.array_equal(Classifier.load(folder / Path(model).name)(photo).log_probabilities, expected)
+
+
 def test_another_project_gets_and_imports_a_version_of_the_model(shared: Shared, tmp_path: Path) -> None:
     project = shared.someone(tmp_path)
     project.git("init", "--quiet", "--initial-branch", "main")
     project.dvc("init", "--quiet")
     get, import_it, commit, update = PAGE.commands("Use the model in another project")
-    model = (shared.publisher.folder / MODEL).read_bytes()
-    imported = project.folder / "classifier.safetensors"
+    imported = project.folder / "imported"
 
     if shared.remote.log_in():
         refused = project.run("dvc", "get", str(shared.hub), MODEL, fails=True, AWS_EC2_METADATA_DISABLED="true")
         assert shared.remote.heading != "WebDAV" or "No storage files available" in refused.stderr
     shared.remote.log_in_everywhere(project)
     shared.run(project, [get])
-    assert (project.folder / "model.safetensors").read_bytes() == model
+    assert_same_model(project.folder / "classifier", shared)
 
     shared.run(project, [import_it, commit])
     assert imported_from(project) == {"url": str(shared.hub), "rev": "v1.0", "rev_lock": commit_of(shared, "v1.0")}
-    imported.unlink()
+    shutil.rmtree(imported)
     shutil.rmtree(project.folder / ".dvc/cache")
     project.dvc("pull")
-    assert imported.read_bytes() == model
+    assert_same_model(imported, shared)
 
     shared.publisher.git("commit", "--quiet", "--allow-empty", "--message", "Later")
     shared.publisher.git("tag", "v1.1")
@@ -83,8 +94,25 @@ def commit_of(shared: Shared, tag: str) -> str:
 
 
 def imported_from(project: Clone) -> dict[str, str]:
-    yaml = YAML(typ="safe", pure=True).load(project.folder / "classifier.safetensors.dvc")
+    yaml = YAML(typ="safe", pure=True).load(project.folder / "imported.dvc")
     return yaml["deps"][0]["repo"]
+
+
+def test_the_registered_model_works_in_an_empty_folder_and_becomes_one_file(shared: Shared, tmp_path: Path) -> None:
+    *register, get = PAGE.commands("The model registry")
+    shared.run(shared.publisher, register)
+    someone = shared.someone(tmp_path)
+    shared.remote.log_in_everywhere(someone)
+
+    shared.run(someone, [get])
+    assert_same_model(someone.folder / "models", shared)
+    assert (someone.folder / "models/MODEL_CARD.md").is_file()
+
+    shared.run(someone, PAGE.commands("One file to pass on"))
+    photo = next(path for path in (shared.publisher.folder / "data/raw").rglob("*") if path.is_file())
+    single = shutil.move(someone.folder / "classifier.onnx", tmp_path / "alone.onnx")
+    expected = Classifier.load(shared.publisher.folder / ONNX)(photo).log_probabilities
+    assert np.array_equal(Classifier.load(single)(photo).log_probabilities, expected)
 
 
 def test_git_has_the_address_but_no_secret(shared: Shared) -> None:

@@ -40,6 +40,10 @@ class Entry:
     def runs_on(self, device_kind: str) -> bool:
         return self.device_kinds is None or device_kind in self.device_kinds
 
+    def precision(self, machine: Machine) -> str:
+        """The precision in which it runs a backbone: 'fp32', 'bf16' or 'fp16'."""
+        return machine.precision if self.precisions else "fp32"
+
 
 def _onnx(
     backbone: "FrozenBackbone", head: "HeadWeights | None", shape: Sequence[int], machine: Machine, cache: Path | None
@@ -108,16 +112,6 @@ def resolve(machine: Machine) -> Machine:
     return replace(machine, engine=name)
 
 
-def precision(machine: Machine) -> str:
-    """The precision in which a resolved machine's engine runs a backbone: 'fp32', 'bf16' or 'fp16'."""
-    return machine.precision if _entry(machine).precisions else "fp32"
-
-
-def libraries(machine: Machine) -> Collection[str]:
-    """The distributions whose version decides what a resolved machine's engine computes."""
-    return _entry(machine).libraries
-
-
 def for_views(
     backbone: "FrozenBackbone", head: "HeadWeights | None", shape: Sequence[int], machine: Machine, cache: Path | None
 ) -> Engine:
@@ -127,7 +121,7 @@ def for_views(
         UserError: the machine's engine can't be used, or can't run this network.
     """
     machine = resolve(machine)
-    return _entry(machine).for_views(backbone, head, shape, machine, cache)
+    return entry(machine).for_views(backbone, head, shape, machine, cache)
 
 
 def for_embeddings(head: "HeadWeights", machine: Machine) -> Engine:
@@ -137,8 +131,9 @@ def for_embeddings(head: "HeadWeights", machine: Machine) -> Engine:
         UserError: the machine's engine can't be used.
     """
     machine = resolve(machine)
-    return _entry(machine).for_embeddings(head, machine)
+    return entry(machine).for_embeddings(head, machine)
 
 
-def _entry(machine: Machine) -> Entry:
+def entry(machine: Machine) -> Entry:
+    """The engine of a resolved machine."""
     return ENGINES[machine.engine or ""]

@@ -1,4 +1,4 @@
-"""Charts: image sizes, training curves, accuracy and number of training photos, reliability, confusion matrix."""
+"""Charts that are not rows of classes: sizes, curves, accuracy and training photos, reliability, confusions."""
 
 import math
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from boatyard.curation.catalog import ImageSize
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.class_results import ClassResult
 from boatyard.report.figures import style
+from boatyard.report.trend import Trend
 from boatyard.training.history import Epoch
 
 # More dots than this take fewer bytes as pixels, also within an SVG.
@@ -82,8 +83,8 @@ def _at(history: Sequence[Epoch], epoch: int) -> Epoch:
     return next(row for row in history if row.epoch == epoch)
 
 
-def accuracy_vs_count(results: Sequence[ClassResult]) -> Figure:
-    """Test top-1 of each class against its number of training photos, with 95 % intervals; the worst are named."""
+def accuracy_vs_count(results: Sequence[ClassResult], trend: Trend | None) -> Figure:
+    """Test top-1 of each class, with its 95 % interval, against its number of training photos; the worst are named."""
     with style.applied():
         figure, axes = style.one_axes(3.8)
         counts = [row.train_images for row in results]
@@ -91,6 +92,12 @@ def accuracy_vs_count(results: Sequence[ClassResult]) -> Figure:
         many = len(results) > MAX_NAMES
         axes.vlines(counts, lows, highs, color=style.SOFT, lw=1.5 if many else 4, alpha=0.5 if many else 1)
         axes.plot(counts, [row.top1 for row in results], "o", color=style.ACCENT, ms=4 if many else 6)
+        if trend:
+            ends = [min(counts), max(counts)]
+            axes.plot(
+                ends, [trend.at(end) for end in ends], color=style.CONTRAST, lw=1.2, ls=(0, (4, 3)), label="trend"
+            )
+            figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right")
         axes.set_xscale("log")
         axes.set_xlim(min(counts) / 1.25, max(counts) * 1.25)
         ticks = _log_ticks(min(counts), max(counts))

@@ -1,4 +1,4 @@
-"""Figures made of photos: samples of every class, views of one photo, mistakes with their probabilities."""
+"""Figures made of photos: samples of every class, views of one photo, predictions with their probabilities."""
 
 import io
 from collections.abc import Sequence
@@ -58,42 +58,61 @@ def augmented_views(photo: Image.Image, plain: Image.Image, views: Sequence[Imag
     return sheet.image
 
 
-def mistakes(cards: Sequence[tuple[Prediction, Image.Image]]) -> Image.Image:
-    """Misclassified photos, two in a row, each with its class and its most probable classes as bars."""
+def predictions(cards: Sequence[tuple[Prediction, Image.Image]], heading: str) -> Image.Image:
+    """Photos under a heading, two in a row, each with its class and its most probable classes as bars."""
     side, width = 2 * CELL - GAP, (WIDTH - 2 * MARGIN - 3 * GAP) // 2
-    height = max(side, 7 * LINE) + 3 * GAP
-    sheet = _Sheet(2 * MARGIN + max(1, -(-len(cards) // 2)) * height - 3 * GAP)
-    if not cards:
-        sheet.text(MARGIN, MARGIN, "No test photo is misclassified.", WIDTH - 2 * MARGIN)
+    height = max(side, 7 * ODDS) + 3 * GAP
+    sheet = _Sheet(2 * MARGIN + LINE + GAP + -(-len(cards) // 2) * height - 3 * GAP)
+    sheet.text(MARGIN, MARGIN, heading, WIDTH - 2 * MARGIN)
     for number, (prediction, photo) in enumerate(cards):
-        top = MARGIN + number // 2 * height
+        top = MARGIN + LINE + GAP + number // 2 * height
         left = MARGIN + number % 2 * (width + 3 * GAP)
         sheet.photo(left, top, side, photo)
         left, room = left + side + 2 * GAP, width - side - 2 * GAP
-        sheet.text(left, top, f"actual: {prediction.actual}", room)
-        for rank, (name, probability) in enumerate(prediction.top):
-            colour = style.ACCENT if name == prediction.actual else style.CONTRAST if rank == 0 else style.GREY
+        sheet.actual(left, top, prediction.actual, prediction.right, room)
+        for rank, (name, probability) in enumerate(odds(prediction)):
+            colour = _colour(name, rank, prediction.actual)
             sheet.odds(left, top + (rank + 1) * ODDS + 4, name, probability, room, colour)
     return sheet.image
 
 
-def answer(photo: Image.Image, name: str, top: Sequence[tuple[str, float]]) -> Image.Image:
+def odds(prediction: Prediction) -> list[tuple[str, float]]:
+    """A photo's most probable classes, and its actual class if it is not among them, with their probabilities."""
+    top = list(prediction.top)
+    listed = any(label == prediction.actual for label, _ in top)
+    return top if listed else [*top, (prediction.actual, prediction.actual_probability)]
+
+
+def answer(photo: Image.Image, name: str, top: Sequence[tuple[str, float]], actual: str | None = None) -> Image.Image:
     """A photo under its name, with the most probable classes as bars next to it.
 
     Args:
         photo: of any size.
         name: of the photo.
         top: classes and their probabilities, the most probable first.
+        actual: the photo's class, if it is known.
     """
-    side = 4 * CELL
-    sheet = _Sheet(2 * MARGIN + LINE + max(side, len(top) * 2 * LINE) + GAP)
+    side, lines = 4 * CELL, len(top) + (actual is not None)
+    sheet = _Sheet(2 * MARGIN + LINE + max(side, lines * 2 * LINE) + GAP)
     sheet.text(MARGIN, MARGIN, name, WIDTH - 2 * MARGIN)
-    sheet.photo(MARGIN, MARGIN + LINE + GAP, side, photo)
+    first = MARGIN + LINE + GAP
+    sheet.photo(MARGIN, first, side, photo)
     left = MARGIN + side + 3 * GAP
+    room = WIDTH - MARGIN - left
+    if actual is not None:
+        sheet.actual(left, first, actual, actual == top[0][0], room)
+        first += 2 * LINE
     for rank, (label, probability) in enumerate(top):
-        colour = style.ACCENT if rank == 0 else style.GREY
-        sheet.odds(left, MARGIN + LINE + GAP + rank * 2 * LINE, label, probability, WIDTH - MARGIN - left, colour, 12)
+        colour = _colour(label, rank, top[0][0] if actual is None else actual)
+        sheet.odds(left, first + rank * 2 * LINE, label, probability, room, colour, 12)
     return sheet.image
+
+
+def _colour(label: str, rank: int, actual: str) -> str:
+    """The colour of a class's bar."""
+    if label == actual:
+        return style.ACCENT
+    return style.CONTRAST if rank == 0 else style.GREY
 
 
 def png(sheet: Image.Image) -> bytes:
@@ -117,14 +136,19 @@ class _Sheet:
         place = (left + (side - size[0]) // 2, top + (side - size[1]) // 2)
         self.image.paste(photo.resize(size, Image.Resampling.LANCZOS), place)
 
-    def text(self, left: int, top: int, text: str, room: int) -> None:
+    def actual(self, left: int, top: int, actual: str, right: bool, room: int) -> None:
+        """A photo's actual class, marked as predicted or not."""
+        mark, colour = ("✓", style.ACCENT) if right else ("✗", style.CONTRAST)
+        self.text(left, top, f"{mark} actual: {actual}", room, colour)
+
+    def text(self, left: int, top: int, text: str, room: int, colour: str = style.INK) -> None:
         """A line of text, shortened in the middle until it fits into `room` pixels."""
         length = 60
         shown = style.label(text, length)
         while _font().getlength(shown) > room and length > 1:
             length -= 1
             shown = style.label(text, length)
-        self._draw.text((left, top), shown, style.INK, _font())
+        self._draw.text((left, top), shown, colour, _font())
 
     def odds(
         self, left: int, top: int, name: str, probability: float, room: int, colour: str, thickness: int = 5
