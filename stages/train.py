@@ -10,7 +10,6 @@ from boatyard.core.machine import Machine
 from boatyard.features import feature_files
 from boatyard.models import model_file
 from boatyard.models.engines import registry
-from boatyard.models.layer_summary import Layer
 from boatyard.training import classifier_training, finetuning_state, last_run, trained_layers
 from boatyard.training.history import Epoch
 
@@ -32,7 +31,7 @@ def train(machine: Machine) -> None:
     if distributed.rank() == 0:
         model_file.save(paths.MODEL, result.network, result.header, paths.MODEL_BACKBONE.name)
         tables.write_rows(paths.HISTORY, Epoch, result.history)
-        tables.write_rows(paths.LAYERS, Layer, trained_layers.layers(result.network, settings.finetune))
+        trained_layers.write(paths.LAYERS, result.network, settings.finetune)
         files.write_json(paths.TRAIN_METRICS, result.metrics)
         finetuning_state.copy(result.state, paths.FINETUNING_STATE)
         print_summary(result.metrics, result.seconds)

@@ -23,7 +23,7 @@ SMALL = {  # the outputs that git tracks; DVC tracks the others
     "dvc.lock",
     *(f"metrics/{name}.json" for name in ("download", "filter", "split", "check_labels")),
     *(f"metrics/{name}.json" for name in ("train", "evaluate", "tta_evaluate")),
-    *(f"plots/{name}.csv" for name in ("class_counts", "image_sizes", "history", "predictions", "per_class")),
+    *(f"plots/{name}.csv" for name in ("class_counts", "image_sizes", "history", "layers", "predictions", "per_class")),
     *(f"plots/{name}.csv" for name in ("reliability", "tta_predictions", "tta_per_class")),
 }
 
@@ -133,6 +133,15 @@ def test_train_keeps_the_epoch_with_the_lowest_validation_loss(run: Run) -> None
     assert metrics["epochs"] == min(30, metrics["best_epoch"] + 10)
     assert metrics["parameters_trained"] == HEAD_PARAMETERS
     assert metrics["parameters"] == BACKBONE_PARAMETERS + HEAD_PARAMETERS
+
+
+def test_the_layers_add_up_to_the_network(run: Run) -> None:
+    layers = table(run, "plots/layers.csv")
+
+    assert sum(int(row["parameters"]) for row in layers) == BACKBONE_PARAMETERS + HEAD_PARAMETERS
+    assert sum(int(row["trained"]) for row in layers) == HEAD_PARAMETERS
+    assert (layers[0]["name"], layers[0]["kind"]) == ("backbone.conv_stem", "Conv2dSame")
+    assert layers[-1]["output"] == "3"
 
 
 def test_the_model_file_names_its_classes_in_order(run: Run) -> None:
