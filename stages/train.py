@@ -7,10 +7,10 @@ from dataclasses import replace
 from boatyard import params
 from boatyard.core import distributed, files, paths, splits, tables
 from boatyard.core.machine import Machine
+from boatyard.evaluation import temperature
 from boatyard.features import feature_files
 from boatyard.models import model_file
 from boatyard.models.engines import registry
-from boatyard.models.layer_summary import Layer
 from boatyard.training import classifier_training, finetuning_state, last_run, trained_layers
 from boatyard.training.history import Epoch
 
@@ -32,7 +32,7 @@ def train(machine: Machine) -> None:
     if distributed.rank() == 0:
         model_file.save(paths.MODEL, result.network, result.header, paths.MODEL_BACKBONE.name)
         tables.write_rows(paths.HISTORY, Epoch, result.history)
-        tables.write_rows(paths.LAYERS, Layer, trained_layers.layers(result.network, settings.finetune))
+        trained_layers.write(paths.LAYERS, result.network, settings.finetune)
         files.write_json(paths.TRAIN_METRICS, result.metrics)
         finetuning_state.copy(result.state, paths.FINETUNING_STATE)
         print_summary(result.metrics, result.seconds)
@@ -52,8 +52,7 @@ def print_summary(metrics: classifier_training.Metrics, seconds: list[float]) ->
         f"best epoch {best} of {epochs}: validation top-1 {top1:.4f}; "
         f"{metrics['parameters_trained']:,} of {metrics['parameters']:,} parameters trained"
     )
-    before, after = (metrics[key]["validation_loss"] for key in ("uncalibrated", "calibrated"))
-    print(f"temperature {metrics['temperature']:.3f}: validation loss {before:.4f} before it, {after:.4f} with it")
+    print(temperature.verdict(metrics))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ SMALL = {  # the outputs that git tracks; DVC tracks the others
     "dvc.lock",
     *(f"metrics/{name}.json" for name in ("download", "filter", "split", "check_labels")),
     *(f"metrics/{name}.json" for name in ("train", "evaluate", "tta_evaluate")),
-    *(f"plots/{name}.csv" for name in ("class_counts", "image_sizes", "history", "predictions", "per_class")),
+    *(f"plots/{name}.csv" for name in ("class_counts", "image_sizes", "history", "layers", "predictions", "per_class")),
     *(f"plots/{name}.csv" for name in ("reliability", "tta_predictions", "tta_per_class")),
 }
 
@@ -135,6 +135,15 @@ def test_train_keeps_the_epoch_with_the_lowest_validation_loss(run: Run) -> None
     assert metrics["parameters"] == BACKBONE_PARAMETERS + HEAD_PARAMETERS
 
 
+def test_the_layers_add_up_to_the_network(run: Run) -> None:
+    layers = table(run, "plots/layers.csv")
+
+    assert sum(int(row["parameters"]) for row in layers) == BACKBONE_PARAMETERS + HEAD_PARAMETERS
+    assert sum(int(row["trained"]) for row in layers) == HEAD_PARAMETERS
+    assert (layers[0]["name"], layers[0]["kind"]) == ("backbone.conv_stem", "Conv2dSame")
+    assert layers[-1]["output"] == "3"
+
+
 def test_the_model_file_names_its_classes_in_order(run: Run) -> None:
     with safe_open(run.clone.folder / "models/model.safetensors", framework="numpy") as file:
         metadata = str(file.metadata())
@@ -148,7 +157,7 @@ def test_evaluate_agrees_with_its_predictions(run: Run) -> None:
 
     assert list(metrics) == [
         *("images", "top1", "top1_low", "top1_high", "top3", "top5", "loss"),
-        *("mean_class_accuracy", "macro_f1", "ece", "uncalibrated"),
+        *("mean_class_accuracy", "macro_f1", "ece", "intervals", "uncalibrated"),
     ]
     assert {row["path"]: row["actual"] for row in rows} == labels
     assert [row["path"] for row in rows] == sorted(labels)

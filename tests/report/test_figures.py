@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from PIL import Image
 
-from boatyard.curation.catalog import ClassCount, ImageSize
+from boatyard.curation.catalog import ClassCount, ImageSize, Photo
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.class_results import ClassResult
 from boatyard.evaluation.comparison import TtaClassResult
 from boatyard.evaluation.predictions import Prediction
+from boatyard.report import trend
 from boatyard.report.figures import bars, charts, sheets, style
 from boatyard.training.history import Epoch
 
@@ -77,6 +78,26 @@ def test_image_sizes_are_the_dots() -> None:
     assert areas[0] > areas[1]
 
 
+def photos(**sides: list[int]) -> list[Photo]:
+    return [Photo("", label, 4 * side, side, "RGB", "", "") for label, values in sides.items() for side in values]
+
+
+def test_class_sizes_show_each_classs_distribution_the_largest_on_top() -> None:
+    (axes,) = bars.class_sizes(photos(small=[10, 20, 30], large=[100] * 9 + [200])).axes
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["large", "small"]
+    assert list(axes.lines[0].get_xdata()) == [200, 40]  # sqrt(4 side · side) = 2 side
+    thin, thick = [item.get_segments() for item in axes.collections if isinstance(item, LineCollection)]
+    assert [list(line[:, 0]) for line in thick] == [[200, 200], [30, 50]]
+    assert [list(line[:, 0].round(6)) for line in thin] == [[200, 310], [22, 58]]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]
+
+
+def test_class_sizes_of_many_classes_fit_the_page_and_name_some() -> None:
+    figure = bars.class_sizes(photos(**{f"class {number:03d}": [500 - number] for number in range(101)}))
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["class 000", "class 050", "class 100"]
+    assert figure.get_figheight() < 6
+
+
 def history(*phases: str) -> list[Epoch]:
     return [
         Epoch(number, phase, 1 / number, 1.5 / number, 0.5, 0.4, 0.001)  # type: ignore[arg-type]
@@ -104,7 +125,8 @@ def test_curves_shade_fine_tuning() -> None:
 
 
 def test_accuracy_vs_count_puts_each_class_at_its_count() -> None:
-    (axes,) = charts.accuracy_vs_count(RESULTS).axes
+    (axes,) = charts.accuracy_vs_count(RESULTS, None).axes
+    assert len(axes.lines) == 1
     assert list(axes.lines[0].get_xdata()) == [200, 40, 90]
     assert list(axes.lines[0].get_ydata()) == [0.75, 0.5, 1.0]
     assert sorted(text.get_text() for text in axes.texts) == ["cat", "dog", "emu"]
@@ -112,8 +134,17 @@ def test_accuracy_vs_count_puts_each_class_at_its_count() -> None:
     assert axes.get_ylim()[0] == pytest.approx(0.2 - 0.02 * 0.8)  # just below the lowest interval
 
 
+def test_accuracy_vs_count_draws_the_trend() -> None:
+    fitted = trend.fit(RESULTS)
+    assert fitted
+    _, line = charts.accuracy_vs_count(RESULTS, fitted).axes[0].lines
+    counts, accuracies = line.get_data()
+    assert (counts[0], counts[-1]) == pytest.approx((40, 200))
+    assert list(accuracies) == pytest.approx([fitted.at(count) for count in np.asarray(counts)])
+
+
 def test_names_of_dots_in_one_place_do_not_lie_on_one_another() -> None:
-    figure = charts.accuracy_vs_count([measured(f"a long class name {n}", 0.5, 40 + n % 2) for n in range(14)])
+    figure = charts.accuracy_vs_count([measured(f"a long class name {n}", 0.5, 40 + n % 2) for n in range(14)], None)
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert 0 < len(boxes) < 14
@@ -182,7 +213,7 @@ def test_percent_of_an_axis() -> None:
 
 
 def figure_of(results: list[ClassResult]) -> Figure:
-    return charts.accuracy_vs_count(results)
+    return charts.accuracy_vs_count(results, trend.fit(results))
 
 
 def test_same_data_same_bytes_whatever_the_machines_settings() -> None:
@@ -252,22 +283,43 @@ def test_augmented_views_shows_photo_plain_view_and_all_views() -> None:
     assert counts[(0, 0, 255)] == large * round(30 * large / 60) + sheets.CELL * round(30 * sheets.CELL / 60)
 
 
-def test_mistakes_draw_probabilities_as_bars() -> None:
-    wrong = Prediction("cat/1.png", "cat", "dog", 0.75, 0.25, (("dog", 0.75), ("cat", 0.25)))
-    sheet = sheets.mistakes([(wrong, RED)])
-    pixels = np.asarray(sheet)
+WRONG = Prediction("cat/1.png", "cat", "dog", 0.75, 0.25, (("dog", 0.75), ("cat", 0.25)))
+RIGHT = Prediction("cat/2.png", "cat", "cat", 0.5, 0.5, (("cat", 0.5), ("dog", 0.25)))
+
+
+def bar(sheet: Image.Image, colour: str) -> int:
+    """The length of a sheet's longest run of pixels of a colour in a row."""
+    rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return int((np.asarray(sheet) == rgb).all(axis=2).sum(axis=1).max())
+
+
+def test_predictions_draw_probabilities_as_bars_coloured_by_the_actual_class() -> None:
     room = (sheets.WIDTH - 2 * sheets.MARGIN - 3 * sheets.GAP) // 2 - 2 * sheets.CELL + sheets.GAP - 2 * sheets.GAP
+    wrong, right = (sheets.predictions([(prediction, RED)], "cat") for prediction in (WRONG, RIGHT))
 
-    def length(colour: str) -> int:
-        rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-        return int((pixels == rgb).all(axis=2).sum(axis=1).max())
+    assert bar(wrong, style.CONTRAST) == round(0.75 * room)
+    assert bar(wrong, style.ACCENT) == round(0.25 * room)
+    assert bar(right, style.ACCENT) == round(0.5 * room)
+    assert bar(right, style.GREY) == round(0.25 * room)
+    assert bar(right, style.CONTRAST) == 0
 
-    assert length(style.CONTRAST) == round(0.75 * room)
-    assert length(style.ACCENT) == round(0.25 * room)
+
+def test_odds_add_the_actual_class_where_it_is_not_among_the_top() -> None:
+    top = (("a", 0.4), ("b", 0.3))
+    assert sheets.odds(Prediction("", "b", "a", 0.4, 0.3, top)) == [("a", 0.4), ("b", 0.3)]
+    assert sheets.odds(Prediction("", "c", "a", 0.4, 0.01, top)) == [("a", 0.4), ("b", 0.3), ("c", 0.01)]
 
 
-def test_mistakes_without_any() -> None:
-    assert sheets.mistakes([]).height == 2 * sheets.MARGIN + max(2 * sheets.CELL - sheets.GAP, 7 * sheets.LINE)
+def test_an_answer_marks_the_actual_class_if_it_is_known() -> None:
+    top = [("dog", 0.75), ("cat", 0.25)]
+    room = sheets.WIDTH - 2 * sheets.MARGIN - 4 * sheets.CELL - 3 * sheets.GAP
+    unknown, wrong, right = (sheets.answer(RED, "a.jpg", top, actual) for actual in (None, "cat", "dog"))
+
+    assert (bar(unknown, style.ACCENT), bar(unknown, style.CONTRAST)) == (round(0.75 * room), 0)
+    assert (bar(wrong, style.CONTRAST), bar(wrong, style.ACCENT)) == (round(0.75 * room), round(0.25 * room))
+    assert (bar(right, style.ACCENT), bar(right, style.CONTRAST)) == (round(0.75 * room), 0)
+    # A line for the actual class: the bars are further down.
+    assert (np.asarray(unknown) != np.asarray(right)).any()
 
 
 def test_a_sheet_is_the_same_bytes_each_time() -> None:

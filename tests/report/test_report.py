@@ -358,12 +358,6 @@ def test_mistakes_are_the_most_confident_ones_with_their_odds(parsed: Parsed, ru
     assert f"mistaken for {wrong[0].predicted} {odds} {wrong[0].path}" in parsed.text
 
 
-def test_odds_add_the_actual_class_where_it_is_not_among_the_top() -> None:
-    top = (("a", 0.4), ("b", 0.3))
-    assert page.odds(Prediction("", "b", "a", 0.4, 0.3, top)) == [("a", 0.4), ("b", 0.3)]
-    assert page.odds(Prediction("", "c", "a", 0.4, 0.01, top)) == [("a", 0.4), ("b", 0.3), ("c", 0.01)]
-
-
 def test_the_worst_class_has_a_section(parsed: Parsed, run: Run) -> None:
     worst = min(run.results, key=lambda row: (row.top1, -row.test_images))
     right = sum(p.actual == p.predicted == worst.label for p in run.predictions)
@@ -371,6 +365,55 @@ def test_the_worst_class_has_a_section(parsed: Parsed, run: Run) -> None:
     assert section.startswith(
         f"{worst.label} {right} of {worst.test_images} test photos right: {100 * worst.top1:.1f} % (95 %"
     )
+
+
+def test_class_by_class_has_wrong_and_right_photos_of_each_class_and_is_closed(six: Path, run: Run) -> None:
+    source = (six / paths.REPORT_HTML).read_text(encoding="utf-8")
+    (section,) = re.findall(r'<section id="by-class".*?</section>', source, re.DOTALL)
+    assert "<details><summary>" in section
+    text = f"{Parsed(section).text} "
+    for result in run.worst_first:
+        own = [prediction for prediction in run.predictions if prediction.actual == result.label]
+        _, text = text.split(f"{result.label} {sum(p.right for p in own)} of {len(own)} test photos right", 1)
+        shown = [p for p in own if f" {p.path} " in text.partition(" test photos right")[0]]
+        wrong = sorted((p for p in own if not p.right), key=lambda p: -p.probability)
+        assert sum(not p.right for p in shown) == min(3, len(wrong))
+        assert {p.path for p in wrong[:3]} <= {p.path for p in shown}
+        assert sum(p.right for p in shown) == min(3, len(own) - len(wrong))
+        for prediction in shown:
+            before = text.partition(f" {prediction.path} ")[0].rpartition("✓ right" if prediction.right else "✗ wrong")
+            odds = " ".join(f"{label} {100 * share:.1f} %" for label, share in prediction.top)
+            assert before[2].strip() == odds
+
+
+def test_chosen_photos_are_spread_over_confidence() -> None:
+    def prediction(number: int, right: bool) -> Prediction:
+        return Prediction(f"{number}", "a", "a" if right else "b", number / 10, 0.1, ())
+
+    rows = [prediction(number, number > 3) for number in range(10)]
+    assert [p.path for p in pictures.choose(rows, 2, 3)] == ["3", "2", "9", "7", "4"]
+    assert [p.path for p in pictures.choose(rows, 0, 1)] == ["9"]
+    assert [p.path for p in pictures.choose(rows[:4], 9, 9)] == ["3", "2", "1", "0"]
+    assert pictures.choose([], 1, 1) == []
+
+
+def test_the_layers_are_listed_with_a_total(parsed: Parsed) -> None:
+    _, *rows = parsed.tables["Layers of the network"].rows
+    assert [[cell[0] for cell in row] for row in rows] == [
+        ["backbone.stem", "Conv2d", "32 × 112 × 112", "864", "no"],
+        ["backbone.blocks", "Sequential", "1280", "3,370,140", "no"],
+        ["head.hidden", "Linear", "256", "331,210", "yes"],
+        ["Total", "", "", "3,702,214", "331,210"],
+    ]
+
+
+def test_sizes_by_class_are_shown_unless_all_photos_have_one_size(
+    parsed: Parsed, run: Run, shown: pictures.Pictures
+) -> None:
+    assert "Sizes by class, the largest on top." in parsed.text
+    text = Parsed(render(replace(run, sizes=run.sizes[:1]), shown)).text
+    assert "Every photo is" in text
+    assert "Sizes by class" not in text
 
 
 def test_the_page_explains_why_training_stopped(parsed: Parsed) -> None:
@@ -383,16 +426,43 @@ def test_the_page_explains_why_training_stopped(parsed: Parsed) -> None:
 
 def test_the_calibration_is_shown_before_and_after(parsed: Parsed, run: Run, six: Path) -> None:
     before, after = run.training["uncalibrated"], run.training["calibrated"]
+    verdict = "temperature 1.250: it lowers the validation loss by 0.0180 ± 0.0060 (± standard error)"
+
+    def nats(values: dict[str, Any], key: str) -> str:
+        low, high = values["intervals"][key]
+        return f"{values[key]:.3f} ({low:.3f} – {high:.3f})"
+
+    def percent(values: dict[str, Any], key: str) -> str:
+        low, high = values["intervals"][key]
+        return f"{100 * values[key]:.1f} % ({100 * low:.1f} – {100 * high:.1f} %)"
+
+    loss, ece = "validation_loss", "validation_ece"
     assert (
-        f"Temperature 1.25, fitted on validation: loss {before['validation_loss']:.3f} before, "
-        f"{after['validation_loss']:.3f} after; calibration error 6.1 % before, 3.2 % after"
+        f"{verdict}; loss {nats(before, loss)} before, {nats(after, loss)} after; "
+        f"calibration error {percent(before, ece)} before, {percent(after, ece)} after"
     ) in parsed.text
     test, plain = run.test, run.test["uncalibrated"]
-    assert f"{100 * test['ece']:.1f} % confidence vs accuracy {100 * plain['ece']:.1f} % uncalibrated" in parsed.text
-    assert "(15 bins)" in parsed.text
-    assert f"{test['loss']:.3f} cross entropy {plain['loss']:.3f} uncalibrated" in parsed.text
+    low, high = (100 * bound for bound in test["intervals"]["ece"])
+    assert f"{100 * test['ece']:.1f} % confidence vs accuracy 95 % interval {low:.1f} – {high:.1f} %" in parsed.text
+    assert f"(15 bins, 95 % interval {low:.1f} – {high:.1f} %)" in parsed.text
+    low, high = test["intervals"]["loss"]
+    assert f"{test['loss']:.3f} cross entropy 95 % interval {low:.3f} – {high:.3f} {plain['loss']:.3f} " in parsed.text
     summary = (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
-    assert f"Plain view without it: loss {plain['loss']:.3f}, calibration error {100 * plain['ece']:.1f} %." in summary
+    assert f"**Calibration:** {verdict}. It changes confidence" in summary
+    assert (f"Plain view without it: loss {nats(plain, 'loss')}, calibration error {percent(plain, 'ece')}.") in summary
+
+
+def test_a_declined_temperature_is_explained_and_shows_no_other_figures(run: Run, shown: pictures.Pictures) -> None:
+    fitted = {"temperature": 1.058, "loss_gain": 0.0007, "standard_error": 0.0012}
+    training = {**run.training, "temperature": 1.0, "fitted_temperature": fitted}
+    declined = replace(run, training=training)
+    sentence = "temperature 1: 1.058 would lower the validation loss by 0.0007 ± 0.0012, which is no evidence"
+    text = Parsed(render(declined, shown)).text
+    assert sentence in text
+    assert "uncalibrated" not in text
+    assert "without the temperature" not in text
+    summary = markdown.summary(declined)
+    assert f"**Calibration:** {sentence} (± standard error).\n\n**Test-time" in summary
 
 
 def test_fine_tuning_is_a_phase_of_its_own(run: Run, shown: pictures.Pictures) -> None:
@@ -522,8 +592,8 @@ def test_one_hundred_and_one_classes(many: Path) -> None:
 
 
 def test_the_figures_are_there(six: Path) -> None:
-    names = ["accuracy_vs_count", "augmented_views", "class_counts", "confusion_matrix", "curves", "image_sizes"]
-    names += ["mistakes", "per_class", "reliability", "sample_grid", "tta_vs_plain"]
+    names = ["accuracy_vs_count", "augmented_views", "class_counts", "class_sizes", "confusion_matrix", "curves"]
+    names += ["image_sizes", "mistakes", "per_class", "reliability", "sample_grid", "tta_vs_plain"]
     assert sorted(path.name for path in (six / paths.FIGURES).iterdir()) == [f"{name}.png" for name in names]
 
 

@@ -14,13 +14,15 @@ import pytest
 from PIL import Image
 
 from boatyard import Classifier, cli
-from boatyard.core import paths
+from boatyard.core import paths, splits
 from boatyard.evaluation import tta
 from boatyard.images.decoding import open_photo
 from boatyard.images.views import FIRST_TTA_VIEW, PLAIN, PhotoViews, Recipe, plain_view
 from boatyard.models import model_header
 from boatyard.params.schema import Augment
+from boatyard.report.figures import sheets
 from boatyard.serving import output_formats, predict
+from boatyard.serving.known_classes import KnownClasses
 
 
 @pytest.fixture
@@ -202,6 +204,30 @@ def test_pictures_are_drawn_one_for_each_photo(photos: Path, capsys: pytest.Capt
     assert all(Image.open(path).size[0] > 800 for path in Path("drawn").iterdir())
     run("photos", "--picture", "drawn")
     assert {path.name: path.read_bytes() for path in Path("drawn").iterdir()} == first
+
+
+def test_a_picture_shows_the_class_of_a_photo_whose_folder_or_content_is_known(photos: Path) -> None:
+    inside = paths.RAW / "ferry" / "1.png"
+    inside.parent.mkdir(parents=True)
+    Image.fromarray(np.random.default_rng(7).integers(0, 256, (70, 90, 3), dtype=np.uint8)).save(inside)
+    (photos / "copy.png").write_bytes(inside.read_bytes())
+    Path("link").symlink_to(paths.RAW, target_is_directory=True)
+    class_of = KnownClasses()
+
+    assert class_of(inside) == class_of(inside.absolute()) == class_of(Path("link/ferry/1.png")) == "ferry"
+    assert class_of(photos / "copy.png") is None  # there is no data/splits.csv
+    sha256 = hashlib.sha256(inside.read_bytes()).hexdigest()
+    splits.write_splits(paths.SPLITS, [splits.Sample("ferry/1.png", "ferry", "test", sha256)])
+    assert KnownClasses()(photos / "copy.png") == "ferry"
+    assert KnownClasses()(photos / "a.png") is None
+
+    assert run("photos/copy.png", "photos/a.png", "--picture", "drawn", "--topk", "1") == 0
+    known, unknown = (Image.open(f"drawn/{name}.png") for name in ("copy", "a"))
+    answer = Classifier.load(paths.ONNX)(inside)
+    top = list(answer.top(1)) + ([] if answer.label == "ferry" else [("ferry", answer.probabilities["ferry"])])
+    assert known.tobytes() == sheets.answer(open_photo(inside), "copy.png", top, "ferry").tobytes()
+    other = Classifier.load(paths.ONNX)(photos / "a.png").top(1)
+    assert unknown.tobytes() == sheets.answer(open_photo(photos / "a.png"), "a.png", other).tobytes()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 from clone import Clone
 
 PLOTS = {
-    *("Loss", "Top-1", "plots/history.csv"),
+    *("Loss", "Top-1", "plots/history.csv", "plots/layers.csv"),
     *("plots/class_counts.csv", "plots/image_sizes.csv", "plots/per_class.csv", "plots/reliability.csv"),
     *("plots/predictions.csv", "plots/tta_predictions.csv", "plots/tta_per_class.csv"),
 }

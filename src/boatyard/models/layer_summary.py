@@ -17,7 +17,8 @@ class Layer:
     Attributes:
         name: its path in the network, such as `backbone.layer1.0`.
         kind: its class, such as `Bottleneck`; `Parameter` for a parameter outside any layer.
-        output: the shape of its output for one view, such as `256 × 56 × 56`; empty if it returns no tensor.
+        output: the shape of its output for one view, such as `256 × 56 × 56`; empty if it does not run as a
+            layer, like the projection inside PyTorch's attention.
         parameters: their number, each counted once in the network.
         trained: the number of those that training changed.
     """

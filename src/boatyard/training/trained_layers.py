@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from itertools import chain
+from pathlib import Path
 
 from torch import nn
 
+from boatyard.core import tables
 from boatyard.models.layer_summary import Layer, summarise
 from boatyard.models.network import Network
 from boatyard.params.schema import Finetune
@@ -21,3 +23,8 @@ def layers(network: Network, finetune: Finetune, *, every_layer: bool = False) -
     """
     blocks: Iterable[list[nn.Parameter]] = finetuning.blocks_to_train(network, finetune) if finetune.epochs else []
     return summarise(network, [*network.head.parameters(), *chain(*blocks)], every_layer=every_layer)
+
+
+def write(path: Path, network: Network, finetune: Finetune) -> None:
+    """Write plots/layers.csv; see `layers`."""
+    tables.write_rows(path, Layer, layers(network, finetune))

@@ -92,11 +92,10 @@ def accuracy_vs_count(results: Sequence[ClassResult], trend: Trend | None) -> Fi
         many = len(results) > MAX_NAMES
         axes.vlines(counts, lows, highs, color=style.SOFT, lw=1.5 if many else 4, alpha=0.5 if many else 1)
         axes.plot(counts, [row.top1 for row in results], "o", color=style.ACCENT, ms=4 if many else 6)
+        line: list[tuple[float, float]] = []
         if trend:
-            ends = [min(counts), max(counts)]
-            axes.plot(
-                ends, [trend.at(end) for end in ends], color=style.CONTRAST, lw=1.2, ls=(0, (4, 3)), label="trend"
-            )
+            line = [(float(count), trend.at(count)) for count in np.geomspace(min(counts), max(counts), 50)]
+            axes.plot(*zip(*line, strict=True), color=style.MUTED, lw=1.2, ls=(0, (4, 3)), zorder=1, label="trend")
             figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right")
         axes.set_xscale("log")
         axes.set_xlim(min(counts) / 1.25, max(counts) * 1.25)
@@ -108,14 +107,15 @@ def accuracy_vs_count(results: Sequence[ClassResult], trend: Trend | None) -> Fi
         axes.yaxis.set_major_formatter(style.percent)
         axes.set(xlabel="training photos (log scale)", ylabel="test top-1")
         worst = sorted(results, key=lambda row: (row.top1, row.label))[: 3 if many else MAX_NAMES]
-        _name_dots(figure, axes, worst)
+        _name_dots(figure, axes, worst, line)
     return figure
 
 
-def _name_dots(figure: Figure, axes: Axes, rows: Sequence[ClassResult]) -> None:
-    """Label each dot where the label covers no dot, no other label and preferably no interval; or leave it out."""
+def _name_dots(figure: Figure, axes: Axes, rows: Sequence[ClassResult], line: Sequence[tuple[float, float]]) -> None:
+    """Label each dot where the label covers no dot and no other label, and preferably no interval nor line, or not."""
     figure.draw_without_rendering()  # the layout, which label positions depend on
-    bands, dots = [], []
+    bands = [Bbox.from_extents(x - 3, y - 3, x + 3, y + 3) for x, y in axes.transData.transform(line)] if line else []
+    dots = []
     for row in rows:
         heights = (row.top1_low, row.top1, row.top1_high)
         (x, low), (_, middle), (_, high) = axes.transData.transform([(row.train_images, height) for height in heights])

@@ -143,7 +143,7 @@ class _Sheet:
 
     def text(self, left: int, top: int, text: str, room: int, colour: str = style.INK) -> None:
         """A line of text, shortened in the middle until it fits into `room` pixels."""
-        length = 60
+        length = len(text)
         shown = style.label(text, length)
         while _font().getlength(shown) > room and length > 1:
             length -= 1
