@@ -53,7 +53,7 @@ class Case:
         settings = params.load("train", self.root / paths.PIPELINE, self.root / paths.PARAMS)
         samples, folder = finetuning_case.rows(self.root / paths.RAW), self.root
         recipe = Recipe(PREPROCESSING, finetuning_case.AUGMENT, 0)
-        views = [recipe.draw(folder / paths.RAW / sample.path, sample.sha256, [PLAIN])[0] for sample in samples]
+        views = [recipe.open(folder / paths.RAW / sample.path, sample.sha256, [PLAIN]).views()[0] for sample in samples]
         with torch.inference_mode():
             plain = Embedder(small_backbone(), PREPROCESSING)(torch.from_numpy(np.stack(views))).numpy()
         count = sum(sample.split == "train" for sample in samples)
