@@ -36,8 +36,8 @@ repro: $(INSTALLED)  ## run what changed of the pipeline, from the photos to rep
 	@$(BIN)/python -m dvc repro
 	@echo "The report: $(CURDIR)/report/index.html"
 
-presets: $(INSTALLED)  ## bring keys and comments of presets/*.yaml and params.yaml up to date with the schema
-	@$(BIN)/python -m boatyard.params.write presets/*.yaml params.yaml
+presets: $(INSTALLED)  ## bring keys and comments of presets/ and params.yaml up to date with the schema
+	@$(BIN)/python -m boatyard.params.write presets/*.yaml presets/*/*.yaml params.yaml
 
 test: check  ## check, then the unit tests, one run of the whole pipeline on drawn photos and what depends on it
 	@$(BIN)/python -m pytest --numprocesses $(JOBS)

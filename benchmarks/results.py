@@ -5,9 +5,13 @@ Each seed has its own split, views and initial weights. The pipeline runs by `dv
 work shared by two settings or two calls is done once. Prints a line per run and a Markdown table: mean ± sample
 standard deviation over the seeds.
 
+A preset with `dataset.source: folder` runs as it is, with the archive unpacked into data/incoming. Another one gets a
+`dataset` section for the archive; --root is the folder in it that has the class folders.
+
 Baselines, on the same data/splits.csv and backbone:
 
-    logistic regression   scikit-learn's, on standardised features of the plain views; C chosen on validation
+    logistic regression   scikit-learn's, on standardised features of the plain views; C chosen on validation; not
+                          with --alone
     published recipe      the articles' notebooks as written (benchmarks/published_recipe.py); only with --recipe
 
 With --try only training runs, so no test photo is used. Each --try is one candidate: settings on top of the preset and
@@ -15,18 +19,19 @@ With --try only training runs, so no test photo is used. Each --try is one candi
 
 Examples, from the repository's root:
 
-    python benchmarks/results.py presets/boats.yaml boats.zip --scratch work \\
-        --set model.backbone=efficientnet_lite0 --try "" --try "train.lr=0.003 model.head.hidden=0"
-    python benchmarks/results.py presets/boats.yaml boats.zip --scratch work \\
-        --set model.backbone=efficientnet_lite0 --seeds 1 --recipe
+    python benchmarks/results.py presets/improved/boats.yaml boats.zip --scratch work \\
+        --try "" --try "train.lr=0.003 model.head.hidden=0"
+    python benchmarks/results.py presets/offline/boats.yaml boats.zip --scratch work --seeds 1 --recipe
 """
 
 import argparse
 import json
 import multiprocessing
 import shlex
+import shutil
 import statistics
 import tempfile
+import time
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,7 +40,7 @@ import numpy as np
 import scratch
 from scratch import dvc, read_metrics
 
-from boatyard.core import errors, files, machine, splits
+from boatyard.core import errors, files, machine, paths, splits
 
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 
@@ -57,6 +62,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="number of seeds (default 5)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="S", help="seeds S … S+N−1 (default 0)")
     parser.add_argument("--scratch", type=Path, metavar="FOLDER", help="keep the runs there for later calls")
+    parser.add_argument("--alone", action="store_true", help="without logistic regression")
     other = parser.add_mutually_exclusive_group()
     other.add_argument(
         "--try", action="append", default=[], metavar="'KEY=VALUE …'", dest="candidates", help="once per candidate"
@@ -89,20 +95,25 @@ def measure(folder: Path, arguments: argparse.Namespace) -> tuple[list[str], dic
     runs: dict[str, list[Figures]] = {}
     for seed in seeds(arguments):
         write_params(folder, arguments, seed)
+        started = time.perf_counter()
         dvc(folder, "repro", "evaluate", "tta_evaluate")
-        plain, tta = read_metrics(folder, "evaluate"), read_metrics(folder, "tta_evaluate")
+        minutes = (time.perf_counter() - started) / 60
+        trained, plain, tta = (read_metrics(folder, stage) for stage in ("train", "evaluate", "tta_evaluate"))
         figures = {
-            "validation": read_metrics(folder, "train")["validation_top1"],
+            "validation": trained["validation_top1"],
             "top-1": plain["top1"],
             "top-5": plain["top5"],
             "loss": plain["loss"],
             "top-1 with TTA": tta["top1"],
+            "epochs": trained["epochs"],
+            "minutes": minutes,
         }
         note(runs, "Boatyard", seed, figures)
-        note(runs, "logistic regression", seed, logistic_regression(folder))
+        if not arguments.alone:
+            note(runs, "logistic regression", seed, logistic_regression(folder))
         if arguments.recipe:
             note(runs, "published recipe", seed, published_recipe(folder, arguments.recipe_batch, seed))
-    return ["validation", "top-1", "top-5", "loss", "top-1 with TTA"], runs
+    return ["validation", "top-1", "top-5", "loss", "top-1 with TTA", "epochs", "minutes"], runs
 
 
 def seeds(arguments: argparse.Namespace) -> range:
@@ -116,7 +127,12 @@ def note(runs: dict[str, list[Figures]], name: str, seed: int, figures: Figures)
 
 
 def write_params(folder: Path, arguments: argparse.Namespace, seed: int, assignments: Iterable[str] = ()) -> None:
-    dataset = scratch.from_archive(arguments.archive, arguments.root)
+    dataset = files.read_yaml(arguments.preset)["dataset"]
+    incoming = folder / paths.INCOMING
+    if dataset["source"] != "folder":
+        dataset = scratch.from_archive(arguments.archive, arguments.root)
+    elif not any(incoming.iterdir()):
+        shutil.unpack_archive(arguments.archive, incoming)
     scratch.write_params(folder, arguments.preset, dataset, [f"seed={seed}", *arguments.set, *assignments])
 
 

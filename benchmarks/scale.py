@@ -24,7 +24,7 @@ from boatyard.core import errors, files, paths
 DATASET = {"source": "folder", "licence": "drawn", "layout": {"kind": "folders", "root": "."}}
 SETTINGS = (
     *("image.size=64", "features.views=1", "filter.min_images=3", "train.epochs=10"),
-    *("tta.policies=[flips]", "model.backbone=efficientnet_lite0"),
+    *("image.crop=0.875", "model.backbone=efficientnet_lite0", "model.head.hidden=0"),
 )
 SIDE = 96
 HERE = Path(__file__).resolve().parent
@@ -79,7 +79,7 @@ def draw(folder: Path, photos: int, classes: int) -> None:
 def measure(folder: Path, photos: int, classes: int) -> dict[str, Ran]:
     """Run every stage on this many photos."""
     scratch.prepare(folder)
-    scratch.write_params(folder, HERE.parent / "presets/boats.yaml", DATASET, SETTINGS)
+    scratch.write_params(folder, HERE.parent / "presets/improved/boats.yaml", DATASET, SETTINGS)
     measured: dict[str, Ran] = {}
 
     def note(name: str, *command: str | Path) -> None:

@@ -8,9 +8,9 @@ last, which halves its time on a CPU; two epochs run as written, without.
 
 Examples, from the repository's root:
 
-    python benchmarks/speed.py presets/boats.yaml boats.zip --set model.backbone=efficientnet_lite0 --recipe
-    python benchmarks/speed.py presets/boats.yaml some.zip --repetitions 1 --recipe --recipe-epochs 2 \\
-        --set model.backbone=efficientnet_lite0 filter.min_images=3
+    python benchmarks/speed.py presets/offline/boats.yaml boats.zip --recipe
+    python benchmarks/speed.py presets/offline/boats.yaml some.zip --repetitions 1 --recipe --recipe-epochs 2 \\
+        --set filter.min_images=3
 """
 
 import argparse

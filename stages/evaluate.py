@@ -24,7 +24,7 @@ def main() -> None:
 
 def evaluate(here: Machine) -> None:
     settings = params.load("evaluate")
-    resamples, bins, seed = settings.evaluate.resamples, settings.evaluate.bins, settings.seed
+    bins, bootstrap = settings.evaluate.bins, {"resamples": settings.evaluate.resamples, "seed": settings.seed}
     model = model_file.read(paths.MODEL)
     classes = model.header.classes
     rows = splits.read_splits(paths.SPLITS)
@@ -44,10 +44,11 @@ def evaluate(here: Machine) -> None:
     tables.write_rows(paths.PER_CLASS, class_results.ClassResult, per_class)
     answers = Answers.from_log_probabilities(plain, actual, bins=bins)
     tables.write_rows(paths.RELIABILITY, calibration.ConfidenceBin, calibration.reliability(answers))
-    summary = metrics.summary(answers, resamples=resamples, seed=seed)
+    summary = metrics.summary(answers, **bootstrap)
     # The model applies its temperature; undoing it gives the uncalibrated output without another run.
-    uncalibrated = temperature.scale(plain, 1 / model.header.temperature)
-    before = metrics.calibration_metrics(Answers.from_log_probabilities(uncalibrated, actual, bins=bins))
+    applied = model.header.temperature
+    uncalibrated = plain if applied == 1 else temperature.scale(plain, 1 / applied)
+    before = metrics.calibration_metrics(Answers.from_log_probabilities(uncalibrated, actual, bins=bins), **bootstrap)
     files.write_json(paths.EVALUATE_METRICS, summary | {"uncalibrated": before})
     print(
         f"top-1 {summary['top1']:.4f} (95 % interval {summary['top1_low']:.4f} to {summary['top1_high']:.4f}) "

@@ -7,6 +7,7 @@ from dataclasses import replace
 from boatyard import params
 from boatyard.core import distributed, files, paths, splits, tables
 from boatyard.core.machine import Machine
+from boatyard.evaluation import temperature
 from boatyard.features import feature_files
 from boatyard.models import model_file
 from boatyard.models.engines import registry
@@ -51,8 +52,7 @@ def print_summary(metrics: classifier_training.Metrics, seconds: list[float]) ->
         f"best epoch {best} of {epochs}: validation top-1 {top1:.4f}; "
         f"{metrics['parameters_trained']:,} of {metrics['parameters']:,} parameters trained"
     )
-    before, after = (metrics[key]["validation_loss"] for key in ("uncalibrated", "calibrated"))
-    print(f"temperature {metrics['temperature']:.3f}: validation loss {before:.4f} before it, {after:.4f} with it")
+    print(temperature.verdict(metrics))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The parts of benchmarks/results.py and its published recipe that a figure can be wrong by."""
 
+import argparse
 import multiprocessing
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +11,12 @@ import drawn_photos
 import published_recipe
 import pytest
 import results
+import scratch
 
-from boatyard.core import paths
+from boatyard.core import files, paths
 from boatyard.core.splits import Sample
+
+PRESETS = Path(__file__).parents[2] / "presets"
 
 
 @pytest.mark.parametrize(
@@ -39,6 +44,29 @@ def test_a_row_is_of_the_seeds_that_have_the_figure():
         "| one | 2 | 0.6000 ± 0.1414 | 1.0000 |",
         "| other | 1 |  | 0.2500 |",
     ]
+
+
+def test_a_preset_for_a_folder_runs_as_it_is_on_the_unpacked_archive(tmp_path: Path):
+    photos, run = tmp_path / "photos", tmp_path / "run"
+    (photos / "discs").mkdir(parents=True)
+    drawn_photos.draw_photo(photos, "discs", 0)
+    archive = Path(shutil.make_archive(str(tmp_path / "photos"), "zip", photos))
+    (run / paths.INCOMING).mkdir(parents=True)
+
+    def dataset(preset: str) -> object:
+        given = argparse.Namespace(preset=PRESETS / preset, archive=archive, root=".", set=[])
+        results.write_params(run, given, seed=3)
+        settings = files.read_yaml(run / paths.PARAMS)
+        assert settings["seed"] == 3
+        return settings["dataset"]
+
+    assert dataset("boats.yaml") == scratch.from_archive(archive, ".")
+    assert not any((run / paths.INCOMING).iterdir())
+    expected = files.read_yaml(PRESETS / "offline/boats.yaml")["dataset"]
+    assert dataset("offline/boats.yaml") == expected
+    assert (run / paths.INCOMING / drawn_photos.name_of("discs", 0)).is_file()
+    archive.unlink()
+    assert dataset("offline/boats.yaml") == expected  # a second seed does not unpack it again
 
 
 @pytest.fixture

@@ -518,6 +518,14 @@ def test_classes_added_and_removed(repository: Repository) -> None:
         (paths.EVALUATE_METRICS, '{"images": 0, "top1": 1}', "{name}: metrics/evaluate.json has no valid"),
         (paths.EVALUATE_METRICS, '{"images": 9, "top1": NaN}', "{name}: metrics/evaluate.json has no valid"),
         (paths.TTA_METRICS, '{"images": 9, "top1": 7}', "{name}: metrics/tta_evaluate.json has no valid number 'top1'"),
+        *(
+            (
+                paths.EVALUATE_METRICS,
+                f'{{"images": 9, "top1": 1, "intervals": {intervals}}}',
+                "{name}: metrics/evaluate.json has no valid number 'intervals.",
+            )
+            for intervals in ("3", "[]", '{"top1": 1}', '{"top1": [1]}', '{"loss": [0, "x"]}', '{"ece": [0, 2]}')
+        ),
         (paths.PREDICTIONS, "path,actual\na,b\n", "{prefix}plots/predictions.csv is not a table of predictions ("),
         (paths.PREDICTIONS, "path,actual\na,b,c\n", "{prefix}plots/predictions.csv, line 2: damaged (expected 2"),
         (paths.CLASS_COUNTS, "label,images,kept\na,x,1\n", "{prefix}plots/class_counts.csv, line 2: damaged"),

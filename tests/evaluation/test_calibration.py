@@ -46,6 +46,51 @@ def drawn(seed, photos, classes, sharpness=1.0):
     return log_softmax(logits * sharpness, axis=1), actual.clip(0, classes - 1)
 
 
+def covering(sharpness, photos, samples=100):
+    """How often the interval of the calibration error covers its true value, and the share that starts above 0."""
+    truth = (
+        0.0 if sharpness == 1 else ECE.value(Answers.from_log_probabilities(*drawn(1, 200_000, 4, sharpness), bins=15))
+    )
+    found = [
+        ECE.interval(
+            Answers.from_log_probabilities(*drawn(seed, photos, 4, sharpness), bins=15), resamples=500, seed=seed
+        )
+        for seed in range(2, samples + 2)
+    ]
+    return np.mean([low <= truth <= high for low, high in found]), np.mean([low > 0 for low, _ in found])
+
+
+@pytest.mark.parametrize("photos", [30, 300])
+def test_the_interval_of_a_perfectly_calibrated_classifier_starts_at_0(photos):
+    covered, above = covering(1.0, photos)
+    assert covered == 1 - above
+    assert covered > 0.93  # seen: 0.96 and 0.99; of percentile bootstraps 0
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 2.0])
+def test_the_interval_of_the_calibration_error_covers_the_truth(sharpness):
+    covered, above = covering(sharpness, 300)
+    assert covered > 0.9  # seen: 0.95 and 0.96
+    assert above > 0.95  # and it shows that these classifiers are not calibrated
+
+
+def test_the_interval_of_the_calibration_error_is_the_same_for_the_same_seed():
+    some = Answers.from_log_probabilities(*drawn(3, 100, 4), bins=15)
+    first = ECE.interval(some, resamples=200, seed=1)
+    assert ECE.interval(some, resamples=200, seed=1) == first
+    assert ECE.interval(some, resamples=200, seed=2) != first
+
+
+def test_the_calibration_error_of_confident_mistakes_is_known_within_its_accuracy():
+    # 90 % sure and right half of the time, 100 photos: an error of 0.4, ± 1.96 · 0.05.
+    low, high = ECE.interval(
+        Answers.from_log_probabilities(two_classes(*[0.9] * 100), np.array([0, 1] * 50), bins=15),
+        resamples=20_000,
+        seed=0,
+    )
+    assert (low, high) == pytest.approx((0.302, 0.498), abs=0.006)
+
+
 def test_reliability_by_hand():
     # Confidences 0.9, 0.8, 0.7 (the second class), 0.6, 0.55; right, wrong, right, right, wrong.
     log_probabilities = two_classes(0.9, 0.8, 0.3, 0.6, 0.55)

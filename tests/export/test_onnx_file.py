@@ -291,7 +291,7 @@ def test_a_part_that_is_missing_or_of_another_model_is_one_line(model_repository
     for read in (onnx_file.read, onnx_file.joined):
         with pytest.raises(
             UserError,
-            match=r"^models/model\.onnx_data, .*, is missing: run `dvc pull models/model\.onnx_data`, or copy",
+            match=r"^models/model\.onnx needs models/model\.onnx_data, which is missing: run `dvc pull models/m",
         ):
             read(paths.ONNX)
 

@@ -255,7 +255,11 @@ def test_concatenated_backbones_give_the_embeddings_of_each(tmp_path: Path) -> N
             "model.weights: 'none+none+none' has 3 parts, but model.backbone 2: write one for all, or one for each",
         ),
         ("+".join(["resnet18"] * 9), "none", "model.backbone: 9 backbones, but at most 8 can be concatenated"),
-        ("efficientnet_lite0+", "none", "model.backbone: torchvision has no classification model ''; see"),
+        (
+            "efficientnet_lite0+",
+            "none",
+            "torchvision has no classification model ''; `boatyard backbones` lists",
+        ),
         ("efficientnet_lite0+resnet5O", "none", "model.backbone: torchvision has no classification model 'resnet5O'"),
         (
             "efficientnet_lite1+timm/vit_tiny_patch16_224",

@@ -277,6 +277,12 @@ def test_the_example_for_a_missing_key_can_be_pasted(tmp_path: Path, key: str) -
         assert ": missing;" not in text
 
 
+def test_a_mapping_in_the_schema_is_not_shared(tmp_path: Path) -> None:
+    layout = {"kind": "folders", "root": "."}
+    first, second = (read(tmp_path, text_of(changed(BASE, "dataset.layout", layout))).dataset.layout for _ in range(2))
+    assert first.rename is not second.rename
+
+
 def test_names_stay_without_rename(tmp_path: Path) -> None:
     for layout in ({"kind": "folders", "root": "."}, {key: TABLE[key] for key in TABLE if key != "rename"}):
         assert read(tmp_path, text_of(changed(BASE, "dataset.layout", layout))).dataset.layout.rename == {}

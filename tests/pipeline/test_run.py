@@ -157,7 +157,7 @@ def test_evaluate_agrees_with_its_predictions(run: Run) -> None:
 
     assert list(metrics) == [
         *("images", "top1", "top1_low", "top1_high", "top3", "top5", "loss"),
-        *("mean_class_accuracy", "macro_f1", "ece", "uncalibrated"),
+        *("mean_class_accuracy", "macro_f1", "ece", "intervals", "uncalibrated"),
     ]
     assert {row["path"]: row["actual"] for row in rows} == labels
     assert [row["path"] for row in rows] == sorted(labels)

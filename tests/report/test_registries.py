@@ -100,15 +100,22 @@ def page(root: Path) -> str:
 def test_a_metric_is_in_the_metrics_files(metrics: list[dict[str, Any]]) -> None:
     for found in metrics:
         assert found["error_rate"] == pytest.approx(1 - found["top1"], abs=1e-6)
+        low, high = found["intervals"]["error_rate"]
+        assert (1 - high, 1 - low) == pytest.approx(found["intervals"]["top1"], abs=0.02)
         assert list(found)[list(found).index("ece") + 1] == "error_rate"
 
 
 def test_a_metric_is_in_the_reports(root: Path, page: str, metrics: list[dict[str, Any]]) -> None:
     plain, tta = (f"{100 * found['error_rate']:.1f} %" for found in metrics)
-    assert f"<dt>Error rate</dt><dd>{plain}<small>share of wrong answers</small></dd>" in page
-    assert f'<th scope="row">Error rate</th><td>{plain}</td><td>{tta}</td>' in page
+    low, high = ([f"{100 * found['intervals']['error_rate'][end]:.1f}" for found in metrics] for end in (0, 1))
+    intervals = [f"{low[side]} – {high[side]} %" for side in (0, 1)]
+    tile = f"{plain}<small>share of wrong answers<br>95 % interval<br>{intervals[0]}</small>"
+    assert f"<dt>Error rate</dt><dd>{tile}</dd>" in page
+    row = f'<tr><th scope="row">95 % interval</th><td>{intervals[0]}</td><td>{intervals[1]}</td></tr>'
+    assert f'<th scope="row">Error rate</th><td>{plain}</td><td>{tta}</td></tr>\n{row}' in page
+    rows = f"\n| error rate | {plain} | {tta} |\n| 95 % interval | {intervals[0]} | {intervals[1]} |\n"
     for path in (paths.REPORT_MARKDOWN, paths.MODEL_CARD):
-        assert f"\n| error rate | {plain} | {tta} |\n" in (root / path).read_text(encoding="utf-8")
+        assert rows in (root / path).read_text(encoding="utf-8")
 
 
 def test_a_metric_is_compared_between_commits(
@@ -125,13 +132,15 @@ def test_a_metric_is_compared_between_commits(
     wrong = [replace(row, predicted=other[row.actual]) for row in rows]
     write_predictions(repository / paths.PREDICTIONS, wrong)
     changed = {"top1": 0.0, "top1_low": 0.0, "top1_high": 0.1, "error_rate": 1.0}
-    files.write_json(repository / paths.EVALUATE_METRICS, metrics[0] | changed)
+    intervals = {"intervals": metrics[0]["intervals"] | {"error_rate": [0.95, 1.0]}}
+    files.write_json(repository / paths.EVALUATE_METRICS, metrics[0] | changed | intervals)
     printed = io.StringIO()
     with contextlib.chdir(repository), contextlib.redirect_stdout(printed):
         command.run(None)
     line = next(line for line in printed.getvalue().splitlines() if line.startswith("| error rate |"))
     before, top1 = 100 * metrics[0]["error_rate"], 100 * metrics[0]["top1"]
-    assert line.startswith(f"| error rate | {before:.1f} % | 100.0 % | +{top1:.1f} | +")
+    low, high = (f"{100 * bound:.1f}" for bound in metrics[0]["intervals"]["error_rate"])
+    assert line.startswith(f"| error rate | {before:.1f} % ({low}–{high}) | 100.0 % (95.0–100.0) | +{top1:.1f} | +")
     assert line.endswith(" | **worse** |")
     assert "error rate (worse)" in printed.getvalue()
 

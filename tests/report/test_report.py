@@ -426,16 +426,43 @@ def test_the_page_explains_why_training_stopped(parsed: Parsed) -> None:
 
 def test_the_calibration_is_shown_before_and_after(parsed: Parsed, run: Run, six: Path) -> None:
     before, after = run.training["uncalibrated"], run.training["calibrated"]
+    verdict = "temperature 1.250: it lowers the validation loss by 0.0180 ± 0.0060 (± standard error)"
+
+    def nats(values: dict[str, Any], key: str) -> str:
+        low, high = values["intervals"][key]
+        return f"{values[key]:.3f} ({low:.3f} – {high:.3f})"
+
+    def percent(values: dict[str, Any], key: str) -> str:
+        low, high = values["intervals"][key]
+        return f"{100 * values[key]:.1f} % ({100 * low:.1f} – {100 * high:.1f} %)"
+
+    loss, ece = "validation_loss", "validation_ece"
     assert (
-        f"Temperature 1.25, fitted on validation: loss {before['validation_loss']:.3f} before, "
-        f"{after['validation_loss']:.3f} after; calibration error 6.1 % before, 3.2 % after"
+        f"{verdict}; loss {nats(before, loss)} before, {nats(after, loss)} after; "
+        f"calibration error {percent(before, ece)} before, {percent(after, ece)} after"
     ) in parsed.text
     test, plain = run.test, run.test["uncalibrated"]
-    assert f"{100 * test['ece']:.1f} % confidence vs accuracy {100 * plain['ece']:.1f} % uncalibrated" in parsed.text
-    assert "(15 bins)" in parsed.text
-    assert f"{test['loss']:.3f} cross entropy {plain['loss']:.3f} uncalibrated" in parsed.text
+    low, high = (100 * bound for bound in test["intervals"]["ece"])
+    assert f"{100 * test['ece']:.1f} % confidence vs accuracy 95 % interval {low:.1f} – {high:.1f} %" in parsed.text
+    assert f"(15 bins, 95 % interval {low:.1f} – {high:.1f} %)" in parsed.text
+    low, high = test["intervals"]["loss"]
+    assert f"{test['loss']:.3f} cross entropy 95 % interval {low:.3f} – {high:.3f} {plain['loss']:.3f} " in parsed.text
     summary = (six / paths.REPORT_MARKDOWN).read_text(encoding="utf-8")
-    assert f"Plain view without it: loss {plain['loss']:.3f}, calibration error {100 * plain['ece']:.1f} %." in summary
+    assert f"**Calibration:** {verdict}. It changes confidence" in summary
+    assert (f"Plain view without it: loss {nats(plain, 'loss')}, calibration error {percent(plain, 'ece')}.") in summary
+
+
+def test_a_declined_temperature_is_explained_and_shows_no_other_figures(run: Run, shown: pictures.Pictures) -> None:
+    fitted = {"temperature": 1.058, "loss_gain": 0.0007, "standard_error": 0.0012}
+    training = {**run.training, "temperature": 1.0, "fitted_temperature": fitted}
+    declined = replace(run, training=training)
+    sentence = "temperature 1: 1.058 would lower the validation loss by 0.0007 ± 0.0012, which is no evidence"
+    text = Parsed(render(declined, shown)).text
+    assert sentence in text
+    assert "uncalibrated" not in text
+    assert "without the temperature" not in text
+    summary = markdown.summary(declined)
+    assert f"**Calibration:** {sentence} (± standard error).\n\n**Test-time" in summary
 
 
 def test_fine_tuning_is_a_phase_of_its_own(run: Run, shown: pictures.Pictures) -> None:

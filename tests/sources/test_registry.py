@@ -27,7 +27,7 @@ from boatyard.sources import layouts
 from boatyard.sources.interface import Listing, SourceFiles, Workspace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FOLDERS = {"rename": {}, "kind": "folders", "root": "."}
+FOLDERS = {"kind": "folders", "root": ".", "rename": {}}
 TOY = {"source": "toy", "photos": 2, "licence": "none", "layout": FOLDERS}
 
 

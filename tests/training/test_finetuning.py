@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -180,6 +181,26 @@ def test_a_run_that_continues_after_its_best_epoch_still_ends_with_the_best_weig
     assert any(name.startswith("best.") for name in finetuning_state.read(tmp_path / "twice.safetensors").tensors())
     twice, _ = fine_tune(photos, tmp_path / "twice.safetensors", wild)
     assert weights(twice) == weights(once)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("last.head.classes.bias", torch.zeros(4)),
+        ("last.head.classes.bias", torch.full((3,), math.nan)),
+        ("last.head.other", torch.zeros(3)),
+        ("optimiser.exp_avg.head.classes.bias", torch.zeros(4)),
+        ("optimiser.exp_avg.head.other", torch.zeros(3)),
+        ("other.head.classes.bias", torch.zeros(3)),
+    ],
+)
+def test_a_state_of_another_network_is_one_line(photos: Path, tmp_path: Path, name: str, tensor: torch.Tensor):
+    path = tmp_path / "state.safetensors"
+    fine_tune(photos, path, stop_after=1)
+    state = finetuning_state.read(path)
+    finetuning_state.write(path, state, {**state.tensors(), name: tensor})
+    with pytest.raises(UserError, match=r"state\.safetensors is not a state of this network \(.*\): delete it$"):
+        fine_tune(photos, path)
 
 
 def test_a_state_has_what_was_trained_and_no_frozen_weight(photos: Path, tmp_path: Path):

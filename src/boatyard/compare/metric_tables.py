@@ -82,9 +82,11 @@ def _value(metric: Metric, values: MetricsFile) -> str:
     value = values[metric.key]
     if metric is TOP1_GAIN:
         return points(value)
-    low, high = values.get(f"{metric.key}_low"), values.get(f"{metric.key}_high")
-    bounds = "" if low is None or high is None else f" ({100 * low:.1f}–{100 * high:.1f})"
-    return f"{show(metric, value)}{bounds}"
+    interval = metrics.recorded_interval(metric.key, values)
+    if interval is None:
+        return show(metric, value)
+    scale, decimals = (100, 1) if metric.fraction else (1, 3)
+    return f"{show(metric, value)} ({scale * interval.low:.{decimals}f}–{scale * interval.high:.{decimals}f})"
 
 
 def _change(metric: Metric, changes: MetricsFileChanges) -> tuple[str, str]:

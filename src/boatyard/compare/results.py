@@ -167,11 +167,18 @@ def _check(side: Side, path: Path, found: MetricsFile | None) -> None:
     """Check that the values that a comparison computes with are usable numbers."""
     if found is None:
         return
-    ranges: dict[str, tuple[float, float]] = {"images": (1, math.inf), TOP1_GAIN.key: (-1, 1)}
-    for metric in METRICS:
-        ranges |= dict.fromkeys(metric.keys, (0, 1 if metric.fraction else math.inf))
+    numbers: dict[str, Any] = {"images": None, "top1": None, **found}
+    intervals = found.get("intervals", {})
+    ranges: dict[str, tuple[float, float]] = {"images": (1, math.inf)}
+    for metric in (*METRICS, TOP1_GAIN):
+        span = -1 if metric is TOP1_GAIN else 0, 1 if metric.fraction else math.inf
+        ranges |= dict.fromkeys((metric.key, f"{metric.key}_low", f"{metric.key}_high"), span)
+        bounds = intervals.get(metric.key, [0, 0]) if isinstance(intervals, Mapping) else intervals
+        ends = [f"intervals.{metric.key}[{number}]" for number in (0, 1)]
+        numbers |= zip(ends, bounds if isinstance(bounds, list) and len(bounds) == 2 else (None, None), strict=True)
+        ranges |= dict.fromkeys(ends, span)
     for key, (low, high) in ranges.items():
-        value = found.get(key, None if key in ("images", "top1") else low)
+        value = numbers.get(key, low)
         kinds = int if key == "images" else int | float
         if not isinstance(value, kinds) or not low <= value <= high or not math.isfinite(value):
             raise UserError(f"{side.name}: {path} has no valid number {key!r}; {side.repair}")

@@ -6,7 +6,7 @@ from boatyard.compare import bounded_markdown
 from boatyard.compare.bounded_markdown import NONE, short, value
 from boatyard.compare.difference import Difference, differing
 from boatyard.compare.photo_changes import PhotoChanges
-from boatyard.compare.results import Results
+from boatyard.compare.results import TEST_METRICS, Results
 from boatyard.core import paths
 from boatyard.evaluation.metrics import METRICS, TOP1_GAIN
 from boatyard.report.formatting import count, leaves, setting
@@ -111,12 +111,12 @@ def others(difference: Difference) -> list[str]:
 
 
 def _other_metrics(results: Results) -> dict[str, Any]:
-    in_tables = {"images", *(key for metric in METRICS for key in metric.keys)}
-    gain = {TOP1_GAIN.key, f"{TOP1_GAIN.key}_low", f"{TOP1_GAIN.key}_high"}
-    hidden = {paths.EVALUATE_METRICS.stem: in_tables, paths.TTA_METRICS.stem: in_tables | gain}
+    tested = [metric.key for metric in (*METRICS, TOP1_GAIN)]
+    in_tables = {"images", *(f"{key}{end}" for key in tested for end in ("", "_low", "_high"))}
+    tests = {path.stem for path in TEST_METRICS}
     return {
         f"{name}.{key}": figure
         for name, metrics in results.metrics.items()
         for key, figure in leaves(metrics).items()
-        if key not in hidden.get(name, ())
+        if "intervals" not in key.split(".") and not (name in tests and key in in_tables)
     }

@@ -33,9 +33,6 @@ def run(work: Callable[[Machine], None], machine: Machine) -> None:
     Args:
         work: a function of a module, so that another process can find it.
         machine: `processes` is their number, unless torchrun sets it; if the device is cuda, each gets its own GPU.
-
-    Raises:
-        UserError: if a process raised one.
     """
     if started_by_torchrun():
         _work(work, machine, int(os.environ["LOCAL_RANK"]))

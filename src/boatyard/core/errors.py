@@ -17,11 +17,7 @@ class UserError(Exception):
 
 
 class DamagedFile(UserError):
-    """A file with the wrong content.
-
-    Attributes:
-        problem: what is wrong, and where, without the remedy, which depends on where the file comes from.
-    """
+    """A file with the wrong content. The remedy depends on where it comes from; `problem` is the message without it."""
 
     def __init__(self, problem: str, remedy: str):
         super().__init__(f"{problem}; {remedy}")

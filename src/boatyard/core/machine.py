@@ -36,11 +36,7 @@ class Machine:
 
 
 def read() -> Machine:
-    """The settings of the environment, with defaults that suit the machine.
-
-    Raises:
-        UserError: a setting is unknown, or has a value that is not possible here.
-    """
+    """The settings of the environment, with defaults that suit the machine; a `UserError` if one is not possible."""
     chosen = device()
     return Machine(chosen, _setting("ENGINE"), precision(chosen), workers(), processes(chosen))
 

@@ -75,12 +75,7 @@ class InspectionCache:
             database.executescript(_TABLES)
 
     def sha256(self, path: Path) -> str:
-        """The hash of a file's content, hexadecimal.
-
-        Raises:
-            UnreadablePhoto: it is missing, empty or not a file.
-            OSError: it can't be read.
-        """
+        """The hash of a file's content, hexadecimal; errors as in `check_file`."""
         about = check_file(path)
         identity = (about.st_size, about.st_mtime_ns, about.st_ino)
         name = os.fspath(path)

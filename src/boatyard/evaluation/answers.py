@@ -21,6 +21,9 @@ from boatyard.evaluation.predictions import Prediction
 # Probabilities in a table are rounded, the smallest ones to 0: half of the last digit is the most they can have been.
 _SMALLEST = 0.5 * 10**-files.DIGITS
 
+# The loss of one photo at most, in nats: 36.04.
+MOST_LOSS = -math.log(np.finfo(np.float64).eps)
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -109,13 +112,11 @@ def ranks(log_probabilities: Floats, actual: Integers) -> NDArray[np.int64]:
 def losses(log_probabilities: Floats, actual: Integers) -> NDArray[np.float64]:
     """Cross entropy of each photo, in nats: float64 [n].
 
-    A probability below 2.2e-16 counts as that, as in scikit-learn's `log_loss` of float64: one photo costs at most
-    36.04 nats, and the mean stays finite.
+    A probability below 2.2e-16 counts as that, as in scikit-learn's `log_loss` of float64, so that the mean is finite.
     """
     check(log_probabilities, actual)
     own = log_probabilities[np.arange(actual.size), actual].astype(np.float64)
-    floor = math.log(np.finfo(np.float64).eps)
-    return np.asarray(-np.clip(own, floor, 0.0) + 0.0, np.float64)  # + 0.0: no -0.0
+    return np.asarray(-np.clip(own, -MOST_LOSS, 0.0) + 0.0, np.float64)  # + 0.0: no -0.0
 
 
 def _rank(row: Prediction) -> int:

@@ -18,7 +18,7 @@ This module does not import torch.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,25 +199,24 @@ def _errors(path: Path) -> Iterator[None]:
 
 
 def _fill(model: onnx.ModelProto, path: Path, part: Part | None) -> None:
-    """Undo `split`; raise ValueError for weights where it would not have written them."""
+    """Undo `split` in a model that `_check` has passed; raise ValueError if the part is shorter or longer."""
     if part is None:
         return
     with model_header.opened(part, path) as file:
         data = file.read()
     end = 0
-    for tensor in model.graph.initializer:
-        if tensor.data_location == TensorProto.EXTERNAL:
-            found = [(entry.key, entry.value) for entry in tensor.external_data]
-            start, length = end + -end % _ALIGNMENT, int(dict(found)["length"])
-            expected = {"location": part.file, "offset": start, "length": length}
-            end = start + length
-            if length < 1 or end > len(data) or found != [(key, str(value)) for key, value in expected.items()]:
-                raise ValueError(f"{tensor.name!r} is at an unexpected place in another file")
-            tensor.ClearField("external_data")
-            tensor.ClearField("data_location")
-            tensor.raw_data = data[start:end]
+    for tensor in _external(model.graph.initializer):
+        place = {entry.key: entry.value for entry in tensor.external_data}
+        start, end = int(place["offset"]), int(place["offset"]) + int(place["length"])
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
+        tensor.raw_data = data[start:end]
     if end != len(data):
         raise ValueError(f"{part.file} has {len(data)} bytes, but the graph uses {end}")
+
+
+def _external(tensors: Iterable[TensorProto]) -> list[TensorProto]:
+    return [tensor for tensor in tensors if tensor.data_location == TensorProto.EXTERNAL]
 
 
 def _tensors(message: Any) -> Iterator[TensorProto]:
@@ -236,12 +235,17 @@ def _tensors(message: Any) -> Iterator[TensorProto]:
 
 def _check(model: onnx.ModelProto, header: Header, part: Part | None) -> None:
     """Raise ValueError for anything that `build` and `split` would not have written."""
-    external, allowed = (
-        sum(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors)
-        for tensors in (_tensors(model), model.graph.initializer if part else [])
-    )
-    if external > allowed:
+    external = _external(model.graph.initializer) if part else []
+    if len(_external(_tensors(model))) > len(external):
         raise ValueError("its weights are in other files")
+    end = 0
+    for tensor in external:
+        found = [(entry.key, entry.value) for entry in tensor.external_data]
+        start, length = end + -end % _ALIGNMENT, int(dict(found)["length"])
+        expected = {"location": part and part.file, "offset": start, "length": length}
+        if length < 1 or found != [(key, str(value)) for key, value in expected.items()]:
+            raise ValueError(f"{tensor.name!r} is at an unexpected place in another file")
+        end = start + length
     outputs = {value.name: value.type.tensor_type for value in model.graph.output}
     if PROBABILITIES not in outputs:
         raise ValueError(f"it has no output {PROBABILITIES}")

@@ -114,11 +114,7 @@ class Embeddings:
         return missing(tasks, self._recipe, self._store)
 
     def compute(self, tasks: Sequence[Task]) -> Iterator[Task]:
-        """Compute this process's shard of `tasks`; yields each when it is done, and ends when all shards are.
-
-        Raises:
-            UserError: a photo can't be opened, or the network can't be run.
-        """
+        """Compute this process's shard of `tasks`; yields each when it is done, and ends when all shards are."""
         shard = distributed.shard(tasks)
         # The first process exports the graph, and the others find it. By then all have looked for what is missing, so
         # that their shards are those of one list.

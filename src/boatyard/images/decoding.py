@@ -80,12 +80,7 @@ def inspect_photo(path: Path) -> tuple[Image.Image, str]:
 
 
 def check_file(path: Path) -> os.stat_result:
-    """The `stat` of a file that may be opened as a photo.
-
-    Raises:
-        UnreadablePhoto: it is missing, not a regular file, or empty.
-        OSError: its folder can't be read.
-    """
+    """The `stat` of a file; `UnreadablePhoto` if it is missing, not a regular file, or empty."""
     try:
         about = path.stat()
     except FileNotFoundError:

@@ -18,20 +18,19 @@ from boatyard.params.types import Count, Licence, PositiveCount, RelativePath, S
 COLUMN = re.compile(r"\{([^{}]+)\}")
 
 
-class _Layout(Section):
-    """Without `rename`, every name stays."""
-
-    rename: dict[str, str] = Field(default={}, examples=[{}], description="class names, and what to call them")
+# May be left out: then every name stays.
+Rename = Annotated[dict[str, str], Field(examples=[{}], description="class names, and what to call them")]
 
 
-class FoldersLayout(_Layout):
+class FoldersLayout(Section):
     """A folder per class, with photos at any depth."""
 
     kind: Literal["folders"] = Field(description="one per class")
     root: RelativePath = Field(examples=["."])
+    rename: Rename = Field(default={})
 
 
-class TableLayout(_Layout):
+class TableLayout(Section):
     """A table with each photo's path and label, one row per photo.
 
     `path` is the column with the path, or a pattern with columns in braces where no column has the whole path.
@@ -75,20 +74,22 @@ class TableLayout(_Layout):
         return names if self.header else [int(name) if name.isdecimal() else name for name in names]
 
 
-class SplitFoldersLayout(_Layout):
+class SplitFoldersLayout(Section):
     """Already split: train/, val/ (or validation/, valid/) and test/, each with a folder per class."""
 
     kind: Literal["split_folders"] = Field(description="train/, val/, test/")
     root: RelativePath = Field(examples=["."])
+    rename: Rename = Field(default={})
 
 
 Layout = Annotated[FoldersLayout | TableLayout | SplitFoldersLayout, Field(discriminator="kind")]
 
 
-class TorchvisionLayout(_Layout):
+class TorchvisionLayout(Section):
     """Whether to join the published splits of the data set or to keep them."""
 
     kind: Literal["folders", "split_folders"]
+    rename: Rename = Field(default={})
 
 
 class DatasetSection(Section):

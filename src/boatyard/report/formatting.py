@@ -30,6 +30,11 @@ def show(metric: Metric, value: float) -> str:
     return percent(value) if metric.fraction else f"{value:.3f}"
 
 
+def show_interval(metric: Metric, low: float, high: float) -> str:
+    """The two ends of a metric's interval: '76.7 – 83.7 %', '0.463 – 0.585'."""
+    return interval(low, high) if metric.fraction else f"{low:.3f}{NBSP}–{NBSP}{high:.3f}"
+
+
 def percent(fraction: float) -> str:
     """A fraction as '80.3 %'."""
     return f"{100 * fraction:.1f}{NBSP}%"

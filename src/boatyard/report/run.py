@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from boatyard.core.splits import SPLITS, Sample
 from boatyard.curation.catalog import ClassCount, ImageSize, Photo, Rejected
 from boatyard.curation.leaks import Leak
-from boatyard.evaluation import comparison, metrics
+from boatyard.evaluation import comparison, metrics, temperature
 from boatyard.evaluation.calibration import ConfidenceBin
 from boatyard.evaluation.class_results import ClassResult, confusion_matrix
 from boatyard.evaluation.comparison import Comparison, TtaClassResult
@@ -117,6 +117,11 @@ class Run:
     def verdict(self) -> str:
         """Whether test-time augmentation helps, in one sentence."""
         return comparison.verdict(self.comparison)
+
+    @property
+    def calibration(self) -> str:
+        """Why the model has its temperature, in one sentence."""
+        return temperature.verdict(self.training)
 
     @property
     def metrics(self) -> list[Metric]:

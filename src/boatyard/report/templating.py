@@ -23,6 +23,7 @@ def environment() -> Environment:
     shared.filters |= {
         "percent": formatting.percent,
         "show": lambda value, metric: formatting.show(metric, value),
+        "show_interval": lambda bounds, metric: formatting.show_interval(metric, *bounds),
         "points": comparison.points,
         "count": formatting.count,
         "escaped": markdown_blocks.escape,

@@ -171,21 +171,21 @@ def train(
 
     # Calibration, on validation.
     log_probabilities = head_training.log_probabilities(network.head, validation)
-    fitted = temperature.fit(log_probabilities, validation.labels)
+    choice = temperature.choose(log_probabilities, validation.labels)
     header = Header(
         classes=classes,
         backbone=model.backbone,
         hidden=model.head.hidden,
         dropout=model.head.dropout,
         preprocessing=recipe.preprocessing,
-        temperature=fitted,
+        temperature=choice.temperature,
         params=params.dump(settings),
     )
     best_epoch = asdict(best(log.history))
     metrics = (
         {"epochs": len(log.history), "best_epoch": best_epoch["epoch"]}
         | {name: best_epoch[name] for name in ("train_loss", "validation_loss", "train_top1", "validation_top1")}
-        | temperature.summary(log_probabilities, validation.labels, fitted)
+        | temperature.summary(log_probabilities, validation.labels, choice)
         | {"parameters": parameter_count(network), "parameters_trained": trained}
     )
     return Result(network, header, log.history, metrics, log.seconds, state, interrupted)

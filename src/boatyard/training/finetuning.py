@@ -317,6 +317,9 @@ def _restore(
             # The number of steps stays on the CPU; the rest has its parameter's device and memory format.
             optimizer.state[parameter][key] = tensor if key == "step" else torch.empty_like(parameter).copy_(tensor)
         scaler.load_state_dict(dict(state.scaler))
+    except torch.OutOfMemoryError:
+        raise
     except (KeyError, RuntimeError) as error:
-        raise UserError(f"{state.file} is not a state of this network ({error}): delete it") from None
+        reason = " ".join(str(error).split())
+        raise UserError(f"{state.file} is not a state of this network ({reason}): delete it") from None
     return parts["best"] and own | parts["best"]
