@@ -33,7 +33,16 @@ from boatyard.evaluation import comparison
 from boatyard.evaluation.predictions import Prediction
 from boatyard.images.decoding import open_photo
 from boatyard.images.views import Recipe, plain_view
-from boatyard.report import figure_registry, formatting, markdown, markdown_blocks, page, pictures, templating
+from boatyard.report import (
+    figure_registry,
+    formatting,
+    markdown,
+    markdown_blocks,
+    page,
+    pictures,
+    templating,
+    thumbnails,
+)
 from boatyard.report.run import Run
 
 REPOSITORY = Path(__file__).parents[2]
@@ -391,10 +400,10 @@ def test_chosen_photos_are_spread_over_confidence() -> None:
         return Prediction(f"{number}", "a", "a" if right else "b", number / 10, 0.1, ())
 
     rows = [prediction(number, number > 3) for number in range(10)]
-    assert [p.path for p in pictures.choose(rows, 2, 3)] == ["3", "2", "9", "7", "4"]
-    assert [p.path for p in pictures.choose(rows, 0, 1)] == ["9"]
-    assert [p.path for p in pictures.choose(rows[:4], 9, 9)] == ["3", "2", "1", "0"]
-    assert pictures.choose([], 1, 1) == []
+    assert [p.path for p in thumbnails.choose(rows, 2, 3)] == ["3", "2", "9", "7", "4"]
+    assert [p.path for p in thumbnails.choose(rows, 0, 1)] == ["9"]
+    assert [p.path for p in thumbnails.choose(rows[:4], 9, 9)] == ["3", "2", "1", "0"]
+    assert thumbnails.choose([], 1, 1) == []
 
 
 def test_the_layers_are_listed_with_a_total(parsed: Parsed) -> None:
@@ -672,7 +681,7 @@ def test_thumbnails_are_small_and_keep_their_shape(tmp_path: Path) -> None:
     for size, small in (((1000, 500), (208, 104)), ((30, 60), (30, 60))):
         Image.new("RGB", size, "red").save(tmp_path / "photo.png")
         row = Sample("photo.png", "cat", "train", "0")
-        assert pictures.thumbnail(tmp_path, row.path).image.size == small
+        assert thumbnails.thumbnail(tmp_path, row.path).image.size == small
 
 
 def test_a_photo_is_inside_the_page() -> None:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from boatyard import Classifier, cli
-from boatyard.core import paths, splits
+from boatyard.core import paths, splits, tables
 from boatyard.evaluation import tta
 from boatyard.images.decoding import open_photo
 from boatyard.images.views import FIRST_TTA_VIEW, PLAIN, PhotoViews, Recipe, plain_view
@@ -217,7 +217,7 @@ def test_a_picture_shows_the_class_of_a_photo_whose_folder_or_content_is_known(p
     assert class_of(inside) == class_of(inside.absolute()) == class_of(Path("link/ferry/1.png")) == "ferry"
     assert class_of(photos / "copy.png") is None  # there is no data/splits.csv
     sha256 = hashlib.sha256(inside.read_bytes()).hexdigest()
-    splits.write_splits(paths.SPLITS, [splits.Sample("ferry/1.png", "ferry", "test", sha256)])
+    tables.write_rows(paths.SPLITS, splits.Sample, [splits.Sample("ferry/1.png", "ferry", "test", sha256)])
     assert KnownClasses()(photos / "copy.png") == "ferry"
     assert KnownClasses()(photos / "a.png") is None
 

@@ -2,26 +2,24 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from boatyard.core.errors import UserError
 from boatyard.core.splits import Sample
 from boatyard.curation.leaks import Leak
 from boatyard.evaluation.class_results import ClassResult
 from boatyard.evaluation.label_issues import LabelIssue
 from boatyard.evaluation.predictions import Prediction
-from boatyard.images.decoding import UnreadablePhoto, open_photo
 from boatyard.images.views import Preprocessing, Recipe, View, plain_view
 from boatyard.params.schema import Augment
 from boatyard.report.run import Run
+from boatyard.report.thumbnails import SIDE, Picture, choose, open_whole, shrunk, thumbnail
 
-SIDE = 208  # pixels of a thumbnail's longer side
-SMALL_SIDE = 144  # with many classes
+SMALL_SIDE = 144  # pixels of a thumbnail's longer side, with many classes
 TINY_SIDE = 96  # of a photo of every class, with very many
 VIEWS = 16
 MAX_CLASSES = 120
@@ -31,14 +29,6 @@ LEAKS = 6
 LABEL_ISSUES = 12
 # Right and wrong test photos of each class, each, if there are at most so many classes; one of each if there are more.
 PER_CLASS = {12: 3, 24: 2}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A thumbnail of a photo in data/raw."""
-
-    path: str
-    image: Image.Image
 
 
 @dataclass(frozen=True)
@@ -84,11 +74,11 @@ def collect(run: Run, raw: Path, preprocessing: Preprocessing, augment: Augment,
     chosen = samples(run.rows, seed)
     side = SIDE if max(map(len, chosen.values())) > 1 else SMALL_SIDE
     row = augmented(run.rows, seed)
-    photo = _open(raw, row.path, preprocessing.short_side)
+    photo = open_whole(raw, row.path, preprocessing.short_side)
     views = Recipe(preprocessing, augment, seed).plan(photo, row.sha256, range(VIEWS)).views()
     return Pictures(
         samples=[(label, [thumbnail(raw, row.path, side) for row in rows]) for label, rows in chosen.items()],
-        source=Picture(row.path, _small(photo)),
+        source=Picture(row.path, shrunk(photo)),
         plain=_view(plain_view(photo, preprocessing)),
         views=[_view(view) for view in views],
         mistakes=[(mistake, thumbnail(raw, mistake.path)) for mistake in mistakes],
@@ -112,17 +102,6 @@ def _by_class(run: Run, raw: Path) -> list[tuple[ClassResult, list[tuple[Predict
     ]
 
 
-def choose(predictions: Iterable[Prediction], wrong: int, right: int) -> list[Prediction]:
-    """At most so many wrong predictions, the most confident first, then right ones, spread over their confidence."""
-    ranked = sorted(predictions, key=lambda prediction: (-prediction.probability, prediction.path))
-    correct = [prediction for prediction in ranked if prediction.right]
-    places = np.linspace(0, len(correct) - 1, min(right, len(correct))).round().astype(int)
-    return [
-        *[prediction for prediction in ranked if not prediction.right][:wrong],
-        *[correct[place] for place in places],
-    ]
-
-
 def samples(rows: Sequence[Sample], seed: int) -> dict[str, list[Sample]]:
     """The photos of the sample grid by class: at most 64, or one for each of at most `MAX_CLASSES` classes."""
     by_label: dict[str, list[Sample]] = defaultdict(list)
@@ -142,23 +121,5 @@ def _rank(key: str, seed: int) -> str:
     return hashlib.blake2b(f"shown {seed} {key}".encode(), digest_size=16).hexdigest()
 
 
-def thumbnail(raw: Path, path: str, side: int = SIDE) -> Picture:
-    """A photo, its longer side at most `side` pixels."""
-    return Picture(path, _small(_open(raw, path, 2 * side), side))
-
-
-def _open(raw: Path, path: str, short_side: int) -> Image.Image:
-    try:
-        return open_photo(raw / path, short_side)
-    except (UnreadablePhoto, OSError) as error:
-        raise UserError(f"{raw / path} can't be read ({error}): run `dvc repro --force download`") from None
-
-
-def _small(photo: Image.Image, side: int = SIDE) -> Image.Image:
-    small = photo.copy()
-    small.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return small
-
-
 def _view(view: View) -> Image.Image:
-    return _small(Image.fromarray(np.ascontiguousarray(view.transpose(1, 2, 0))))
+    return shrunk(Image.fromarray(np.ascontiguousarray(view.transpose(1, 2, 0))))

@@ -8,7 +8,7 @@ from boatyard.evaluation.intervals import wilson
 from boatyard.evaluation.predictions import Prediction, read_predictions
 from boatyard.report.figures import sheets
 from boatyard.report.formatting import NBSP, interval, percent
-from boatyard.report.pictures import choose, thumbnail
+from boatyard.report.thumbnails import choose, thumbnail
 from boatyard.serving.output_formats import printable
 
 SIDE = 400  # pixels of a photo's longer side before it is drawn smaller

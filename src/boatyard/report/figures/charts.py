@@ -114,8 +114,8 @@ def accuracy_vs_count(results: Sequence[ClassResult], trend: Trend | None) -> Fi
 def _name_dots(figure: Figure, axes: Axes, rows: Sequence[ClassResult], line: Sequence[tuple[float, float]]) -> None:
     """Label each dot where the label covers no dot and no other label, and preferably no interval nor line, or not."""
     figure.draw_without_rendering()  # the layout, which label positions depend on
-    bands = [Bbox.from_extents(x - 3, y - 3, x + 3, y + 3) for x, y in axes.transData.transform(line)] if line else []
-    dots = []
+    trend = [Bbox.from_extents(x - 3, y - 3, x + 3, y + 3) for x, y in axes.transData.transform(line)] if line else []
+    bands, dots = [], []
     for row in rows:
         heights = (row.top1_low, row.top1, row.top1_high)
         (x, low), (_, middle), (_, high) = axes.transData.transform([(row.train_images, height) for height in heights])
@@ -123,7 +123,8 @@ def _name_dots(figure: Figure, axes: Axes, rows: Sequence[ClassResult], line: Se
         dots.append(Bbox.from_extents(x - 6, middle - 6, x + 6, middle + 6))
     names: list[Bbox] = []
     for row in rows:
-        box = _name_dot(axes, row, [*bands, *names]) or _name_dot(axes, row, [*dots, *names])
+        taken = ([*bands, *trend], [*dots, *trend], dots)
+        box = next(filter(None, (_name_dot(axes, row, [*boxes, *names]) for boxes in taken)), None)
         if box:
             names.append(box)
 
@@ -131,7 +132,7 @@ def _name_dots(figure: Figure, axes: Axes, rows: Sequence[ClassResult], line: Se
 def _name_dot(axes: Axes, row: ClassResult, taken: Sequence[Bbox]) -> Bbox | None:
     """Label a dot at the first position next to it that is free; the box of the label, or None."""
     space = axes.get_window_extent()
-    for right, up in [(side * 8, up) for up in (0, 9, -9) for side in (1, -1)]:
+    for right, up in [(side * 8, up) for up in (0, 9, -9, 17, -17) for side in (1, -1)]:
         text = axes.annotate(
             style.label(row.label, 22),
             (row.train_images, row.top1),
