@@ -382,7 +382,8 @@ def test_metrics_that_one_side_lacks(repository: Repository) -> None:
     repository.git("checkout", "--quiet", "HEAD~1", "--", str(paths.TTA_METRICS))
     repository.lock()
     text = repository.compare()
-    assert cells(text, "macro F1") == ["–", f"{100 * old['macro_f1']:.1f} %", "–", "–", "–"]
+    low, high = (100 * bound for bound in old["intervals"]["macro_f1"])
+    assert cells(text, "macro F1") == ["–", f"{100 * old['macro_f1']:.1f} % ({low:.1f}–{high:.1f})", "–", "–", "–"]
     assert "Test-time augmentation: only the working tree has results." in text
 
 

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from boatyard import params
 from boatyard.core import import_graph
+from boatyard.evaluation import temperature
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -83,10 +84,15 @@ def test_the_readme_shows_what_the_stages_print():
     shown, _ = Page.read("README.md").blocks("text")
     *lines, last = shown.splitlines()
     # These two are joined from parts, so no string of the script says what they are.
-    lines = [line for line in lines if not re.match(r"[\d,]+ train · |models/model\.onnx: ", line)]
-    stages = ["download", "filter", "split", "featurize", "check_labels", "train", "train", "report"]
+    lines = [line for line in lines if not re.match(r"[\d,]+ train · |models/model\.onnx: |temperature ", line)]
+    stages = ["download", "filter", "split", "featurize", "check_labels", "train", "report"]
     for stage, line in zip(stages, lines, strict=True):
         assert any(re.fullmatch(pattern, line) for pattern in printed(ROOT / f"stages/{stage}.py")), f"{stage}: {line}"
+    (line,) = re.findall(r"^temperature .*", shown, re.MULTILINE)
+    train = dict.fromkeys(("temperature", "loss_gain", "standard_error"), 1.0)
+    for key, number in zip(train, re.findall(r"[\d.]+", line.removeprefix("temperature 1: ")), strict=True):
+        train[key] = float(number) + 1e-9  # 0.0000 is a gain too small to be seen
+    assert line == temperature.verdict({"temperature": 1, "fitted_temperature": train})
     assert f'@echo "{last.partition("…")[0]}' in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 

@@ -202,7 +202,7 @@ def _training(root: Path) -> None:
 
 def _around(metrics: dict[str, float]) -> dict[str, list[float]]:
     """An interval around each metric."""
-    return {key: [0.9 * value, min(1.1 * value, max(1.0, value + 0.1))] for key, value in metrics.items()}
+    return {key: [0.9 * value, max(value, min(1.1 * value, 1.0))] for key, value in metrics.items()}
 
 
 def _with_intervals(**metrics: float) -> dict[str, Any]:
