@@ -22,6 +22,7 @@ fine-tuned networks of the previous one. `--seconds` sets others.
 
 import argparse
 import ast
+import fnmatch
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -162,18 +163,19 @@ def imported(stage: str, files: Files, sources: dict[str, Source]) -> frozenset[
     found = set(waiting)
     while waiting:
         for module in sources[files[waiting.pop()]].modules:
-            new = {path for path in module_files(module) if path in files} - found
+            new = {path for path in module_files(module, files) if path in files} - found
             found |= new
             waiting += new
     named = {(package(path), text) for path in found for text in sources[files[path]].strings}
     return frozenset(found | {path for path in files if not path.endswith(".py") and named & template_names(path)})
 
 
-def module_files(module: str) -> Iterator[str]:
-    """The files that may define a module of boatyard, and those of the packages around it."""
+def module_files(module: str, files: Files) -> Iterator[str]:
+    """The files that may define a module of boatyard, for `<package>.*` any of its modules, and its packages."""
     parts = module.split(".")
     if parts[0] == "boatyard":
-        yield f"src/{'/'.join(parts)}.py"
+        path = f"src/{'/'.join(parts)}.py"
+        yield from fnmatch.filter(files, path) if parts[-1] == "*" else [path]
         yield from (f"src/{'/'.join(parts[:depth])}/__init__.py" for depth in range(1, len(parts) + 1))
 
 
@@ -191,6 +193,9 @@ def parse(code: bytes) -> Source:
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, "relative imports are not followed"
             modules |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "import_module":
+            # import_module(f"boatyard.sources.{name}") may import any module of the package.
+            modules |= {f"{part.value}*" for name in node.args for part in getattr(name, "values", ())[:1]}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             strings.add(node.value)
     return Source(frozenset(modules), frozenset(strings))

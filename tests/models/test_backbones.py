@@ -539,7 +539,5 @@ def test_a_model_with_another_backbones_weights_is_refused(trained: Path) -> Non
 
 def test_a_model_without_its_part_is_refused(trained: Path) -> None:
     (trained / "backbone.safetensors").unlink()
-    with pytest.raises(
-        UserError, match=r"backbone\.safetensors, the backbone of .*model\.safetensors, is missing: run "
-    ):
+    with pytest.raises(UserError, match=r"model\.safetensors needs .*backbone\.safetensors, which is missing: run "):
         backbones.create("squeezenet1_1", "model.safetensors", trained)
