@@ -3,6 +3,7 @@
 import io
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -11,7 +12,7 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
-from PIL import Image
+from PIL import Image, ImageChops
 
 from boatyard.curation.catalog import ClassCount, ImageSize, Photo
 from boatyard.evaluation.calibration import ConfidenceBin
@@ -315,6 +316,27 @@ def test_predictions_draw_probabilities_as_bars_coloured_by_the_actual_class() -
     assert bar(right, style.ACCENT) == round(0.5 * room)
     assert bar(right, style.GREY) == round(0.25 * room)
     assert bar(right, style.CONTRAST) == 0
+    assert bar(right, style.RULE) == room - round(0.25 * room)  # the track behind the shorter bar
+
+
+def test_a_sheet_of_one_class_leaves_its_name_to_the_heading() -> None:
+    other = replace(RIGHT, actual="a cat", predicted="a cat")
+    one, named = (
+        [sheets.predictions([(row, RED)], "", one_class=flag) for row in (RIGHT, other)] for flag in (True, False)
+    )
+    top = (0, 0, sheets.WIDTH, sheets.MARGIN + 2 * sheets.LINE + sheets.GAP)
+    assert one[0].crop(top).tobytes() == one[1].crop(top).tobytes()
+    assert named[0].crop(top).tobytes() != named[1].crop(top).tobytes()
+
+
+def test_a_photos_file_name_is_below_it() -> None:
+    sheets_ = [sheets.predictions([(replace(RIGHT, path=path), RED)], "") for path in ("cat/2.png", "cat/other.png")]
+    (left, top, right, bottom) = ImageChops.difference(*sheets_).getbbox() or (0, 0, 0, 0)
+    side = 2 * sheets.CELL - sheets.GAP
+    assert left >= sheets.MARGIN
+    assert right <= sheets.MARGIN + side
+    assert top >= sheets.MARGIN + sheets.LINE + sheets.GAP + side
+    assert bottom <= sheets_[0].height
 
 
 def test_odds_add_the_actual_class_where_it_is_not_among_the_top() -> None:
