@@ -92,7 +92,7 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     kind.add_argument("--right", dest="right", action="store_true", default=None, help="right predictions only")
     kind.add_argument("--wrong", dest="right", action="store_false", default=None, help="wrong predictions only")
     parser.add_argument("--count", type=_count, default=12, metavar="N", help="photos at most; default: %(default)s")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="the sheet; default: the class's name with .png")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the sheet; default: drawn/CLASS.png")
     parser.set_defaults(run=_show)
 
 

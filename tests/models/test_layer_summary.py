@@ -44,6 +44,18 @@ def test_blocks_of_a_resnet() -> None:
     assert not any(name.endswith(".fc") for name in found)  # the classifier that was removed
 
 
+def test_each_concatenated_backbone_is_split_into_the_blocks_that_it_has_alone() -> None:
+    """SqueezeNet has fewer parameters than the last block of the ResNet."""
+    found = rows(network("resnet18+squeezenet1_1"))
+
+    for number, name in enumerate(("resnet18", "squeezenet1_1")):
+        alone = [row for row in rows(network(name)) if row.startswith("backbone.")]
+        prefix = f"backbone.networks.{number}."
+        assert [row for row in found if row.startswith(prefix)] == [
+            row.replace("backbone.", prefix, 1) for row in alone
+        ]
+
+
 def test_parameters_outside_layers_are_rows_of_their_own() -> None:
     found = rows(network("vit_b_32"))
 

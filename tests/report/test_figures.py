@@ -3,6 +3,7 @@
 import io
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -11,7 +12,7 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
-from PIL import Image
+from PIL import Image, ImageChops
 
 from boatyard.curation.catalog import ClassCount, ImageSize, Photo
 from boatyard.evaluation.calibration import ConfidenceBin
@@ -147,8 +148,21 @@ def test_names_of_dots_in_one_place_do_not_lie_on_one_another() -> None:
     figure = charts.accuracy_vs_count([measured(f"a long class name {n}", 0.5, 40 + n % 2) for n in range(14)], None)
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
-    assert 0 < len(boxes) < 14
+    assert len(boxes) == 14
     assert all(box.count_overlaps(boxes) == 1 for box in boxes)  # each with itself
+
+
+def test_a_dot_at_100_percent_among_others_has_its_name() -> None:
+    """Results on boats, where three classes have nearly the same number of training photos."""
+    rows = [
+        measured("buoy", 0.786, 41, 0.524, 0.924),
+        measured("cruise ship", 0.896, 143, 0.778, 0.955),
+        measured("gondola", 1.0, 145, 0.926, 1.0),
+        measured("kayak", 0.961, 152, 0.868, 0.989),
+        measured("sailboat", 0.99, 293, 0.944, 0.998),
+    ]
+    (axes,) = figure_of(rows).axes
+    assert {text.get_text() for text in axes.texts} == {row.label for row in rows}
 
 
 def test_reliability_bars_are_accuracies_and_counts() -> None:
@@ -302,6 +316,27 @@ def test_predictions_draw_probabilities_as_bars_coloured_by_the_actual_class() -
     assert bar(right, style.ACCENT) == round(0.5 * room)
     assert bar(right, style.GREY) == round(0.25 * room)
     assert bar(right, style.CONTRAST) == 0
+    assert bar(right, style.RULE) == room - round(0.25 * room)  # the track behind the shorter bar
+
+
+def test_a_sheet_of_one_class_leaves_its_name_to_the_heading() -> None:
+    other = replace(RIGHT, actual="a cat", predicted="a cat")
+    one, named = (
+        [sheets.predictions([(row, RED)], "", one_class=flag) for row in (RIGHT, other)] for flag in (True, False)
+    )
+    top = (0, 0, sheets.WIDTH, sheets.MARGIN + 2 * sheets.LINE + sheets.GAP)
+    assert one[0].crop(top).tobytes() == one[1].crop(top).tobytes()
+    assert named[0].crop(top).tobytes() != named[1].crop(top).tobytes()
+
+
+def test_a_photos_file_name_is_below_it() -> None:
+    sheets_ = [sheets.predictions([(replace(RIGHT, path=path), RED)], "") for path in ("cat/2.png", "cat/other.png")]
+    (left, top, right, bottom) = ImageChops.difference(*sheets_).getbbox() or (0, 0, 0, 0)
+    side = 2 * sheets.CELL - sheets.GAP
+    assert left >= sheets.MARGIN
+    assert right <= sheets.MARGIN + side
+    assert top >= sheets.MARGIN + sheets.LINE + sheets.GAP + side
+    assert bottom <= sheets_[0].height
 
 
 def test_odds_add_the_actual_class_where_it_is_not_among_the_top() -> None:

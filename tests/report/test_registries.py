@@ -109,7 +109,7 @@ def test_a_metric_is_in_the_reports(root: Path, page: str, metrics: list[dict[st
     plain, tta = (f"{100 * found['error_rate']:.1f} %" for found in metrics)
     low, high = ([f"{100 * found['intervals']['error_rate'][end]:.1f}" for found in metrics] for end in (0, 1))
     intervals = [f"{low[side]} – {high[side]} %" for side in (0, 1)]
-    tile = f"{plain}<small>share of wrong answers<br>95 % interval<br>{intervals[0]}</small>"
+    tile = f"{plain}<small>share of wrong answers<br>95&nbsp;% interval<br>{intervals[0]}</small>"
     assert f"<dt>Error rate</dt><dd>{tile}</dd>" in page
     cells = f"<td>{plain}<small>{intervals[0]}</small></td><td>{tta}<small>{intervals[1]}</small></td>"
     assert f'<th scope="row">Error rate</th>{cells}</tr>' in page

@@ -407,6 +407,7 @@ def test_chosen_photos_are_spread_over_confidence() -> None:
 
 
 def test_the_layers_are_listed_with_a_total(parsed: Parsed) -> None:
+    assert "The network: 3 layers, 3,702,214 parameters, 331,210 trained" in parsed.text
     _, *rows = parsed.tables["Layers of the network"].rows
     assert [[cell[0] for cell in row] for row in rows] == [
         ["backbone.stem", "Conv2d", "32 × 112 × 112", "864", "no"],
@@ -514,6 +515,22 @@ def test_tta_is_a_gain_only_if_significant(
     summary = markdown.summary(changed)
     assert opening in summary
     assert ("TTA helps:" in summary.replace("that TTA helps:", "")) == (tone == "gain")
+
+
+def test_tta_with_one_other_view_names_it_in_the_singular(run: Run, shown: pictures.Pictures) -> None:
+    def text(**tta: object) -> str:
+        return Parsed(render(replace(run, tta={**run.tta, **tta}), shown)).text
+
+    assert "2 views of each photo (the plain view and its mirror image)" in text(policy="flips", views=2)
+    assert "4 views of each photo (the plain view and its mirror images)" in text(policy="flips", views=4)
+    assert "2 views of each photo (the plain view and a random one)" in text(policy="random", views=2)
+
+
+def test_no_line_ends_between_a_number_and_its_unit(run: Run, shown: pictures.Pictures) -> None:
+    source = render(with_gain(run, 0.004, -0.012, 0.02, 10, 6), shown)
+    assert "95&nbsp;% interval" in source
+    assert "95 % interval" not in re.sub(r"<svg.*?</svg>", "", source, flags=re.S)
+    assert "10\u00a0fixed, 6\u00a0broken" in source
 
 
 def test_tta_by_class_shows_the_largest_change_first(parsed: Parsed, six: Path) -> None:
@@ -738,7 +755,7 @@ def test_settings_are_shown_as_written_in_the_file() -> None:
 
 
 def test_a_name_may_break_after_punctuation_and_stays_text() -> None:
-    assert page.breakable("a_b-<i>+c") == "a_<wbr>b-<wbr>&lt;i&gt;+<wbr>c"
+    assert page.breakable("a_b-<i>+c.d") == "a_<wbr>b-<wbr>&lt;i&gt;+<wbr>c.<wbr>d"
 
 
 # The summary for a pull request.

@@ -1,14 +1,17 @@
 """`boatyard show`: test photos of a class, right and wrong ones, from the table of predictions."""
 
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from boatyard import cli
-from boatyard.core import paths
+from boatyard.core import paths, tables
+from boatyard.curation.catalog import ClassCount, Rejected
 from boatyard.evaluation.predictions import Prediction, write_predictions
 from boatyard.report.figures import sheets
 from boatyard.report.thumbnails import thumbnail
@@ -57,9 +60,9 @@ def test_wrong_photos_then_right_ones_on_a_sheet(
         "right  a/5.png  a 75.0 %, y 10.0 %",
         "right  a/3.png  a 65.0 %, y 10.0 %",
     ]
-    assert last == "a.png"
+    assert last == "drawn/a.png"
     cards = [(predictions[number], thumbnail(paths.RAW, f"a/{number}.png", 400).image) for number in (2, 1, 7, 5, 3)]
-    assert Image.open("a.png").tobytes() == sheets.predictions(cards, first).tobytes()
+    assert Image.open("drawn/a.png").tobytes() == sheets.predictions(cards, first, one_class=True).tobytes()
 
 
 @pytest.mark.parametrize(
@@ -85,13 +88,56 @@ def test_the_worst_class(capsys: pytest.CaptureFixture[str]) -> None:
 def test_nothing_to_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert show("c", "--wrong") == 0
     assert capsys.readouterr().out.splitlines()[1:] == ["none of them is wrong"]
-    assert not Path("c.png").exists()
+    assert not Path("drawn").exists()
 
 
 def test_an_unknown_class_is_one_line_with_the_classes(capsys: pytest.CaptureFixture[str]) -> None:
     assert show("z") == 2
     expected = "error: there is no class 'z' in plots/predictions.csv; the classes are a, b, c\n"
     assert capsys.readouterr().err == expected
+
+
+def test_a_misspelt_class_is_one_line_with_the_right_name(
+    predictions: list[Prediction], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [replace(row, actual={"a": "cruise ship", "b": "Buoy"}.get(row.actual, row.actual)) for row in predictions]
+    write_predictions(paths.PREDICTIONS, rows)
+
+    assert show("cruse ship") == 2
+    expected = "error: there is no class 'cruse ship' in plots/predictions.csv; did you mean 'cruise ship'?\n"
+    assert capsys.readouterr().err == expected
+    assert show("buoy") == 0
+    assert capsys.readouterr().out.startswith("Buoy: 0 of 2")
+
+
+@pytest.mark.parametrize(("table", "reason"), [(True, " (class has too few photos)"), (False, "")])
+def test_a_class_that_filter_left_out(table: bool, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tables.write_rows(paths.CLASS_COUNTS, ClassCount, [ClassCount("a", 8, 8), ClassCount("rare", 2, 0)])
+    if table:
+        why = ("unreadable", "rare_class: 2 photos", "rare_class: 2 photos")
+        rows = [Rejected(f"rare/{number}.png", "rare", text) for number, text in enumerate(why)]
+        tables.write_rows(paths.REJECTED, Rejected, rows)
+
+    assert show("rare") == 2
+    assert capsys.readouterr() == (
+        "",
+        f"error: filter left out all photos of 'rare'{reason}: none of them was tested\n",
+    )
+
+
+@pytest.mark.parametrize("label", ["a", "z"])
+def test_a_clone_without_photos_is_one_line(label: str, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(paths.RAW)
+    assert show(label) == 2
+    expected = "error: data/raw has no photos: run `dvc repro`, or `dvc pull data/raw` to fetch them\n"
+    assert capsys.readouterr() == ("", expected)
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x"])
+def test_only_a_png_file_is_written(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert show("a", "--output", name) == 2
+    assert capsys.readouterr() == ("", f"error: --output {name}: the sheet is a PNG file; name it x.png\n")
+    assert not Path(name).exists()
 
 
 def test_a_class_or_worst_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,7 +148,9 @@ def test_a_class_or_worst_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_missing_photo_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     (paths.RAW / "a/2.png").unlink()
     assert show("a") == 2
-    assert "data/raw/a/2.png can't be read" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "data/raw/a/2.png can't be read" in err
 
 
 def test_it_needs_only_the_extra_picture() -> None:

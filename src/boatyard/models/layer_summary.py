@@ -42,16 +42,24 @@ def summarise(network: "Network", trained: "Collection[nn.Parameter]", *, every_
     """
     import torch
 
+    from boatyard.models.concatenated import ConcatenatedBackbones
     from boatyard.models.network import parameter_count
 
-    half = parameter_count(network.embedder.backbone) / 2
+    backbone = network.embedder.backbone
+    networks = [*backbone.networks] if isinstance(backbone, ConcatenatedBackbones) else [backbone]
+    # A part with more than half of a published network is not a block: that network itself, the encoder of a ViT.
+    large = {backbone} | {
+        part
+        for published in networks
+        for part in published.modules()
+        if parameter_count(part) > parameter_count(published) / 2
+    }
 
     def is_open(module: "nn.Module") -> bool:
-        # A part with more than half of the backbone is not a block: the encoder of a ViT, one of several backbones.
         container = isinstance(module, torch.nn.Sequential | torch.nn.ModuleList | torch.nn.ModuleDict)
-        return container or (every_layer and any(module.children())) or parameter_count(module) > half
+        return container or (every_layer and any(module.children())) or module in large
 
-    parts = [("backbone", network.embedder.backbone), ("head", network.head)]
+    parts = [("backbone", backbone), ("head", network.head)]
     found = [part for name, module in parts for part in _parts(name, module, is_open)]
     shapes: dict[str, str] = {}
 

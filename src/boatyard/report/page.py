@@ -44,6 +44,7 @@ def render(run: Run, pictures: Pictures, drawings: Mapping[str, Drawing], prepro
         "jpeg": jpeg,
         "odds": sheets.odds,
         "breakable": breakable,
+        "unbroken": unbroken,
     }
     script = (templating.TEMPLATES / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
@@ -84,8 +85,13 @@ def jpeg(image: Image.Image) -> str:
 
 
 def breakable(name: str) -> Markup:
-    """A name that a line may break after any of `_/+-`."""
-    return Markup("<wbr>").join(re.split(r"(?<=[_/+-])(?=.)", name))
+    """A name that a line may break after any of `._/+-`."""
+    return Markup("<wbr>").join(re.split(r"(?<=[._/+-])(?=.)", name))
+
+
+def unbroken(text: str) -> str:
+    """A sentence with no-break spaces between a number and what it counts."""
+    return re.sub(r"(?<=\d) (?=%|points|photos|fixed|broken)", formatting.NBSP, text)
 
 
 def _drawing(name: str, drawing: Drawing) -> Markup:

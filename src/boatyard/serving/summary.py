@@ -1,10 +1,14 @@
 """`boatyard summary`: the layers of a trained network."""
 
+import re
 from pathlib import Path
 
 from boatyard.core.errors import UserError
 from boatyard.models import model_file
 from boatyard.params.schema import Finetune
+
+# The part of the network that a layer is in: a line of its own, so that the layers' names are short.
+_PART = re.compile(r"(backbone\.networks\.\d+|[^.]+)\.")
 
 
 def run(model: Path, *, every_layer: bool) -> int:
@@ -23,14 +27,22 @@ def run(model: Path, *, every_layer: bool) -> int:
     layers = trained_layers.layers(network, finetune, every_layer=every_layer)
     total, trained = (sum(values) for values in zip(*((row.parameters, row.trained) for row in layers), strict=True))
     rows = [("layer", "kind", "output", "parameters", "trained")]
-    rows += [(row.name, row.kind, row.output, f"{row.parameters:,}", f"{row.trained:,}") for row in layers]
+    part = ""
+    for row in layers:
+        found = _PART.match(row.name)
+        if found and found[1] != part:
+            part = found[1]
+            rows.append((part, "", "", "", ""))
+        name = f"  {row.name.removeprefix(part + '.')}"
+        rows.append((name, row.kind, row.output.replace(" ", ""), f"{row.parameters:,}", f"{row.trained:,}"))
     rows.append(("total", "", "", f"{total:,}", f"{trained:,}"))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*(row for row in rows if any(row[1:])), strict=True)]
     for name, kind, output, parameters, changed in rows:
-        print(
+        line = (
             f"{name:{widths[0]}}  {kind:{widths[1]}}  {output:{widths[2]}}  "
             f"{parameters:>{widths[3]}}  {changed:>{widths[4]}}"
         )
+        print(line.rstrip())
     size = header.preprocessing.size
-    print(f"{header.backbone}; output shapes for one view of {size} × {size} pixels")
+    print(f"{header.backbone}\noutput shapes for one view of {size} × {size} pixels")
     return 0

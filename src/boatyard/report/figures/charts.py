@@ -112,7 +112,10 @@ def accuracy_vs_count(results: Sequence[ClassResult], trend: Trend | None) -> Fi
 
 
 def _name_dots(figure: Figure, axes: Axes, rows: Sequence[ClassResult], line: Sequence[tuple[float, float]]) -> None:
-    """Label each dot where the label covers no dot and no other label, and preferably no interval nor line, or not."""
+    """Label each dot where the label covers no dot and no other label, and preferably no interval nor line.
+
+    A label that does not fit next to its dot is further away, at the end of a thin line.
+    """
     figure.draw_without_rendering()  # the layout, which label positions depend on
     trend = [Bbox.from_extents(x - 3, y - 3, x + 3, y + 3) for x, y in axes.transData.transform(line)] if line else []
     bands, dots = [], []
@@ -121,32 +124,59 @@ def _name_dots(figure: Figure, axes: Axes, rows: Sequence[ClassResult], line: Se
         (x, low), (_, middle), (_, high) = axes.transData.transform([(row.train_images, height) for height in heights])
         bands.append(Bbox.from_extents(x - 4, low, x + 4, high))
         dots.append(Bbox.from_extents(x - 6, middle - 6, x + 6, middle + 6))
-    names: list[Bbox] = []
-    for row in rows:
-        taken = ([*bands, *trend], [*dots, *trend], dots)
-        box = next(filter(None, (_name_dot(axes, row, [*boxes, *names]) for boxes in taken)), None)
-        if box:
+    whole = axes.get_window_extent()
+    # A dot at 100 % is at the upper edge; its label may stand out above it.
+    space = Bbox.from_extents(whole.x0, whole.y0, whole.x1, min(whole.y1 + 10, figure.bbox.y1))
+    names = [legend.get_window_extent() for legend in figure.legends]
+    leaders: list[Bbox] = []
+    for row, dot in zip(rows, dots, strict=True):
+        text = style.label(row.label, 22)
+        at = (row.train_images, row.top1)
+        label = axes.annotate(text, at, (0, 0), textcoords="offset points", va="center", fontsize=8, in_layout=False)
+        size = label.get_window_extent()
+        taken = ([*bands, *dots, *trend], [*dots, *trend], dots)
+        tries = ((offset, boxes) for offsets in (_NEXT_TO, _FURTHER) for boxes in taken for offset in offsets)
+        for (right, up), boxes in tries:
+            box = _label_box(dot, size, right * figure.dpi / 72, up * figure.dpi / 72)
+            inside = space.contains(box.x0, box.y0) and space.contains(box.x1, box.y1)
+            if not inside or box.count_overlaps([*boxes, *names, *leaders]):
+                continue
+            near = (right, up) in _NEXT_TO
+            leader = [] if near else _leader(dot, box, right)
+            if any(point.count_overlaps(names) for point in leader):
+                continue
+            label.xyann = (right, up)
+            label.set(ha="left" if right > 0 else "right" if right else "center")
             names.append(box)
+            leaders += leader
+            if leader:
+                ends = axes.transData.inverted().transform([leader[0].p0 + 1, leader[-1].p0 + 1])
+                axes.plot(*ends.T, color=style.MUTED, lw=0.7, zorder=1.5)
+            break
+        else:
+            label.remove()
 
 
-def _name_dot(axes: Axes, row: ClassResult, taken: Sequence[Bbox]) -> Bbox | None:
-    """Label a dot at the first position next to it that is free; the box of the label, or None."""
-    space = axes.get_window_extent()
-    for right, up in [(side * 8, up) for up in (0, 9, -9, 17, -17) for side in (1, -1)]:
-        text = axes.annotate(
-            style.label(row.label, 22),
-            (row.train_images, row.top1),
-            (right, up),
-            textcoords="offset points",
-            ha="left" if right > 0 else "right",
-            va="center",
-            fontsize=8,
-        )
-        box = text.get_window_extent()
-        if space.contains(box.x0, box.y0) and space.contains(box.x1, box.y1) and not box.count_overlaps(taken):
-            return box
-        text.remove()
-    return None
+# Offsets of a label from its dot in points, the best first.
+_NEXT_TO = [(side * 8, up) for up in (0, 9, -9, 17, -17) for side in (1, -1)] + [(0, 12), (0, -12)]
+_FURTHER = sorted(
+    ((side * right, up) for right in (14, 24, 40, 60, 90) for up in range(-140, 141, 7) for side in (1, -1)),
+    key=lambda offset: math.hypot(*offset),
+)
+
+
+def _label_box(dot: Bbox, size: Bbox, right: float, up: float) -> Bbox:
+    """The box of a label this many pixels from its dot."""
+    x, y = (dot.x0 + dot.x1) / 2 + right, (dot.y0 + dot.y1) / 2 + up
+    left = x - (0 if right > 0 else size.width if right else size.width / 2)
+    return Bbox.from_bounds(left, y - size.height / 2, size.width, size.height)
+
+
+def _leader(dot: Bbox, box: Bbox, right: float) -> list[Bbox]:
+    """Boxes of points along the line from a dot to its label."""
+    start = np.array([(dot.x0 + dot.x1) / 2, (dot.y0 + dot.y1) / 2])
+    end = np.array([box.x0 - 2 if right > 0 else box.x1 + 2, (box.y0 + box.y1) / 2])
+    return [Bbox.from_extents(x - 1, y - 1, x + 1, y + 1) for x, y in np.linspace(start, end, 20)]
 
 
 def _log_ticks(low: int, high: int) -> list[int]:

@@ -1,15 +1,17 @@
 """Figures made of photos: samples of every class, views of one photo, predictions with their probabilities."""
 
 import io
+import math
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 from boatyard.evaluation.predictions import Prediction
 from boatyard.report.figures import style
+from boatyard.report.formatting import percent
 
 WIDTH = round(style.WIDTH * style.DPI)  # pixels, as wide as the drawn figures
 MARGIN = 20
@@ -17,6 +19,7 @@ GAP = 8
 COLUMNS = 8
 CELL = (WIDTH - 2 * MARGIN - (COLUMNS - 1) * GAP) // COLUMNS
 TEXT = 17
+SMALL = 13
 LINE = 24
 ODDS = LINE + 6  # a class, its probability, and the bar below
 
@@ -58,18 +61,28 @@ def augmented_views(photo: Image.Image, plain: Image.Image, views: Sequence[Imag
     return sheet.image
 
 
-def predictions(cards: Sequence[tuple[Prediction, Image.Image]], heading: str) -> Image.Image:
-    """Photos under a heading, two in a row, each with its class and its most probable classes as bars."""
+def predictions(
+    cards: Sequence[tuple[Prediction, Image.Image]], heading: str, *, one_class: bool = False
+) -> Image.Image:
+    """Photos under a heading, two in a row, each with its class and its most probable classes as bars.
+
+    Args:
+        cards: predictions and their photos.
+        heading: a line above them.
+        one_class: all are of one class, which the heading names; the photos then say only 'right' or 'wrong'.
+    """
     side, width = 2 * CELL - GAP, (WIDTH - 2 * MARGIN - 3 * GAP) // 2
-    height = max(side, 7 * ODDS) + 3 * GAP
+    height = max(side + LINE, 7 * ODDS) + 3 * GAP
     sheet = _Sheet(2 * MARGIN + LINE + GAP + -(-len(cards) // 2) * height - 3 * GAP)
     sheet.text(MARGIN, MARGIN, heading, WIDTH - 2 * MARGIN)
     for number, (prediction, photo) in enumerate(cards):
         top = MARGIN + LINE + GAP + number // 2 * height
         left = MARGIN + number % 2 * (width + 3 * GAP)
         sheet.photo(left, top, side, photo)
+        sheet.text(left, top + side + 4, PurePosixPath(prediction.path).name, side, style.MUTED, SMALL)
         left, room = left + side + 2 * GAP, width - side - 2 * GAP
-        sheet.actual(left, top, prediction.actual, prediction.right, room)
+        verdict = "right" if prediction.right else "wrong"
+        sheet.actual(left, top, verdict if one_class else f"actual: {prediction.actual}", prediction.right, room)
         for rank, (name, probability) in enumerate(odds(prediction)):
             colour = _colour(name, rank, prediction.actual)
             sheet.odds(left, top + (rank + 1) * ODDS + 4, name, probability, room, colour)
@@ -100,7 +113,7 @@ def answer(photo: Image.Image, name: str, top: Sequence[tuple[str, float]], actu
     left = MARGIN + side + 3 * GAP
     room = WIDTH - MARGIN - left
     if actual is not None:
-        sheet.actual(left, first, actual, actual == top[0][0], room)
+        sheet.actual(left, first, f"actual: {actual}", actual == top[0][0], room)
         first += 2 * LINE
     for rank, (label, probability) in enumerate(top):
         colour = _colour(label, rank, top[0][0] if actual is None else actual)
@@ -136,32 +149,36 @@ class _Sheet:
         place = (left + (side - size[0]) // 2, top + (side - size[1]) // 2)
         self.image.paste(photo.resize(size, Image.Resampling.LANCZOS), place)
 
-    def actual(self, left: int, top: int, actual: str, right: bool, room: int) -> None:
-        """A photo's actual class, marked as predicted or not."""
+    def actual(self, left: int, top: int, text: str, right: bool, room: int) -> None:
+        """What a photo actually is, marked as predicted or not."""
         mark, colour = ("✓", style.ACCENT) if right else ("✗", style.CONTRAST)
-        self.text(left, top, f"{mark} actual: {actual}", room, colour)
+        self.text(left, top, f"{mark} {text}", room, colour)
 
-    def text(self, left: int, top: int, text: str, room: int, colour: str = style.INK) -> None:
+    def text(self, left: int, top: int, text: str, room: int, colour: str = style.INK, size: int = TEXT) -> None:
         """A line of text, shortened in the middle until it fits into `room` pixels."""
         length = len(text)
         shown = style.label(text, length)
-        while _font().getlength(shown) > room and length > 1:
+        while _font(size).getlength(shown) > room and length > 1:
             length -= 1
             shown = style.label(text, length)
-        self._draw.text((left, top), shown, colour, _font())
+        self._draw.text((left, top), shown, colour, _font(size))
 
     def odds(
         self, left: int, top: int, name: str, probability: float, room: int, colour: str, thickness: int = 5
     ) -> None:
         """A class and its probability, above a bar that is `room` pixels long at a probability of 1."""
-        self.text(left, top, f"{probability:.0%} {name}", room)
-        if length := round(room * probability):
-            bottom = top + LINE - 3
-            self._draw.rectangle((left, bottom, left + length - 1, bottom + thickness - 1), colour)
+        share = percent(probability)
+        width = math.ceil(_font(TEXT).getlength(share))
+        self.text(left, top, name, room - width - GAP)
+        self.text(left + room - width, top, share, width)
+        bar = top + LINE - 3
+        for length, fill in ((room, style.RULE), (round(room * probability), colour)):
+            if length:
+                self._draw.rectangle((left, bar, left + length - 1, bar + thickness - 1), fill)
 
 
 @cache
-def _font() -> ImageFont.FreeTypeFont:
+def _font(size: int) -> ImageFont.FreeTypeFont:
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     # The basic layout: the other one depends on a library that may be missing.
-    return ImageFont.truetype(path, TEXT, layout_engine=ImageFont.Layout.BASIC)
+    return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
