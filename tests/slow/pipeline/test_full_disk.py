@@ -54,7 +54,7 @@ def test_a_stage_on_a_disk_that_is_one_block_too_small(
     done = stored.run("python", f"stages/{stage}.py", fails=True)
 
     assert done.returncode == 2
-    assert "(No space left on device" in error_line(done.stderr)
+    assert "No space left on device" in error_line(done.stderr)  # in a message of safetensors, or alone
     assert "free space" in done.stderr
     assert others.items() <= stored.results().items() <= before.items()
     assert not [path for path in stored.folder.rglob("*.part") if ".dvc" not in path.parts]

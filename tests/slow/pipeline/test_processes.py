@@ -41,7 +41,7 @@ def test_several_processes_write_the_same_bytes_as_one(clone: Clone, starter: st
 def test_a_damaged_backbone_is_a_one_line_error_in_all_processes(clone: Clone) -> None:
     """The first process builds it alone, before the others wait for it."""
     path = clone.folder / paths.MODEL
-    whole, state = path.read_bytes(), load_file(path)
+    whole, state = path.read_bytes(), load_file(path) | load_file(clone.folder / paths.MODEL_BACKBONE)
     name = next(name for name in state if name.startswith("embedder.") and state[name].is_floating_point())
     state[name][0] = float("nan")
     save_file(state, path, metadata=model_header.encode(model_header.read(path)))
