@@ -210,8 +210,10 @@ def test_a_part_that_is_missing_damaged_or_of_another_model(tmp_path: Path) -> N
         assert_refused_everywhere(path, other)
     part.unlink()
     assert_refused_everywhere(path, f"^{path} needs {part}, which is missing: run `dvc pull {part}`, or copy it")
-    part.mkdir()
-    assert_refused_everywhere(path, rf"needs {part}, which can't be read \(Is a directory\): fix its permissions")
+    for make in (Path.mkdir, os.mkfifo, lambda place: place.symlink_to("/dev/zero")):
+        make(part)
+        assert_refused_everywhere(path, f"^{path} needs {part}, which is not a file: run `dvc pull {part}`")
+        part.rmdir() if part.is_dir() else part.unlink()
 
 
 def test_a_part_is_only_looked_for_in_the_models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,12 +160,13 @@ def opened(part: Part, model: Path) -> Iterator[BinaryIO]:
         UserError: it is missing, or is the part of another model.
     """
     path = model.with_name(part.file)
+    if not path.is_file():  # a pipe or a device could be read forever
+        problem = "is not a file" if path.exists() else "is missing"
+        raise UserError(
+            f"{model} needs {path}, which {problem}: run `dvc pull {path}`, or copy it from where the model came from"
+        )
     try:
         file = path.open("rb")
-    except FileNotFoundError:
-        raise UserError(
-            f"{model} needs {path}, which is missing: run `dvc pull {path}`, or copy it from where the model came from"
-        ) from None
     except OSError as error:
         raise UserError(f"{model} needs {path}, which can't be read ({error.strerror}): fix its permissions") from None
     with file:
