@@ -166,7 +166,7 @@ def test_with_a_declined_temperature_both_sides_of_the_summary_are_the_same() ->
         ((1.85, 0.031, 0.0042), "temperature 1.850: it lowers the validation loss by 0.0310 ± 0.0042"),
         (
             (1.058, 0.0007, 0.0012),
-            "temperature 1: 1.058 would lower the validation loss by 0.0007 ± 0.0012, which is no evidence",
+            "temperature 1: 1.058 would lower the validation loss by 0.0007 ± 0.0012, which may be chance",
         ),
         ((0.93, -0.002, 0.003), "temperature 1: 0.930 would raise the validation loss by 0.0020 ± 0.0030"),
         ((1.0, 0.0, 0.0), "temperature 1: no other lowers the validation loss"),

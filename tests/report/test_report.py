@@ -466,7 +466,7 @@ def test_a_declined_temperature_is_explained_and_shows_no_other_figures(run: Run
     fitted = {"temperature": 1.058, "loss_gain": 0.0007, "standard_error": 0.0012}
     training = {**run.training, "temperature": 1.0, "fitted_temperature": fitted}
     declined = replace(run, training=training)
-    sentence = "temperature 1: 1.058 would lower the validation loss by 0.0007 ± 0.0012, which is no evidence"
+    sentence = "temperature 1: 1.058 would lower the validation loss by 0.0007 ± 0.0012, which may be chance"
     text = Parsed(render(declined, shown)).text
     assert sentence in text
     assert "uncalibrated" not in text

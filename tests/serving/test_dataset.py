@@ -149,9 +149,9 @@ def test_it_can_be_pickled() -> None:
 
 
 def test_what_is_missing_or_misspelt_is_one_line() -> None:
-    with pytest.raises(ValueError, match="there is no split 'val': choose one of train, validation, test"):
+    with pytest.raises(ValueError, match="split must be one of train, validation, test, not 'val'"):
         boatyard.dataset("val")
-    with pytest.raises(ValueError, match="there are no 'augmented' views: choose plain or random"):
+    with pytest.raises(ValueError, match="views must be plain or random, not 'augmented'"):
         boatyard.dataset("train", views="augmented")  # type: ignore[arg-type]
     for epoch in (-1, FIRST_TTA_VIEW):
         with pytest.raises(ValueError, match=f"epoch must be from 0 to 999999, not {epoch}"):

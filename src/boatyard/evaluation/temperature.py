@@ -174,7 +174,7 @@ def verdict(train: Mapping[str, Any]) -> str:
     if fitted == 1:
         return "temperature 1: no other lowers the validation loss"
     if gain > 0:
-        return f"temperature 1: {fitted:.3f} would lower {change}, which is no evidence"
+        return f"temperature 1: {fitted:.3f} would lower {change}, which may be chance"
     return f"temperature 1: {fitted:.3f} would raise {change}"
 
 

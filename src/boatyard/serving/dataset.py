@@ -32,9 +32,9 @@ def dataset(split: str = "train", views: Views = "plain", *, uint8: bool = False
         UserError: params.yaml is missing or wrong, or a stage has not run.
     """
     if split not in splits.SPLITS:
-        raise ValueError(f"there is no split {split!r}: choose one of {', '.join(splits.SPLITS)}")
+        raise ValueError(f"split must be one of {', '.join(splits.SPLITS)}, not {split!r}")
     if views not in get_args(Views):
-        raise ValueError(f"there are no {views!r} views: choose plain or random")
+        raise ValueError(f"views must be plain or random, not {views!r}")
     settings = params.read(paths.PARAMS)
     samples = splits.read_splits(paths.SPLITS)
     if not paths.RAW.is_dir():
