@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from boatyard.core.errors import UserError
 from boatyard.models import backbones
+from boatyard.models.network import parameter_count
 
 # FP32 accuracy in https://github.com/tensorflow/tpu/blob/master/models/official/efficientnet/lite/README.md
 _LITE_TOP1 = {"efficientnet_lite0": 0.751, "efficientnet_lite1": 0.767, "efficientnet_lite2": 0.776}
@@ -97,7 +98,7 @@ def _timm(name: str) -> Choice:
 
 def _parameters(model: str) -> int:
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in timm.create_model(model, pretrained=False).parameters())
+        return parameter_count(timm.create_model(model, pretrained=False))
 
 
 def text(choices: Sequence[Choice], output_format: str) -> str:
