@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import properties  # noqa: F401  it registers the profile of `make fuzz`
 import pytest
+from PIL import Image
 
 pytest_plugins = ["pipeline_run"]
 
@@ -73,3 +75,12 @@ def model_repository(small_model_files: Path, tmp_path: Path, monkeypatch: pytes
     shutil.copytree(small_model_files, root)
     monkeypatch.chdir(root)
     return root
+
+
+@pytest.fixture
+def photo(model_repository: Path) -> Path:
+    """A photo in that copy."""
+    pixels = np.random.default_rng(0).integers(0, 256, (70, 110, 3), dtype=np.uint8)
+    path = model_repository / "photo.png"
+    Image.fromarray(pixels).save(path)
+    return path

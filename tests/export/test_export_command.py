@@ -7,20 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_model
-from PIL import Image
 
 from boatyard import Classifier, cli
 from boatyard.core import paths
 from boatyard.export import onnx_file
 from boatyard.models import model_file
-
-
-@pytest.fixture
-def photo(model_repository: Path) -> Path:
-    pixels = np.random.default_rng(0).integers(0, 256, (70, 110, 3), dtype=np.uint8)
-    path = model_repository / "photo.png"
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 def export(*arguments: str | Path) -> int:

@@ -25,14 +25,6 @@ from boatyard.serving.classifier import Classification
 ONNX, SAFETENSORS = "models/model.onnx", "models/model.safetensors"
 
 
-@pytest.fixture
-def photo(model_repository: Path) -> Path:
-    pixels = np.random.default_rng(0).integers(0, 256, (70, 110, 3), dtype=np.uint8)
-    path = model_repository / "photo.png"
-    Image.fromarray(pixels).save(path)
-    return path
-
-
 def test_both_files_give_the_same_result_to_the_bit(photo: Path) -> None:
     one, other = Classifier.load(ONNX)(photo), Classifier.load(SAFETENSORS)(photo)
 
