@@ -259,3 +259,15 @@ def test_whatever_its_bytes_an_onnx_file_runs_or_is_refused_in_one_line(tmp_path
         check_told(error)
     else:
         assert len(result.log_probabilities) == len(result.classes)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".safetensors"])
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_model_that_could_be_read_forever_is_one_line(
+    tmp_path: Path, make: Callable[[Path], None], suffix: str
+) -> None:
+    path = tmp_path / f"model{suffix}"
+    make(path)
+
+    with pytest.raises(UserError, match=f"^{path} is not a file: name the model file, such as models/model.onnx$"):
+        Classifier.load(path)

@@ -160,6 +160,7 @@ def split(content: bytes, data_file: str) -> tuple[bytes, bytes]:
 
 def _load(path: Path) -> tuple[onnx.ModelProto, Header, Part | None]:
     """The graph, before `_fill`, and its metadata."""
+    model_header.check_is_file(path)
     try:
         content = path.read_bytes()
     except FileNotFoundError:

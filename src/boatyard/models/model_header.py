@@ -111,6 +111,7 @@ def read_all(path: Path) -> tuple[Header, Part | None]:
     Raises:
         UserError: there is no such file, or it is not a model in a format of this version of Boatyard.
     """
+    check_is_file(path)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -119,6 +120,12 @@ def read_all(path: Path) -> tuple[Header, Part | None]:
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a safetensors file ({str(error)[:200]}): train or fetch it again") from None
     return decode(metadata, str(path))
+
+
+def check_is_file(model: Path) -> None:
+    """Raise a UserError for a pipe or a device, which could be read forever. What reads a file reports the rest."""
+    if model.exists() and not (model.is_file() or model.is_dir()):
+        raise UserError(f"{model} is not a file: name the model file, such as models/model.onnx")
 
 
 def decode(metadata: Mapping[str, str], source: str) -> tuple[Header, Part | None]:
